@@ -1,0 +1,13 @@
+/**
+ * What every program started for one operation shares: the lock descriptors it inherits (so that a
+ * lock is free only when the last program that changes something is gone) and the signals that end it.
+ * The engine sets `signal` step by step; hosts read it when they start a program.
+ */
+export class Scope {
+  /** Open lock files; children get them from descriptor 4 on (3 is the PHP bridge's). */
+  descriptors: readonly number[] = [];
+  /** Ends running programs in order: TERM to the group, KILL ten seconds later. */
+  signal: AbortSignal | undefined;
+  /** Ends them at once with KILL; set when the user asked a second time. */
+  kill: AbortSignal | undefined;
+}

@@ -1,0 +1,106 @@
+import { type ErrorCode, type ErrorDetails, ProvisionError } from "../core/errors.js";
+import type { Secret } from "../core/secret.js";
+
+/** One program and its arguments; never a shell string. */
+export type Argv = readonly [program: string, ...args: string[]];
+
+export interface RunOptions {
+  /** Working directory, absolute. */
+  readonly cwd?: string;
+  /** Added to the inherited environment; `undefined` removes a variable. */
+  readonly env?: Readonly<Record<string, string | Secret | undefined>>;
+  /** Given on standard input, which is otherwise empty. */
+  readonly input?: string | Buffer | Secret;
+  /** Milliseconds after which the program's process group is ended. */
+  readonly timeout?: number;
+  /** Also collect what the program writes to descriptor 3 (the PHP bridge's document). */
+  readonly document?: true;
+  /** Return any exit code in the result instead of rejecting with COMMAND_FAILED. A signal still rejects. */
+  readonly anyExit?: true;
+  /** Called with each chunk of standard error as it comes. */
+  readonly onStderr?: (text: string) => void;
+}
+
+export interface RunResult {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** What came on descriptor 3; empty when not asked for. */
+  readonly document: string;
+}
+
+export interface FileStat {
+  readonly type: "file" | "directory" | "link" | "other";
+  /** Bytes. */
+  readonly size: number;
+  /** Permission bits, at most 0o7777. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Milliseconds since the epoch. */
+  readonly mtime: number;
+}
+
+export interface Ownership {
+  readonly mode?: number;
+  readonly uid?: number;
+  readonly gid?: number;
+}
+
+/**
+ * A machine we can look at and change. Every implementation passes test/contract/host.test.ts.
+ *
+ * Paths are absolute. Absent is a value (`undefined`), broken rejects. Rejections are
+ * `ProvisionError`s whose message names host, path or program; `HostError.reached` tells a link
+ * that was lost from a machine that answered.
+ */
+export interface Host {
+  /** `local`, or the name of the server context it stands for. */
+  readonly name: string;
+  /** Ends with COMMAND_FAILED on any exit but 0 (unless `anyExit`), on a signal, and when there is no status at all. */
+  run(argv: Argv, options?: RunOptions): Promise<RunResult>;
+  /** Bytes as UTF-8; `undefined` when absent. */
+  readFile(path: string): Promise<string | undefined>;
+  /** Atomic: written beside, mode and owner set, fsynced, renamed. The directory must exist. Mode defaults to 0644. */
+  writeFile(path: string, content: string | Buffer | Secret, ownership?: Ownership): Promise<void>;
+  /** Of the entry itself: a link is not followed. */
+  stat(path: string): Promise<FileStat | undefined>;
+  /** Names in a directory, sorted; `undefined` when absent. */
+  list(path: string): Promise<readonly string[] | undefined>;
+  readLink(path: string): Promise<string | undefined>;
+  /** The path with every link resolved; `undefined` when absent. */
+  realPath(path: string): Promise<string | undefined>;
+  /** Makes the directory (its parents too, at 0755) and sets the ownership given; one that stands is kept. */
+  mkdir(path: string, ownership?: Ownership): Promise<void>;
+  chmod(path: string, ownership: Ownership): Promise<void>;
+  /** With everything below it, also when directories below lack the write bit; absent is fine. */
+  remove(path: string): Promise<void>;
+  /** Replaces what stands at `to` when that is a file, a link or an empty directory. Same file system. */
+  rename(from: string, to: string): Promise<void>;
+  /** Atomic: made beside, renamed over a link or file that stands there. */
+  symlink(target: string, path: string): Promise<void>;
+  /** Copies a local tree (modes, links and times kept) to a directory that does not exist yet. */
+  uploadTree(from: string, to: string): Promise<void>;
+  /** The standard output of one program into the standard input of another; both must end with 0. */
+  pipe(from: Argv, to: Argv, options?: RunOptions): Promise<void>;
+  /** Bytes free to this user on the file system of the path or its nearest existing parent. */
+  freeSpace(path: string): Promise<number>;
+  /** Whether something accepts TCP connections there, seen from this host. */
+  connect(port: number, address?: string): Promise<boolean>;
+}
+
+/** Whether a machine was reached: after `unknown` nobody can tell what the program has done there. */
+export type Reached = "no" | "yes" | "unknown";
+
+export class HostError extends ProvisionError {
+  readonly reached: Reached;
+  /** Exit code of the program; undefined when it never started, was ended by a signal or left no status. */
+  readonly exitCode: number | undefined;
+
+  constructor(code: ErrorCode, message: string, details: ErrorDetails & { reached?: Reached; exitCode?: number } = {}) {
+    super(code, message, details);
+    this.name = "HostError";
+    this.reached = details.reached ?? "yes";
+    this.exitCode = details.exitCode;
+  }
+}

@@ -1,0 +1,345 @@
+import { randomBytes } from "node:crypto";
+import { connect as connectSocket } from "node:net";
+import { basename, dirname, join } from "node:path";
+import fs from "fs-extra";
+import { isSystemError, messageOf } from "../core/errors.js";
+import type { Scope } from "../core/scope.js";
+import { reveal, Secret } from "../core/secret.js";
+import type { Argv, FileStat, Host, Ownership, RunOptions, RunResult } from "./host.js";
+import { HostError } from "./host.js";
+
+const TERMINATE_GRACE = 10_000;
+const MAX_OUTPUT = 256 * 1024 * 1024;
+
+/** The machine provision itself runs on. */
+export class LocalHost implements Host {
+  readonly name = "local";
+  readonly #scope: Scope;
+
+  constructor(scope: Scope) {
+    this.#scope = scope;
+  }
+
+  async run(argv: Argv, options: RunOptions = {}): Promise<RunResult> {
+    const program = await this.#start(argv, options);
+    const { code, signal, stdout, stderr, document } = await program.ended;
+    if (code === undefined) {
+      throw new HostError(program.timedOut() ? "TIMED_OUT" : "COMMAND_FAILED", `${this.name}: ${argv[0]} was ended by ${signal ?? "an unknown cause"}`, {
+        why: lastLines(stderr),
+        reached: "yes",
+      });
+    }
+    if (code !== 0 && options.anyExit !== true) {
+      throw new HostError("COMMAND_FAILED", `${this.name}: ${argv[0]} ended with exit code ${code}`, {
+        why: lastLines(stderr.trim() === "" ? stdout : stderr),
+        exitCode: code,
+      });
+    }
+    return { code, stdout, stderr, document };
+  }
+
+  async pipe(from: Argv, to: Argv, options: RunOptions = {}): Promise<void> {
+    const { spawn } = await import("node:child_process");
+    // Two programs joined by one kernel pipe: bytes never pass through this process.
+    const source = spawn(from[0], from.slice(1), { ...this.#spawnOptions(options), stdio: ["ignore", "pipe", "pipe", "ignore", ...this.#scope.descriptors] });
+    const target = spawn(to[0], to.slice(1), { ...this.#spawnOptions(options), stdio: [source.stdout ?? "ignore", "ignore", "pipe", "ignore", ...this.#scope.descriptors] });
+    source.stdout?.destroy();
+    const outcomes = await Promise.all([this.#outcome(source, from, options), this.#outcome(target, to, options)]);
+    // The first failure in the pipe is the cause; a writer that only saw its reader go is not.
+    const failed = outcomes.find((outcome) => outcome.code !== 0 && outcome.signal !== "SIGPIPE") ?? outcomes.find((outcome) => outcome.code !== 0);
+    if (failed) {
+      throw new HostError("COMMAND_FAILED", `${this.name}: ${failed.argv[0]} ${failed.code === null ? `was ended by ${failed.signal ?? "an unknown cause"}` : `ended with exit code ${failed.code}`}`, {
+        why: lastLines(failed.stderr),
+        ...(failed.code === null ? {} : { exitCode: failed.code }),
+      });
+    }
+  }
+
+  readFile(path: string): Promise<string | undefined> {
+    return this.#absent(path, "read", () => fs.readFile(path, "utf8"));
+  }
+
+  async writeFile(path: string, content: string | Buffer | Secret, ownership: Ownership = {}): Promise<void> {
+    const beside = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}`);
+    await this.#translated(path, "write", async () => {
+      try {
+        const handle = await fs.promises.open(beside, "wx", 0o600);
+        try {
+          await handle.writeFile(content instanceof Secret ? content.reveal() : content);
+          if (ownership.uid !== undefined || ownership.gid !== undefined) await handle.chown(ownership.uid ?? -1, ownership.gid ?? -1);
+          await handle.chmod(ownership.mode ?? 0o644);
+          await handle.sync();
+        } finally {
+          await handle.close();
+        }
+        await fs.rename(beside, path);
+      } catch (error) {
+        await fs.rm(beside, { force: true });
+        throw error;
+      }
+      await syncDirectory(dirname(path));
+    });
+  }
+
+  stat(path: string): Promise<FileStat | undefined> {
+    return this.#absent(path, "look at", async () => {
+      const stat = await fs.lstat(path);
+      const type = stat.isSymbolicLink() ? "link" : stat.isDirectory() ? "directory" : stat.isFile() ? "file" : "other";
+      return { type, size: stat.size, mode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid, mtime: stat.mtimeMs };
+    });
+  }
+
+  list(path: string): Promise<readonly string[] | undefined> {
+    return this.#absent(path, "list", async () => (await fs.readdir(path)).sort());
+  }
+
+  async readLink(path: string): Promise<string | undefined> {
+    const stat = await this.stat(path);
+    return stat?.type === "link" ? this.#absent(path, "read", () => fs.readlink(path)) : undefined;
+  }
+
+  realPath(path: string): Promise<string | undefined> {
+    return this.#absent(path, "resolve", () => fs.realpath(path));
+  }
+
+  async mkdir(path: string, ownership: Ownership = {}): Promise<void> {
+    await this.#translated(path, "make directory", async () => {
+      await fs.mkdirp(path, { mode: 0o755 });
+      await syncDirectory(dirname(path));
+    });
+    await this.chmod(path, ownership);
+  }
+
+  async chmod(path: string, ownership: Ownership): Promise<void> {
+    await this.#translated(path, "set owner or mode of", async () => {
+      if (ownership.uid !== undefined || ownership.gid !== undefined) await fs.chown(path, ownership.uid ?? -1, ownership.gid ?? -1);
+      // After chown, which clears setuid and setgid.
+      if (ownership.mode !== undefined) await fs.chmod(path, ownership.mode);
+    });
+  }
+
+  async remove(path: string): Promise<void> {
+    await this.#translated(path, "remove", async () => {
+      try {
+        await fs.rm(path, { recursive: true, force: true });
+      } catch (error) {
+        if (!isSystemError(error, "EACCES") && !isSystemError(error, "EPERM")) throw error;
+        await makeDeletable(path);
+        await fs.rm(path, { recursive: true, force: true });
+      }
+    });
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    await this.#translated(`${from} → ${to}`, "rename", async () => {
+      await fs.rename(from, to);
+      await syncDirectory(dirname(to));
+      if (dirname(from) !== dirname(to)) await syncDirectory(dirname(from));
+    });
+  }
+
+  async symlink(target: string, path: string): Promise<void> {
+    const beside = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}`);
+    await this.#translated(path, "link", async () => {
+      await fs.symlink(target, beside);
+      try {
+        await fs.rename(beside, path);
+      } catch (error) {
+        await fs.rm(beside, { force: true });
+        throw error;
+      }
+      await syncDirectory(dirname(path));
+    });
+  }
+
+  async uploadTree(from: string, to: string): Promise<void> {
+    await this.run(["cp", "-a", "--reflink=auto", "--", from, to]);
+  }
+
+  async freeSpace(path: string): Promise<number> {
+    for (let at = path; ; at = dirname(at)) {
+      const found = await this.#absent(at, "look at", () => fs.promises.statfs(at));
+      if (found) return found.bavail * found.bsize;
+      if (at === dirname(at)) return 0;
+    }
+  }
+
+  connect(port: number, address = "127.0.0.1"): Promise<boolean> {
+    return new Promise((resolve) => {
+      const socket = connectSocket({ port, host: address, timeout: 3000 });
+      const answer = (open: boolean) => {
+        socket.destroy();
+        resolve(open);
+      };
+      socket.once("connect", () => answer(true));
+      socket.once("error", () => answer(false));
+      socket.once("timeout", () => answer(false));
+    });
+  }
+
+  #environment(options: RunOptions): NodeJS.ProcessEnv {
+    const environment = { ...process.env };
+    for (const [name, value] of Object.entries(options.env ?? {})) {
+      if (value === undefined) delete environment[name];
+      else environment[name] = reveal(value);
+    }
+    return environment;
+  }
+
+  #spawnOptions(options: RunOptions) {
+    // A group of its own: a Ctrl-C on the terminal reaches provision alone, which then decides what ends when.
+    return { ...(options.cwd === undefined ? {} : { cwd: options.cwd }), env: this.#environment(options), detached: true };
+  }
+
+  async #start(argv: Argv, options: RunOptions) {
+    const { execa } = await import("execa");
+    const input = options.input instanceof Secret ? options.input.reveal() : (options.input ?? "");
+    const child = execa(argv[0], argv.slice(1), {
+      ...this.#spawnOptions(options),
+      extendEnv: false,
+      input,
+      // execa passes descriptor numbers on, but its types allow them for 0-2 only
+      stdio: ["pipe", "pipe", "pipe", options.document === true ? "pipe" : "ignore", ...(this.#scope.descriptors as readonly unknown[] as "ignore"[])],
+      reject: false,
+      stripFinalNewline: false,
+      maxBuffer: MAX_OUTPUT,
+      cleanup: false,
+    });
+    if (options.onStderr) child.stderr?.on("data", (chunk: Buffer | string) => options.onStderr?.(String(chunk)));
+    const watch = this.#watch(child.pid, options.timeout);
+    const ended = child.then((result) => {
+      watch.done();
+      const cause = result.cause;
+      if (result.exitCode === undefined && result.signal === undefined) throw this.#notStarted(argv, cause, options.cwd);
+      return {
+        code: result.exitCode,
+        signal: result.signal,
+        stdout: String(result.stdout ?? ""),
+        stderr: String(result.stderr ?? ""),
+        document: options.document === true ? String((result.stdio as readonly unknown[])[3] ?? "") : "",
+      };
+    });
+    return { ended, timedOut: watch.timedOut };
+  }
+
+  #outcome(child: import("node:child_process").ChildProcess, argv: Argv, options: RunOptions) {
+    const watch = this.#watch(child.pid, options.timeout);
+    let stderr = "";
+    child.stderr?.on("data", (chunk: Buffer) => {
+      stderr = (stderr + chunk.toString()).slice(-100_000);
+    });
+    return new Promise<{ argv: Argv; code: number | null; signal: NodeJS.Signals | null; stderr: string }>((resolve, reject) => {
+      child.once("error", (error) => {
+        watch.done();
+        reject(this.#notStarted(argv, error, options.cwd));
+      });
+      child.once("close", (code, signal) => {
+        watch.done();
+        resolve({ argv, code, signal, stderr });
+      });
+    });
+  }
+
+  /** Ends the program's process group when the scope says so, or its time is over. */
+  #watch(pid: number | undefined, timeout: number | undefined) {
+    let timedOut = false;
+    const timers: NodeJS.Timeout[] = [];
+    const { signal, kill } = this.#scope;
+    const send = (name: NodeJS.Signals) => {
+      if (pid === undefined) return;
+      try {
+        process.kill(-pid, name);
+      } catch (error) {
+        if (!isSystemError(error, "ESRCH")) throw error;
+      }
+    };
+    const terminate = () => {
+      send("SIGTERM");
+      timers.push(setTimeout(() => send("SIGKILL"), TERMINATE_GRACE));
+    };
+    const killNow = () => send("SIGKILL");
+    if (signal?.aborted) terminate();
+    else signal?.addEventListener("abort", terminate, { once: true });
+    kill?.addEventListener("abort", killNow, { once: true });
+    if (timeout !== undefined) {
+      timers.push(
+        setTimeout(() => {
+          timedOut = true;
+          terminate();
+        }, timeout),
+      );
+    }
+    return {
+      timedOut: () => timedOut,
+      done: () => {
+        for (const timer of timers) clearTimeout(timer);
+        signal?.removeEventListener("abort", terminate);
+        kill?.removeEventListener("abort", killNow);
+      },
+    };
+  }
+
+  #notStarted(argv: Argv, cause: unknown, cwd: string | undefined): HostError {
+    const error = cause instanceof Error && cause.cause !== undefined ? cause.cause : cause;
+    if (isSystemError(error, "ENOENT") && (cwd === undefined || fs.existsSync(cwd))) {
+      return new HostError("PROGRAM_MISSING", `${this.name}: the program ${argv[0]} is not installed`, {
+        next: ["provision doctor    # names the package that has it"],
+        reached: "yes",
+        cause: error,
+      });
+    }
+    return new HostError("COMMAND_FAILED", `${this.name}: ${argv[0]} could not be started: ${messageOf(error)}`, { cause: error });
+  }
+
+  async #absent<T>(path: string, doing: string, action: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await action();
+    } catch (error) {
+      if (isSystemError(error, "ENOENT") || isSystemError(error, "ENOTDIR")) return undefined;
+      throw this.#broken(path, doing, error);
+    }
+  }
+
+  async #translated(path: string, doing: string, action: () => Promise<void>): Promise<void> {
+    try {
+      await action();
+    } catch (error) {
+      throw this.#broken(path, doing, error);
+    }
+  }
+
+  #broken(path: string, doing: string, error: unknown): unknown {
+    if (!isSystemError(error)) return error;
+    const code = error.code;
+    if (code === "ENOSPC" || code === "EDQUOT") return new HostError("DISK_FULL", `${this.name}: cannot ${doing} ${path}: no space left`, { cause: error });
+    if (code === "EACCES" || code === "EPERM" || code === "EROFS") {
+      return new HostError("PERMISSION_DENIED", `${this.name}: cannot ${doing} ${path}: permission denied`, { why: [error.message], cause: error });
+    }
+    return new HostError("FAILED", `${this.name}: cannot ${doing} ${path}: ${error.message}`, { cause: error });
+  }
+}
+
+function lastLines(text: string): readonly string[] {
+  return text
+    .split("\n")
+    .map((line) => line.trimEnd())
+    .filter((line) => line !== "")
+    .slice(-5);
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const handle = await fs.promises.open(path, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Directories without the write bit (Drupal's installer makes `sites/<uri>` 0555) cannot be emptied by their owner. */
+async function makeDeletable(path: string): Promise<void> {
+  const stat = await fs.lstat(path);
+  if (!stat.isDirectory()) return;
+  await fs.chmod(path, stat.mode | 0o700);
+  for (const name of await fs.readdir(path)) await makeDeletable(join(path, name));
+}
