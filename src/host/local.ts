@@ -24,10 +24,14 @@ export class LocalHost implements Host {
     const program = await this.#start(argv, options);
     const { code, signal, stdout, stderr, document } = await program.ended;
     if (code === undefined) {
-      throw new HostError(program.timedOut() ? "TIMED_OUT" : "COMMAND_FAILED", `${this.name}: ${argv[0]} was ended by ${signal ?? "an unknown cause"}`, {
-        why: lastLines(stderr),
-        reached: "yes",
-      });
+      throw new HostError(
+        program.timedOut() ? "TIMED_OUT" : "COMMAND_FAILED",
+        `${this.name}: ${argv[0]} was ended by ${signal ?? "an unknown cause"}`,
+        {
+          why: lastLines(stderr),
+          reached: "yes",
+        },
+      );
     }
     if (code !== 0 && options.anyExit !== true) {
       throw new HostError("COMMAND_FAILED", `${this.name}: ${argv[0]} ended with exit code ${code}`, {
@@ -41,17 +45,28 @@ export class LocalHost implements Host {
   async pipe(from: Argv, to: Argv, options: RunOptions = {}): Promise<void> {
     const { spawn } = await import("node:child_process");
     // Two programs joined by one kernel pipe: bytes never pass through this process.
-    const source = spawn(from[0], from.slice(1), { ...this.#spawnOptions(options), stdio: ["ignore", "pipe", "pipe", "ignore", ...this.#scope.descriptors] });
-    const target = spawn(to[0], to.slice(1), { ...this.#spawnOptions(options), stdio: [source.stdout ?? "ignore", "ignore", "pipe", "ignore", ...this.#scope.descriptors] });
+    const source = spawn(from[0], from.slice(1), {
+      ...this.#spawnOptions(options),
+      stdio: ["ignore", "pipe", "pipe", "ignore", ...this.#scope.descriptors],
+    });
+    const target = spawn(to[0], to.slice(1), {
+      ...this.#spawnOptions(options),
+      stdio: [source.stdout ?? "ignore", "ignore", "pipe", "ignore", ...this.#scope.descriptors],
+    });
     source.stdout?.destroy();
     const outcomes = await Promise.all([this.#outcome(source, from, options), this.#outcome(target, to, options)]);
     // The first failure in the pipe is the cause; a writer that only saw its reader go is not.
-    const failed = outcomes.find((outcome) => outcome.code !== 0 && outcome.signal !== "SIGPIPE") ?? outcomes.find((outcome) => outcome.code !== 0);
+    const failed =
+      outcomes.find((outcome) => outcome.code !== 0 && outcome.signal !== "SIGPIPE") ?? outcomes.find((outcome) => outcome.code !== 0);
     if (failed) {
-      throw new HostError("COMMAND_FAILED", `${this.name}: ${failed.argv[0]} ${failed.code === null ? `was ended by ${failed.signal ?? "an unknown cause"}` : `ended with exit code ${failed.code}`}`, {
-        why: lastLines(failed.stderr),
-        ...(failed.code === null ? {} : { exitCode: failed.code }),
-      });
+      throw new HostError(
+        "COMMAND_FAILED",
+        `${this.name}: ${failed.argv[0]} ${failed.code === null ? `was ended by ${failed.signal ?? "an unknown cause"}` : `ended with exit code ${failed.code}`}`,
+        {
+          why: lastLines(failed.stderr),
+          ...(failed.code === null ? {} : { exitCode: failed.code }),
+        },
+      );
     }
   }
 
@@ -199,7 +214,13 @@ export class LocalHost implements Host {
       extendEnv: false,
       input,
       // execa passes descriptor numbers on, but its types allow them for 0-2 only
-      stdio: ["pipe", "pipe", "pipe", options.document === true ? "pipe" : "ignore", ...(this.#scope.descriptors as readonly unknown[] as "ignore"[])],
+      stdio: [
+        "pipe",
+        "pipe",
+        "pipe",
+        options.document === true ? "pipe" : "ignore",
+        ...(this.#scope.descriptors as readonly unknown[] as "ignore"[]),
+      ],
       reject: false,
       stripFinalNewline: false,
       maxBuffer: MAX_OUTPUT,
@@ -311,9 +332,13 @@ export class LocalHost implements Host {
   #broken(path: string, doing: string, error: unknown): unknown {
     if (!isSystemError(error)) return error;
     const code = error.code;
-    if (code === "ENOSPC" || code === "EDQUOT") return new HostError("DISK_FULL", `${this.name}: cannot ${doing} ${path}: no space left`, { cause: error });
+    if (code === "ENOSPC" || code === "EDQUOT")
+      return new HostError("DISK_FULL", `${this.name}: cannot ${doing} ${path}: no space left`, { cause: error });
     if (code === "EACCES" || code === "EPERM" || code === "EROFS") {
-      return new HostError("PERMISSION_DENIED", `${this.name}: cannot ${doing} ${path}: permission denied`, { why: [error.message], cause: error });
+      return new HostError("PERMISSION_DENIED", `${this.name}: cannot ${doing} ${path}: permission denied`, {
+        why: [error.message],
+        cause: error,
+      });
     }
     return new HostError("FAILED", `${this.name}: cannot ${doing} ${path}: ${error.message}`, { cause: error });
   }
