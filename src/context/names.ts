@@ -51,8 +51,7 @@ export function contextNameProblem(name: string): string | undefined {
 export function pathProblem(path: string): string | undefined {
   if (path === "") return "is empty";
   if (path.length > 4000) return "is longer than 4000 characters";
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what we look for
-  if (/[\u0000-\u001f\u007f]/.test(path)) return "holds a control character";
+  if (/\p{Cc}/u.test(path)) return "holds a control character";
   if (/["'`$;&|<>\\*?{}#~]/.test(path)) return "holds a character that means something to a shell, a web server or PHP";
   if (path.split("/").includes("..")) return "may not hold ..";
   return undefined;
