@@ -5,7 +5,7 @@ import type { Layout } from "./layout.js";
 import { contextNameProblem, quoted } from "./names.js";
 import { CONTEXT_TYPES, type Context, type ContextOf, type ContextType } from "./schema.js";
 import { contextOf } from "./validate.js";
-import { type Position, parseYaml, readText, type YamlPath } from "./yaml-file.js";
+import { parseYaml, readText, type YamlFile } from "./yaml-file.js";
 
 /** Open files at a time. */
 const PARALLEL = 32;
@@ -28,8 +28,8 @@ export class ContextStore {
 
   /** One context, defaults filled in; undefined when there is no such file. `name` with its `@`. Rejects with INVALID_FILE. */
   async read(name: string): Promise<Context | undefined> {
-    const text = await this.source(name);
-    return text === undefined ? undefined : contextOf(parseYaml(this.layout.contextFile(name), text), name);
+    const file = await this.file(name);
+    return file && contextOf(file, name);
   }
 
   /** Text of the alias file as it stands. */
@@ -95,10 +95,10 @@ export class ContextStore {
     return contexts.filter((context) => type === undefined || context.context_type === type) as unknown as readonly ContextOf<T>[];
   }
 
-  /** Place of a value in an alias file; undefined when the file or all of the path is not there. Read again: only messages and `show` need it. */
-  async position(name: string, path: YamlPath): Promise<Position | undefined> {
+  /** The alias file with the place of everything in it, whether its values are right or not. Rejects with INVALID_FILE when it is not YAML. */
+  async file(name: string): Promise<YamlFile | undefined> {
     const text = await this.source(name);
-    return text === undefined ? undefined : parseYaml(this.layout.contextFile(name), text).position(path);
+    return text === undefined ? undefined : parseYaml(this.layout.contextFile(name), text);
   }
 
   async #files(): Promise<readonly string[]> {
@@ -131,19 +131,12 @@ export class ContextStore {
 
 /** CONTEXT_NOT_FOUND, with the name that was meant and what there is. */
 function missing(name: string, names: readonly string[], type: ContextType | undefined): ProvisionError {
-  const meant =
-    didYouMean(name, names) ??
-    didYouMean(
-      name,
-      CONTEXT_TYPES.flatMap((prefix) => [`@${prefix}_${name.slice(1)}`]).filter((candidate) => names.includes(candidate)),
-    );
+  const prefixed = CONTEXT_TYPES.map((prefix) => `@${prefix}_${name.slice(1)}`).find((candidate) => names.includes(candidate));
+  const meant = prefixed ?? didYouMean(name, names);
   const known = names.length > 10 ? `${names.slice(0, 10).join(", ")} and ${names.length - 10} more` : names.join(", ");
   return new ProvisionError("CONTEXT_NOT_FOUND", `there is no context ${name}${meant ? `; did you mean ${meant}?` : ""}`, {
     why: [names.length > 0 ? `this hub has ${known}` : "this hub has no contexts yet"],
-    next: [
-      ...(meant ? [] : [`provision list${type ? ` ${type}s` : ""}`]),
-      `provision save ${name} --context_type=${type ?? "site"} … (makes it)`,
-    ],
+    next: [...(meant ? [] : [`provision list${type ? ` ${type}s` : ""}`]), `provision save ${name} --context_type=${type ?? "site"} …`],
   });
 }
 

@@ -139,7 +139,7 @@ function contextType(file: YamlFile): ContextType {
 }
 
 /** The values of a file; a bare number where the schema wants text that people write so is the text that was written. */
-function valuesOf(file: YamlFile, kind: Kind): Readonly<Record<string, unknown>> {
+export function valuesOf(file: YamlFile, kind: Kind): Readonly<Record<string, unknown>> {
   const known = properties(kind);
   return Object.fromEntries(
     Object.entries(file.values).map(([key, value]) => [
