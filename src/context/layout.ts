@@ -58,6 +58,11 @@ export class Layout {
     return join(this.secrets, `${name.slice(1)}.yml`);
   }
 
+  /** A path as people read it: relative to the hub when it is inside. */
+  relative(path: string): string {
+    return path.startsWith(`${this.root}/`) ? path.slice(this.root.length + 1) : path;
+  }
+
   /** Where one kind of web server keeps its configuration: `config/<server>/<type>`. */
   httpConfig(server: string, type: string): string {
     return join(this.config, server.slice(1), type);
@@ -79,6 +84,11 @@ export class Layout {
   /** All generations of a site. */
   siteGenerations(uri: string): string {
     return join(this.sites, siteName(uri));
+  }
+
+  /** All backups of a site. */
+  siteBackups(uri: string): string {
+    return join(this.backups, siteName(uri));
   }
 
   clientSite(client: string, uri: string): string {
