@@ -66,7 +66,7 @@ function linkLost(error: unknown): boolean {
  * Runs one operation from preflight to end (DESIGN 6, Life). All it has to say goes to `emit`; it
  * rejects only with what is a bug.
  */
-export async function runOperation<Args, Inputs extends Json, Use>(
+export async function runOperation<Args, Inputs, Use>(
   operation: Operation<Args, Inputs, Use>,
   args: Args,
   use: Use,
@@ -118,7 +118,7 @@ export async function runOperation<Args, Inputs extends Json, Use>(
 }
 
 /** Goes on with an interrupted operation, forward (`resume`) or backward (`abort`). */
-export async function continueOperation<Args, Inputs extends Json, Use>(
+export async function continueOperation<Args, Inputs, Use>(
   direction: "resume" | "abort",
   operation: Operation<Args, Inputs, Use>,
   open: OpenRecord,
@@ -137,7 +137,7 @@ export async function continueOperation<Args, Inputs extends Json, Use>(
       around.stop.signal,
     );
     around.scope.descriptors = held.descriptors;
-    const execution = new Execution(operation, open.inputs as Inputs, use, around, options, begun);
+    const execution = new Execution(operation, open.inputs as unknown as Inputs, use, around, options, begun);
     await execution.continue(direction, open.id);
   } catch (error) {
     if (!(error instanceof ProvisionError)) throw error;
@@ -211,7 +211,7 @@ async function dryRun(steps: readonly Step[], id: string, around: Surroundings, 
   }
 }
 
-class Execution<Inputs extends Json, Use> {
+class Execution<Inputs, Use> {
   readonly #operation: Operation<never, Inputs, Use>;
   readonly #inputs: Inputs;
   readonly #use: Use;
@@ -422,7 +422,7 @@ class Execution<Inputs extends Json, Use> {
         target: this.#options.target ?? null,
         user: process.env["SUDO_USER"] ?? userInfo().username,
         locks: this.#locks,
-        inputs: this.#inputs,
+        inputs: this.#inputs as Json,
         steps: this.#steps.map((step) => step.id),
       },
       ...early.map((step) => ({ t: "ok" as const, step })),

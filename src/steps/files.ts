@@ -1,7 +1,7 @@
 import { ProvisionError } from "../core/errors.js";
 import type { Secret } from "../core/secret.js";
 import { reveal } from "../core/secret.js";
-import type { Before, Decision, Step, Undo } from "../core/step.js";
+import type { Before, Decision, Run, Step, Undo } from "../core/step.js";
 import type { Host, Ownership } from "../host/host.js";
 
 /** What the steps of this folder share: where they stand in their operation. */
@@ -31,11 +31,11 @@ export function inPhase(place: StepPlace, decision: Decision): Decision {
  * The file has exactly this content and mode; no content: it is absent. The text is asked for when the
  * step is checked, so that it can use what earlier steps have made.
  */
-export function file(host: Host, path: string, text: () => Promise<Text | undefined>, ownership: Ownership, place: StepPlace): Step<null> {
+export function file(host: Host, path: string, text: (run: Run) => Promise<Text | undefined>, ownership: Ownership, place: StepPlace): Step<null> {
   return {
     ...place,
-    async check() {
-      const content = await text();
+    async check(run) {
+      const content = await text(run);
       const stat = await host.stat(path);
       const present = stat?.type === "file" ? await host.readFile(path) : undefined;
       const changes: string[] = [];
@@ -57,8 +57,8 @@ export function file(host: Host, path: string, text: () => Promise<Text | undefi
       const keep: Before[] = stat?.type === "file" ? [{ name: before, host: host.name, path }] : [];
       return inPhase(place, { changes, undo: [undo], before: keep });
     },
-    async apply() {
-      const content = await text();
+    async apply(run) {
+      const content = await text(run);
       if (content === undefined) await host.remove(path);
       else await host.writeFile(path, content, ownership);
       return null;
