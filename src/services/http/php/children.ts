@@ -95,8 +95,8 @@ export class PhpPool {
   release(child: PhpChild): void {
     if (child.alive) {
       const waiter = this.#waiting.shift();
-      if (waiter) return waiter.resolve(child);
-      if (this.#retired) this.discard(child);
+      if (waiter) waiter.resolve(child);
+      else if (this.#retired) this.discard(child);
       else this.#idle.push(child);
     }
     this.#noteDrained();

@@ -86,7 +86,7 @@ export class Front {
    * they do. A PHP that does not start holds nobody else up.
    */
   async reload(generation: string): Promise<void> {
-    while (this.#reloading) await this.#reloading;
+    while (this.#reloading !== undefined) await this.#reloading;
     if (this.#closed || generation === this.#current.id) return;
     this.#reloading = this.#switch(generation).finally(() => {
       this.#reloading = undefined;

@@ -1,8 +1,10 @@
+import { dirname } from "node:path";
 import type { Layout } from "../../../context/layout.js";
 import type { Server } from "../../../context/schema.js";
-import { isSystemError, messageOf, ProvisionError } from "../../../core/errors.js";
+import { messageOf, ProvisionError } from "../../../core/errors.js";
 import type { Step } from "../../../core/step.js";
 import type { Host } from "../../../host/host.js";
+import { directories } from "../../../steps/files.js";
 import { phpProgram } from "../../php.js";
 import type { HttpAnswer, HttpRequest, HttpService } from "../service.js";
 import { activateStep, restoreFiles, type Served } from "./activate.js";
@@ -18,14 +20,29 @@ const OLDEST_PHP = "7.0";
 export type PhpServer = Pick<Server, "name" | "http_port" | "php">;
 
 /** PHP's own web server, run by `provision serve`: for laptops, demos and CI; needs nothing installed or root. */
-export function phpHttp({ layout, server, host }: { layout: Layout; server: PhpServer; host: Host }): HttpService {
+export function phpHttp({
+  layout,
+  server,
+  host,
+}: {
+  readonly layout: Layout;
+  readonly server: PhpServer;
+  readonly host: Host;
+}): HttpService {
   const paths = servePaths(layout, server.name);
   const served: Served = { host, paths, server: server.name };
   const php = phpProgram(server.php);
   return {
     type: "php",
     url: (uri) => urlOf(uri, server.http_port),
-    serverSteps: () => [phpStep(host, php), ...[paths.config, paths.vhosts].map((path) => directoryStep(host, layout, path))],
+    serverSteps: () => [
+      phpStep(host, php),
+      directories(
+        host,
+        [dirname(paths.config), paths.config, paths.vhosts].map((path) => ({ path, ownership: { mode: 0o755 } })),
+        { id: "http/directories", title: "Make the directories of PHP's web server" },
+      ),
+    ],
     siteFiles: (vhost) => siteFiles(paths.vhosts, vhost),
     noSiteFiles: (names) => noSiteFiles(paths.vhosts, names),
     activate: (id, title, files, more = {}) => activateStep(served, id, title, files, more),
@@ -56,7 +73,7 @@ async function requestSite(served: Served, server: PhpServer, request: HttpReque
       ask({ ...question(server.http_port), port }),
     );
   } catch (error) {
-    if (!isSystemError(error) && error instanceof ProvisionError) throw error;
+    if (error instanceof ProvisionError) throw error;
     throw new ProvisionError("SERVICE_UNAVAILABLE", `${urlOf(request.uri, server.http_port)}${request.path} gave no answer`, {
       why: [messageOf(error)],
       cause: error,
@@ -110,22 +127,4 @@ async function lookAtPhp(host: Host, php: string): Promise<void> {
   if (!(major > oldestMajor || (major === oldestMajor && minor >= oldestMinor))) {
     throw new ProvisionError("CONFIGURATION", `${host.name}: ${php} is PHP ${stdout}; provision serve needs ${OLDEST_PHP} or later`);
   }
-}
-
-function directoryStep(host: Host, layout: Layout, path: string): Step {
-  return {
-    id: `http/directory:${path.slice(layout.root.length + 1)}`,
-    title: `Make the directory ${path}`,
-    async check() {
-      const stat = await host.stat(path);
-      if (stat?.type === "directory") return { changes: [] };
-      if (stat)
-        throw new ProvisionError("REFUSED", `${host.name}: ${path} should be a directory and is not`, { next: [`mv ${path} ${path}.old`] });
-      return { changes: [`create ${path}`], undo: [{ do: "remove_directory", host: host.name, path }] };
-    },
-    async apply() {
-      await host.mkdir(path);
-      return null;
-    },
-  };
 }
