@@ -1,4 +1,4 @@
-import { encodeOrdered, isTruthy, type Mark, type Ordered, PhpArray, phpText } from "./php-value.js";
+import { encodeOrdered, isTruthy, type Mark, type Ordered, PhpArray, type PhpValue, phpText } from "./php-value.js";
 
 export const RELEASE_HISTORY = "https://updates.drupal.org/release-history";
 
@@ -34,6 +34,8 @@ export interface PlanEntry {
   readonly download: PhpArray;
   readonly attributes: PhpArray;
   readonly mark: Mark | undefined;
+  /** Where drush's own plan puts a core that the file does not call one; such a platform could not run. */
+  readonly drushPath?: string;
   /** Drush knows no such type and leaves the entry out. */
   readonly unknownType?: true;
 }
@@ -69,7 +71,7 @@ export function planOf(document: PhpArray, options: PlanOptions = {}): Plan {
       },
     };
   const libraryEntries = libraries.map(([name, attributes, mark]) => libraryEntry(name, attributes, mark, contribDestination));
-  const needsCore = options.noCore !== true && options.recursed !== true;
+  const needsCore = options.noCore !== true && options.recursed !== true && !asksForNoCore(document);
   if (projects.length === 0) {
     return needsCore ? { ...plan, entries: [], problem: noCore } : { ...plan, entries: libraryEntries, nothing: true };
   }
@@ -88,6 +90,12 @@ const noCore = { code: "MAKE_NO_CORE", message: "No core project specified." } a
 function contribBase(core: string, given: string | undefined): string {
   if (given !== undefined) return given === "." ? "" : given;
   return Number.parseInt(core, 10) < 8 ? "sites/all" : "";
+}
+
+/** The one drush option that a make file may set here. */
+function asksForNoCore(document: PhpArray): boolean {
+  const options = document.get("options");
+  return options instanceof PhpArray && isTruthy(options.get("no-core"));
 }
 
 type Named = [name: string, attributes: PhpArray, mark: Mark | undefined];
@@ -120,16 +128,20 @@ function projectEntry(key: string, given: PhpArray, mark: Mark | undefined, core
     type.toLowerCase() === "core" ||
     (!given.has("type") && lookedUp === "core" && !(own instanceof PhpArray)) ||
     (own instanceof PhpArray && location === RELEASE_HISTORY && name === "drupal");
-  const download = own instanceof PhpArray ? withDefaultType(own) : release(version, core, isCore, location);
+  const download = own instanceof PhpArray ? withDefaultType(own) : release(given.get("version") ?? "", core, isCore, location);
   const unknown = TYPES.has(type.toLowerCase()) ? {} : ({ unknownType: true } as const);
   const path = isCore ? "" : projectPath(type.toLowerCase(), name, attributes, contribOf(attributes, base));
+  const drushPath =
+    isCore && type.toLowerCase() !== "core"
+      ? { drushPath: projectPath(type.toLowerCase(), name, attributes, contribOf(attributes, base)) }
+      : {};
   const recurseBase = type.toLowerCase() === "profile" ? profileBase(attributes, name) : contribOf(attributes, base);
   return {
     kind: isCore ? "core" : "contrib",
     name,
     type,
     path,
-    recurseBase: isCore ? base : recurseBase,
+    recurseBase: isCore ? base : type.toLowerCase() === "library" ? undefined : recurseBase,
     version,
     download,
     attributes,
@@ -143,8 +155,9 @@ function withDefaultType(download: PhpArray): PhpArray {
   return download.has("type") ? download : download.copy().set("type", "git");
 }
 
-function release(version: string, core: string, isCore: boolean, location: string): PhpArray {
-  const full = version === "" ? "<recommended>" : isCore || version.startsWith(`${core}-`) ? version : `${core}-${version}`;
+/** Drush puts the core in front of every version, also of one that has it already; release-history.ts does not. */
+function release(version: PhpValue, core: string, isCore: boolean, location: string): PhpArray {
+  const full = phpText(version) === "" ? "<recommended>" : isCore ? version : `${core}-${phpText(version)}`;
   return new PhpArray().set("type", "pm").set("full_version", full).set("download_link", "").set("status url", location);
 }
 
@@ -157,24 +170,19 @@ function contribOf(attributes: PhpArray, base: string): string {
 function projectPath(type: string, name: string, attributes: PhpArray, base: string): string {
   const directory = directoryOf(attributes, name);
   const subdir = phpText(attributes.get("subdir"));
-  if (type === "profile") return joined(orElse(attributes.get("destination"), "profiles"), subdir, directory);
-  if (type === "library") return joined(base, orElse(attributes.get("destination"), "libraries"), subdir, directory);
+  if (type === "profile") return joined(destinationOf(attributes, "profiles"), subdir, directory);
+  if (type === "library") return joined(base, destinationOf(attributes, "libraries"), subdir, directory);
   if (type === "translation") return "";
   return joined(base, `${type}s`, subdir, directory);
 }
 
 /** Drush takes the name here also when `directory_name` puts the profile elsewhere; we recurse where it really is. */
 function profileBase(attributes: PhpArray, name: string): string {
-  return joined(orElse(attributes.get("destination"), "profiles"), phpText(attributes.get("subdir")), directoryOf(attributes, name));
+  return joined(destinationOf(attributes, "profiles"), phpText(attributes.get("subdir")), directoryOf(attributes, name));
 }
 
 function libraryEntry(name: string, attributes: PhpArray, mark: Mark | undefined, base: string): PlanEntry {
-  const path = joined(
-    base,
-    orElse(attributes.get("destination"), "libraries"),
-    phpText(attributes.get("subdir")),
-    directoryOf(attributes, name),
-  );
+  const path = joined(base, destinationOf(attributes, "libraries"), phpText(attributes.get("subdir")), directoryOf(attributes, name));
   const download = attributes.get("download");
   return {
     kind: "library",
@@ -189,6 +197,11 @@ function libraryEntry(name: string, attributes: PhpArray, mark: Mark | undefined
   };
 }
 
+/** An empty destination is the base itself. */
+function destinationOf(attributes: PhpArray, otherwise: string): string {
+  return attributes.has("destination") ? phpText(attributes.get("destination")) : otherwise;
+}
+
 function directoryOf(attributes: PhpArray, name: string): string {
   return orElse(attributes.get("directory_name"), name);
 }
@@ -198,7 +211,10 @@ function orElse(value: Parameters<typeof phpText>[0], otherwise: string): string
 }
 
 function joined(...parts: string[]): string {
-  return parts.filter((part) => part !== "").join("/");
+  return parts
+    .map((part) => part.replace(/\/+$/, ""))
+    .filter((part) => part !== "")
+    .join("/");
 }
 
 /** The plan as `make-check --json` prints it (make.md 6). */
@@ -222,12 +238,20 @@ function encodeEntry(entry: PlanEntry, translations: PhpArray | undefined): Reco
     kind: entry.kind,
     name: entry.name,
     type: entry.type,
-    path: entry.path,
+    path: entry.drushPath ?? entry.path,
     recurseDestination: entry.recurseBase ?? null,
     download: encodeOrdered(entry.download) satisfies Ordered,
-    version: entry.kind === "library" ? null : encodeOrdered(entry.attributes.get("version") ?? ""),
+    version:
+      entry.kind === "library" ? null : encodeOrdered(entry.attributes.has("version") ? (entry.attributes.get("version") as PhpValue) : ""),
     patches: patches === undefined ? null : encodeOrdered(patches),
-    ...(translations && entry.kind !== "library" ? { translations: encodeOrdered(translations) } : {}),
+    ...encodeTranslations(entry, translations),
     downloaderExists: type === undefined ? null : DOWNLOAD_TYPES.has(phpText(type)),
   };
+}
+
+function encodeTranslations(entry: PlanEntry, ofFile: PhpArray | undefined): { translations?: Ordered } {
+  if (entry.kind === "library") return {};
+  const own = entry.attributes.get("translations");
+  const translations = own instanceof PhpArray ? own : ofFile;
+  return translations ? { translations: encodeOrdered(translations) } : {};
 }

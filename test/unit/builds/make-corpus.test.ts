@@ -90,7 +90,7 @@ describe.skipIf(!here)(`make corpus${here ? "" : ` (SKIPPED: no corpus at ${corp
 
   it.each(cases)("includes $name", async ({ name, directory, file }) => {
     const expected = json(join(directory, file));
-    const main = join(directory, expected.main);
+    const main = find(directory, expected.main);
     const list = (value: string | undefined) => (value === undefined ? [] : value.split(","));
     const options = { includes: list(expected.options.includes), overrides: list(expected.options.overrides) };
     const { merged } = await readMerged({ file: main, text: readFileSync(main, "utf8") }, text, new Diagnostics(), options);
@@ -157,4 +157,10 @@ function yamlProbe(input: string): unknown {
     if (error instanceof YamlError) return "refused";
     throw error;
   }
+}
+
+/** The cases keep the directories of their repositories. */
+function find(directory: string, name: string): string {
+  const found = readdirSync(directory, { recursive: true, encoding: "utf8" }).find((path) => path === name || path.endsWith(`/${name}`));
+  return join(directory, found ?? name);
 }
