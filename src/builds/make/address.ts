@@ -7,11 +7,10 @@ import type { Mark } from "./php-value.js";
 /** Where a download, patch or repository is: on this machine or behind a URL. */
 export type Address = { readonly path: string } | { readonly url: string };
 
-/** A URL as it may be shown: without user and password. */
+/** A URL as it may be shown: without user and password (ssh: without password), and without the tokens of a query. */
 export function shown(address: string): string {
-  return address.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/@\s]*@/i, (whole, scheme: string) =>
-    /^ssh:/i.test(scheme) ? whole.replace(/:[^/@]*@/, "@").replace(/^ssh@$/, "ssh://") : scheme,
-  );
+  const bare = address.replace(/^(ssh:\/\/[^/@:\s]*):[^/@\s]*@/i, "$1@").replace(/^((?!ssh:)[a-z][a-z0-9+.-]*:\/\/)[^/\s]*@/i, "$1");
+  return bare.replace(/([?&][^=&#]*(?:token|key|secret|password|signature|auth)[^=&#]*=)[^&#]*/gi, "$1***");
 }
 
 /**

@@ -146,6 +146,7 @@ function projectEntry(key: string, given: PhpArray, mark: Mark | undefined, core
     download,
     attributes,
     mark,
+    ...drushPath,
     ...unknown,
   };
 }
