@@ -10,7 +10,8 @@ import { ENGINES } from "../../src/engines/index.js";
 import { phpFile } from "../../src/engines/php-file.js";
 import { LocalHost } from "../../src/host/local.js";
 import { installInput, makeSite } from "../support/engine-site.js";
-import { engineSuite, failure } from "../support/engine-suite.js";
+import { engineSuite } from "../support/engine-suite.js";
+import { failure } from "../support/failure.js";
 import { makeFakeCore, type Trap, trapped } from "../support/fake-core.js";
 
 /** The fake core of each engine; an engine without one fails here, and not silently. */
@@ -71,6 +72,11 @@ describe("Drupal 7 engine and a core that misbehaves (fake core)", () => {
     expect(error.code).toBe("ENGINE_FAILED");
     expect(error.why.join("\n")).toMatch(why);
     expect(error.message).toContain("did not clear the caches of site1.example.com");
+  });
+
+  it("collects warnings although the core has put its own handlers in place", async () => {
+    const { warnings } = await trapped(docroot, ["warning"], () => drupal7.cacheClear(site));
+    expect(warnings.join("\n")).toMatch(/^a warning while caches are cleared \(.*trap\.module:\d+\)$/);
   });
 
   it("tells what the core printed before it ended PHP", async () => {

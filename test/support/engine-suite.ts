@@ -2,23 +2,13 @@ import { mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ProvisionError } from "../../src/core/errors.js";
 import { Scope } from "../../src/core/scope.js";
 import { Secret } from "../../src/core/secret.js";
 import type { Engine, SiteCode } from "../../src/engines/engine.js";
 import { detectCore } from "../../src/engines/index.js";
 import { LocalHost } from "../../src/host/local.js";
 import { installInput, makeSite } from "./engine-site.js";
-
-/** The error that a promise rejects with; it must be one that a user can meet. */
-export async function failure(promise: Promise<unknown>): Promise<ProvisionError> {
-  const error = await promise.then(
-    () => new Error("it was expected to fail, and did not"),
-    (reason: unknown) => reason,
-  );
-  if (!(error instanceof ProvisionError)) throw error;
-  return error;
-}
+import { failure } from "./failure.js";
 
 /** What every engine does on every core that it drives; `makeCore` makes the code at a path that is not there yet. */
 export function engineSuite(engine: Engine, core: string, makeCore: (docroot: string) => Promise<void>, version: RegExp): void {
