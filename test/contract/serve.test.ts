@@ -1,6 +1,8 @@
 import {
+  closeSync,
   existsSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   realpathSync,
@@ -16,11 +18,14 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Layout } from "../../src/context/layout.js";
+import { lockDescriptor } from "../../src/core/lock.js";
 import { Scope } from "../../src/core/scope.js";
 import { LocalHost } from "../../src/host/local.js";
 import type { ServeEvent } from "../../src/services/http/php/events.js";
+import { Front } from "../../src/services/http/php/front.js";
 import { phpHttp } from "../../src/services/http/php/index.js";
 import { ask } from "../../src/services/http/php/protocol.js";
+import { type ServeState, servePaths } from "../../src/services/http/php/state.js";
 import type { HttpService, Vhost } from "../../src/services/http/service.js";
 import { type Facts, makeDocroot, makeGeneration } from "../support/docroot.js";
 import { type Ended, type Started, start } from "../support/processes.js";
@@ -167,19 +172,37 @@ describe("provision serve", () => {
     await until(() => !phpOf(hub).includes(before.pid));
   });
 
-  test("the check of an activation asks the daemon: processes of an older generation have to be replaced", async () => {
+  test("a daemon that does not take over is found by the check, and fails the activation", async () => {
+    // The front of serve, without what follows the generation file.
     await activate(site);
-    const serving = await startServe();
-    await get(serving, "/");
-    const step = service.activate("a", "A", service.siteFiles(site));
-    expect(await wouldChange([step])).toEqual([]);
-    process.kill(serving.child.pid as number, "SIGSTOP");
-    writeFileSync(join(layout.httpConfig("@server_master", "php"), "generation"), "newer\n");
-    setTimeout(() => process.kill(serving.child.pid as number, "SIGCONT"), 20);
-    const changes = await wouldChange([step]);
-    // Either the question came before the supervisor had looked, or it has caught up by itself.
-    if (changes.length > 0) expect(changes[0]).toContain("reload provision serve");
-    await until(async () => (await wouldChange([step])).length === 0);
+    const front = new Front({
+      vhosts: servePaths(layout, "@server_master").vhosts,
+      generation: "old",
+      token: "t",
+      size: 1,
+      onEvent: () => {},
+    });
+    const lock = openSync(servePaths(layout, "@server_master").lock, "a");
+    try {
+      expect(lockDescriptor(lock, "exclusive")).toBe(true);
+      const state: ServeState = {
+        pid: process.pid,
+        address: "127.0.0.1",
+        port: await front.listen(0, "127.0.0.1"),
+        started: "",
+        token: "t",
+      };
+      writeFileSync(servePaths(layout, "@server_master").state, JSON.stringify(state));
+      expect(await wouldChange([service.activate("a", "A", service.siteFiles(site))])).toEqual([
+        expect.stringContaining("reload provision serve of @server_master: its PHP was started for generation old"),
+      ]);
+      await expect(activate(site)).rejects.toMatchObject({ code: "SERVICE_UNAVAILABLE", why: [expect.stringContaining("generation old")] });
+      await front.reload(readFileSync(servePaths(layout, "@server_master").generation, "utf8").trim());
+      expect(await wouldChange([service.activate("a", "A", service.siteFiles(site))])).toEqual([]);
+    } finally {
+      await front.close();
+      closeSync(lock);
+    }
   });
 
   test("serves several requests at once, with processes started when they are needed", async () => {
