@@ -162,10 +162,8 @@ for (const type of Object.keys(httpServices)) {
         expect(undo).toHaveLength(1);
         expect(undo[0]).toMatchObject({ do: "http_restore", host: "local", server: "@server_master" });
         expect((await get("two.test")).status).toBe(503);
-        const files = ((undo[0] as Undo)["files"] as { path: string; content: string | null }[]).map(({ path, content }) => ({
-          path,
-          content: content ?? undefined,
-        }));
+        // As the journal gives them: null for no content.
+        const files = (undo[0] as Undo)["files"] as unknown as ConfigFile[];
         for (let time = 0; time < 2; time++) {
           await rig.service.restore(files);
           expect((await get("two.test")).status).toBe(200);

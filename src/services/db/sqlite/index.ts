@@ -89,6 +89,7 @@ function createStep(host: Host, php: string, group: string | undefined, { uri, p
           next: [`ls -l ${directory}`],
         });
       }
+      if (group !== undefined) await groupId(host, group);
       // The generation's id is in the path, so all of it is ours; what stood above it stays. Undone last to first.
       const undo: Undo[] = [];
       for (const parent of [dirname(paths.root), paths.root]) {

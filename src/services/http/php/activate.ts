@@ -5,7 +5,7 @@ import { messageOf, ProvisionError } from "../../../core/errors.js";
 import type { Json } from "../../../core/json.js";
 import { withInnerLock } from "../../../core/lock.js";
 import type { Decision, Step, Undo } from "../../../core/step.js";
-import type { Host } from "../../../host/host.js";
+import { besidePath, type Host } from "../../../host/host.js";
 import type { ConfigFile } from "../service.js";
 import { ask, MARKER_PATH, type Marker, reachable, TOKEN } from "./protocol.js";
 import { readGeneration, runningServe, type ServePaths, type ServeState } from "./state.js";
@@ -13,6 +13,8 @@ import { hashOf } from "./vhost-files.js";
 
 /** Within this time a running `serve` has to have taken over what was written. */
 const PROOF_TIMEOUT = 10_000;
+/** How the front says that a site's PHP does not start. */
+const NOT_STARTED = "PHP does not start: ";
 
 /** One server's configuration, as files and as what a running `serve` makes of it. */
 export interface Served {
@@ -41,8 +43,14 @@ export function activateStep(served: Served, id: string, title: string, files: r
 }
 
 /** The undo kind `http_restore`: the old files, served again. Writes and reloads only what is not yet so. */
-export function restoreFiles(served: Served, files: readonly ConfigFile[]): Promise<void> {
-  return bringAbout(served, files, false);
+export async function restoreFiles(served: Served, files: readonly ConfigFile[]): Promise<void> {
+  for (const { path } of files) await served.host.remove(besidePath(path));
+  // The journal knows null, not undefined.
+  await bringAbout(
+    served,
+    files.map(({ path, content }) => ({ path, content: content ?? undefined })),
+    false,
+  );
 }
 
 async function decide(served: Served, files: readonly ConfigFile[]): Promise<Decision> {
@@ -82,13 +90,15 @@ async function bringAbout(served: Served, files: readonly ConfigFile[], always: 
     await host.mkdir(paths.config);
     await host.writeFile(paths.generation, `${Date.now().toString(36)}-${randomBytes(4).toString("hex")}\n`);
     const deadline = Date.now() + PROOF_TIMEOUT;
-    for (let wrong: string | undefined = "it was not asked"; ; ) {
+    for (let refused = 0; ; ) {
       // It may have been stopped meanwhile, and then there is nobody to prove it.
       running = await runningServe(host, paths);
       if (running === undefined) return;
-      wrong = await firstUnproven(served, running, files);
+      const wrong = await firstUnproven(served, running, files);
       if (wrong === undefined) return;
-      if (Date.now() >= deadline) {
+      // A PHP that could not be started three times will not be by waiting.
+      if (wrong.startsWith(NOT_STARTED)) refused++;
+      if (refused === 3 || Date.now() >= deadline) {
         throw new ProvisionError("SERVICE_UNAVAILABLE", `provision serve of ${served.server} did not take over its new configuration`, {
           why: [wrong],
           next: ["look at the output of provision serve, or stop it and start it again"],
@@ -113,6 +123,7 @@ async function firstUnproven(served: Served, running: ServeState, files: readonl
         headers: { host: "provision", [TOKEN]: running.token },
         timeout: PROOF_TIMEOUT,
       });
+      if (answer.status === 503) return `${NOT_STARTED}${answer.body.trim()}`;
       if (answer.status !== 200) return `it answers ${answer.status} when asked about ${name}: ${answer.body.trim()}`;
       marker = JSON.parse(answer.body) as Marker;
     } catch (error) {

@@ -1,4 +1,3 @@
-import { dirname } from "node:path";
 import type { Layout } from "../../../context/layout.js";
 import type { Server } from "../../../context/schema.js";
 import { messageOf, ProvisionError } from "../../../core/errors.js";
@@ -39,7 +38,7 @@ export function phpHttp({
       phpStep(host, php),
       directories(
         host,
-        [dirname(paths.config), paths.config, paths.vhosts].map((path) => ({ path, ownership: { mode: 0o755 } })),
+        [paths.config, paths.vhosts].map((path) => ({ path, ownership: { mode: 0o755 } })),
         { id: "http/directories", title: "Make the directories of PHP's web server" },
       ),
     ],
