@@ -20,7 +20,7 @@ const run: Action = async (invocation) => {
   const { session } = invocation;
   const use = await openHub(session);
   if (invocation.arguments.length === 0) {
-    const { contexts, errors } = await use.store.load();
+    const { contexts, broken } = await use.store.load();
     const count = (type: string) => contexts.filter(({ context_type }) => context_type === type).length;
     const sites = contexts.filter((context) => context.context_type === "site");
     const open = use.operations.open().map((id) => use.operations.read(id));
@@ -32,7 +32,7 @@ const run: Action = async (invocation) => {
       installed: sites.filter(({ generation }) => generation !== undefined).length,
       disabled: sites.filter(({ site_enabled }) => !site_enabled).length,
       clients: count("client"),
-      unreadable: errors.map(({ message }) => message),
+      unreadable: broken.map(({ message }) => message),
       operations: open.map(({ id, state, open: began }) => ({ id, state, command: began?.command ?? "", target: began?.target ?? null })),
     };
     const rows = Object.entries(data)
@@ -40,7 +40,7 @@ const run: Action = async (invocation) => {
       .map(([key, value]) => [key, String(value)]);
     const lines = [
       ...columns(rows),
-      ...errors.map(({ message }) => `✖ ${message}`),
+      ...broken.map(({ message }) => `✖ ${message}`),
       ...open.map(({ id, state, open: began }) => `! ${state}: ${began?.command ?? ""} ${began?.target ?? ""} (provision operations show ${id})`),
     ];
     await session.answer({ command: "status", target: undefined }, data as unknown as { readonly [key: string]: Json }, lines);

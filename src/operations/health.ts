@@ -83,13 +83,13 @@ export async function hubFindings(use: Services): Promise<readonly Finding[]> {
       ...(tight ? {} : { fix: `chmod 0700 ${layout.secrets}` }),
     });
   }
-  const { contexts, errors } = await use.store.load();
-  for (const error of errors) findings.push({ check: "contexts", ok: false, message: [error.message, ...error.why].join("; ") });
+  const { contexts, broken } = await use.store.load();
+  for (const error of broken) findings.push({ check: "contexts", ok: false, message: [error.message, ...error.why].join("; ") });
   const { checkHub } = await import("../context/references.js");
   for (const { context, path, what } of checkHub(contexts, use.hub)) {
     findings.push({ check: "contexts", ok: false, message: `${context} ${path.join(".")}: ${what}` });
   }
-  if (errors.length === 0) findings.push({ check: "contexts", ok: true, message: `${contexts.length} contexts can be read` });
+  if (broken.length === 0) findings.push({ check: "contexts", ok: true, message: `${contexts.length} contexts can be read` });
   for (const server of contexts) {
     if (server.context_type !== "server") continue;
     if (server.http_service_type !== "none") {

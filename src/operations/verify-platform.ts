@@ -100,8 +100,10 @@ export function inventoryFile(use: Services, name: string): string {
 }
 
 function sourceOf({ platform }: Inputs, use: Services): BuildSource {
-  const makefile = platform.makefile as string;
-  return buildSource({ makefile: /^https?:/.test(makefile) ? makefile : use.layout.resolve(makefile) });
+  const { makefile } = platform;
+  const source = makefile === undefined ? undefined : buildSource({ makefile: /^https?:/.test(makefile) ? makefile : use.layout.resolve(makefile) });
+  if (!source) throw new ProvisionError("FAILED", `${platform.name} names nothing it could be built from`);
+  return source;
 }
 
 /** Beside the root, under a name of its own: never half a platform where sites look for one. */
