@@ -137,7 +137,7 @@ function madeDirectories(inputs: SiteInputs, use: Services): Step {
   };
 }
 
-function engineInstall(inputs: SiteInputs, use: Services, made: Step): Step {
+function engineInstall(inputs: Inputs, use: Services, made: Step): Step {
   const { site, siteMail } = inputs;
   const engine: Engine = use.engine(inputs.core.engine);
   return {

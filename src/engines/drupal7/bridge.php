@@ -198,6 +198,13 @@ function provision_install(array $request) {
 
 /** The installer goes on with what an interrupted one left, and calls a wrong password «already installed». */
 function provision_require_empty_database() {
+  $database = $GLOBALS['databases']['default']['default'];
+  if ($database['driver'] === 'sqlite' && !is_file($database['database'])) {
+    // SQLite itself makes files that the group cannot write, whatever the umask; what it makes beside this one
+    // (-wal, -shm) gets the same mode.
+    touch($database['database']);
+    chmod($database['database'], 0660);
+  }
   $variables = provision_stored_variables(array('install_task'));
   if (isset($variables['install_task']) && $variables['install_task'] === 'done') {
     ProvisionBridge::refuse('already_installed', 'the database holds a complete installation');

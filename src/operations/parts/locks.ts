@@ -1,4 +1,4 @@
-import type { SiteAndAll } from "../../context/references.js";
+import type { PlatformAndServers, SiteAndAll } from "../../context/references.js";
 import type { Lock } from "../../core/step.js";
 
 /** Exclusive on the site, shared on everything it refers to. */
@@ -9,5 +9,14 @@ export function siteLocks({ site, platform, server, webServer, dbServer, client 
     ...[server, webServer, dbServer].map(({ name }) => ({ kind: "server", name, mode: "shared" }) as const),
     { kind: "platform", name: platform.name, mode: "shared" },
     { kind: "site", name: site.name, mode: "exclusive" },
+  ];
+}
+
+/** Exclusive on the platform, shared on its servers. */
+export function platformLocks({ platform, server, webServer }: PlatformAndServers): readonly Lock[] {
+  return [
+    { kind: "hub", name: "hub", mode: "shared" },
+    ...[server, webServer].map(({ name }) => ({ kind: "server", name, mode: "shared" }) as const),
+    { kind: "platform", name: platform.name, mode: "exclusive" },
   ];
 }
