@@ -3,7 +3,7 @@ import { rewrite } from "./edit.js";
 import type { Hub } from "./hub.js";
 import { checkContext, inUse, refusal } from "./references.js";
 import { parseSaveOptions } from "./save-options.js";
-import { type Context, CONTEXT_TYPES, type ContextType } from "./schema.js";
+import { CONTEXT_TYPES, type Context, type ContextType } from "./schema.js";
 import type { ContextStore } from "./store.js";
 import { contextOf } from "./validate.js";
 import { parseYaml } from "./yaml-file.js";
@@ -45,7 +45,11 @@ export async function saveDelete(hub: Hub, store: ContextStore, name: string): P
   // A broken file can be deleted too; one that is not there is said as everywhere.
   if (before === undefined) throw await missing(store, name);
   const path = store.layout.contextFile(name);
-  const refused = inUse(name, (await others(store, path)).filter((context) => context.name !== name), hub.settings);
+  const refused = inUse(
+    name,
+    (await others(store, path)).filter((context) => context.name !== name),
+    hub.settings,
+  );
   if (refused) throw refused;
   return { path, before };
 }

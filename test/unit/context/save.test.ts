@@ -6,8 +6,17 @@ import { BASE, failureOf, hubOf, site } from "../../support/context-hub.js";
 describe("save", () => {
   test("gives the text of a new context, and writes nothing", async () => {
     const hub = await hubOf(BASE);
-    const saved = await save(hub, hub.store, "@a.com", ["--context_type=site", "--platform=@platform_d7", "--aliases=www.a.com", "--drush_aliases="]);
-    expect(saved).toMatchObject({ path: `${hub.root}/aliases/a.com.yml`, before: undefined, warnings: ["--drush_aliases has no meaning here"] });
+    const saved = await save(hub, hub.store, "@a.com", [
+      "--context_type=site",
+      "--platform=@platform_d7",
+      "--aliases=www.a.com",
+      "--drush_aliases=",
+    ]);
+    expect(saved).toMatchObject({
+      path: `${hub.root}/aliases/a.com.yml`,
+      before: undefined,
+      warnings: ["--drush_aliases has no meaning here"],
+    });
     expect(saved.text).toBe('context_type: site\nuri: a.com\nplatform: "@platform_d7"\naliases: [www.a.com]\n');
     expect(saved.context).toMatchObject({ name: "@a.com", profile: "standard" });
     expect(await hub.store.read("@a.com")).toBeUndefined();
@@ -20,8 +29,20 @@ describe("save", () => {
   });
 
   test.each([
-    ["a platform that is not there", "@b.com", ["--context_type=site", "--platform=@platform_d8"], 64, "--platform: there is no platform @platform_d8; did you mean @platform_d7?"],
-    ["a uri of another", "@b.com", ["--context_type=site", "--uri=a.com", "--platform=@platform_d7"], 64, "--uri: a.com is the uri of @a.com already"],
+    [
+      "a platform that is not there",
+      "@b.com",
+      ["--context_type=site", "--platform=@platform_d8"],
+      64,
+      "--platform: there is no platform @platform_d8; did you mean @platform_d7?",
+    ],
+    [
+      "a uri of another",
+      "@b.com",
+      ["--context_type=site", "--uri=a.com", "--platform=@platform_d7"],
+      64,
+      "--uri: a.com is the uri of @a.com already",
+    ],
     ["a platform with the root of another", "@platform_x", ["--root=platforms/d7"], 64, /^--root: .* is the root of @platform_d7/],
     ["a name that leaves the hub", "@../../etc/passwd", ["--context_type=client"], 64, /is not the name of a context/],
     ["a new context with nothing", "@b.com", ["--context_type=site"], 64, "--platform is missing; for example --platform=@platform_d7"],
@@ -45,13 +66,23 @@ describe("save", () => {
   test("puts a wrong file right, and is refused while another cannot be read", async () => {
     const hub = await hubOf({ ...BASE, "aliases/a.com.yml": site("A.com") });
     expect((await save(hub, hub.store, "@a.com", ["--uri=a.com"])).context).toMatchObject({ uri: "a.com" });
-    expect(await failureOf(() => save(hub, hub.store, "@client_x", []))).toMatchObject({ code: "INVALID_FILE", state: "nothing was changed" });
+    expect(await failureOf(() => save(hub, hub.store, "@client_x", []))).toMatchObject({
+      code: "INVALID_FILE",
+      state: "nothing was changed",
+    });
   });
 
   test("--delete: what is in use stays, what is not or is broken may go", async () => {
     const hub = await hubOf({ ...BASE, "aliases/a.com.yml": site("a.com") });
-    expect(await failureOf(() => saveDelete(hub, hub.store, "@platform_d7"))).toMatchObject({ code: "IN_USE", exit: 1, message: "@platform_d7 is in use by @a.com" });
-    expect(await saveDelete(hub, hub.store, "@a.com")).toEqual({ path: `${hub.root}/aliases/a.com.yml`, before: await readFile(`${hub.root}/aliases/a.com.yml`, "utf8") });
+    expect(await failureOf(() => saveDelete(hub, hub.store, "@platform_d7"))).toMatchObject({
+      code: "IN_USE",
+      exit: 1,
+      message: "@platform_d7 is in use by @a.com",
+    });
+    expect(await saveDelete(hub, hub.store, "@a.com")).toEqual({
+      path: `${hub.root}/aliases/a.com.yml`,
+      before: await readFile(`${hub.root}/aliases/a.com.yml`, "utf8"),
+    });
     expect(await failureOf(() => saveDelete(hub, hub.store, "@b.com"))).toMatchObject({ code: "CONTEXT_NOT_FOUND", exit: 66 });
     const broken = await hubOf({ ...BASE, "aliases/a.com.yml": "a: [" });
     expect((await saveDelete(broken, broken.store, "@a.com")).before).toBe("a: [");
