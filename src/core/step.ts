@@ -68,9 +68,9 @@ export type LockKind = (typeof LOCK_KINDS)[number];
 
 /**
  * A command as a list of steps. `Use` is what it works with (hosts, services, contexts), made anew
- * in each process; `Inputs` is everything decided beforehand, JSON without secrets.
+ * in each process; `Inputs` is everything decided beforehand: what survives JSON unchanged, without secrets.
  */
-export interface Operation<Args, Inputs extends Json, Use> {
+export interface Operation<Args, Inputs, Use> {
   readonly name: string;
   /** What the next command does when this one was killed: finish it by itself, or ask for resume/abort. */
   readonly recovery: "automatic" | "ask";

@@ -87,25 +87,32 @@ export interface Answer<T> {
  * code, JSON on stdin, one document on descriptor 3. Success is exit 0 and a document and ok: true
  * (reference: engine.md). Nothing here changes files of the platform.
  *
- * Errors: ENGINE_FAILED with the core's own message in `why`; WRONG_SITE when the core resolved
- * another site directory than the one asked for; NOT_INSTALLED; INSTALL_FAILED; PROGRAM_MISSING.
+ * Errors: ENGINE_FAILED (INSTALL_FAILED in install) with the core's own message in `why`, also when PHP was killed or
+ * left no document; TIMED_OUT; WRONG_SITE when the core resolved another site directory than the one asked for;
+ * NOT_INSTALLED; ALREADY_INSTALLED; PROGRAM_MISSING.
  */
 export interface Engine {
   readonly name: string;
   /** What a person calls it: `Drupal 7`. */
   readonly label: string;
-  /** Looks at files only; undefined when this engine does not drive what stands at `root`. */
+  /**
+   * Looks at files only; undefined when this engine does not drive what stands at `root`. Rejects with NOT_A_PLATFORM
+   * when it would, but files are missing.
+   */
   detect(host: Host, root: string): Promise<Core | undefined>;
   /** Text of settings.php; the same input gives the same bytes. */
   settings(input: SettingsInput): string;
-  /** Text of sites/sites.php: `names` maps a host name (aliases too) to a directory below sites/. Same input, same bytes. */
+  /**
+   * Text of sites/sites.php: `names` maps a host name (the site's own, its aliases, `*.` and a name) to a directory
+   * below sites/; a sub-directory site's key is its siteName. Same input, same bytes.
+   */
   sitesPhp(names: ReadonlyMap<string, string>): string;
   /** Reads what sitesPhp wrote; undefined for a file that it did not write. */
   readSitesPhp(text: string): ReadonlyMap<string, string> | undefined;
   /** PHP files a visitor may reach, relative to the docroot: index.php, update.php … */
   readonly frontControllers: readonly string[];
 
-  /** settings.php and the database exist and the database is empty. */
+  /** settings.php exists and names an empty database (SQLite: its directory exists). */
   install(site: SiteCode, input: InstallInput): Promise<Answer<{ readonly profile: string }>>;
   /** Answers for a site that is not installed too (`installed: false`). */
   status(site: SiteCode): Promise<Answer<SiteStatus>>;

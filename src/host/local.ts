@@ -1,12 +1,12 @@
-import { randomBytes } from "node:crypto";
 import { connect as connectSocket } from "node:net";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import fs from "fs-extra";
 import { isSystemError, messageOf } from "../core/errors.js";
+import { killPoint } from "../core/kill-point.js";
 import type { Scope } from "../core/scope.js";
 import { reveal, Secret } from "../core/secret.js";
 import type { Argv, FileStat, Host, Ownership, RunOptions, RunResult } from "./host.js";
-import { HostError } from "./host.js";
+import { besidePath, HostError } from "./host.js";
 
 const TERMINATE_GRACE = 10_000;
 const MAX_OUTPUT = 256 * 1024 * 1024;
@@ -75,9 +75,10 @@ export class LocalHost implements Host {
   }
 
   async writeFile(path: string, content: string | Buffer | Secret, ownership: Ownership = {}): Promise<void> {
-    const beside = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}`);
+    const beside = besidePath(path);
     await this.#translated(path, "write", async () => {
       try {
+        await fs.rm(beside, { force: true });
         const handle = await fs.promises.open(beside, "wx", 0o600);
         try {
           await handle.writeFile(content instanceof Secret ? content.reveal() : content);
@@ -87,7 +88,9 @@ export class LocalHost implements Host {
         } finally {
           await handle.close();
         }
+        killPoint();
         await fs.rename(beside, path);
+        killPoint();
       } catch (error) {
         await fs.rm(beside, { force: true });
         throw error;
@@ -154,10 +157,12 @@ export class LocalHost implements Host {
   }
 
   async symlink(target: string, path: string): Promise<void> {
-    const beside = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}`);
+    const beside = besidePath(path);
     await this.#translated(path, "link", async () => {
+      await fs.rm(beside, { force: true });
       await fs.symlink(target, beside);
       try {
+        killPoint();
         await fs.rename(beside, path);
       } catch (error) {
         await fs.rm(beside, { force: true });

@@ -61,7 +61,7 @@ export interface HttpService {
    * reload, prove; its undo is the same with the old files. Its check asks the daemon, not only the disk.
    */
   activate(id: string, title: string, files: readonly ConfigFile[], more?: Pick<Step, "phase">): Step;
-  /** Puts back what `activate` replaced; the undo kind `http_restore`, called with its own undo data. */
+  /** Puts back what `activate` replaced; the undo kind `http_restore`, called with its own undo data (`content: null` is no content). */
   restore(files: readonly ConfigFile[]): Promise<void>;
   /**
    * Asks for one page the way a visitor would, redirects not followed. Works also when no daemon of

@@ -1,0 +1,119 @@
+import { mkdir, open } from "node:fs/promises";
+import { ProvisionError } from "../../core/errors.js";
+import type { Host } from "../../host/host.js";
+import { TREE_LIMITS, type TreeLimits } from "./tree.js";
+
+type ArchiveKind = "tar" | "tar.gz" | "tar.bz2" | "zip";
+
+const UNPACK_TIMEOUT = 15 * 60_000;
+
+/** By the first bytes, as drush does when it cannot ask the name; `undefined` for a file that is no archive. */
+export async function archiveKind(path: string): Promise<ArchiveKind | undefined> {
+  const file = await open(path, "r");
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(512), 0, 512, 0);
+    if (buffer[0] === 0x1f && buffer[1] === 0x8b) return "tar.gz";
+    if (buffer.toString("latin1", 0, 3) === "BZh") return "tar.bz2";
+    if (["PK\x03\x04", "PK\x05\x06"].includes(buffer.toString("latin1", 0, 4))) return "zip";
+    return bytesRead === 512 && buffer.toString("latin1", 257, 262) === "ustar" ? "tar" : undefined;
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * Unpacks into a directory that does not exist yet. The members are looked at first: paths that leave the directory,
+ * devices, and more entries or bytes than the limits are refused before one byte is written. What comes out still
+ * has to pass `tameTree`.
+ *
+ * @throws ProvisionError BUILD_FAILED
+ */
+export async function unpack(
+  host: Host,
+  archive: string,
+  kind: ArchiveKind,
+  into: string,
+  limits: TreeLimits = TREE_LIMITS,
+): Promise<void> {
+  if (kind === "zip") await checkZip(host, archive, limits);
+  else await checkTar(host, archive, kind, limits);
+  await mkdir(into, { mode: 0o755 });
+  if (kind === "zip") await host.run(["unzip", "-q", "-o", "-d", into, archive], { timeout: UNPACK_TIMEOUT });
+  else
+    await host.run(
+      [
+        "tar",
+        "-x",
+        ...decompression(kind),
+        "-f",
+        archive,
+        "-C",
+        into,
+        "--no-same-owner",
+        "--no-same-permissions",
+        "--delay-directory-restore",
+      ],
+      { timeout: UNPACK_TIMEOUT },
+    );
+}
+
+function decompression(kind: ArchiveKind): string[] {
+  if (kind === "tar.gz") return ["--gzip"];
+  return kind === "tar.bz2" ? ["--bzip2"] : [];
+}
+
+async function checkTar(host: Host, archive: string, kind: ArchiveKind, limits: TreeLimits): Promise<void> {
+  const argv = [
+    "tar",
+    "-t",
+    "-v",
+    ...decompression(kind),
+    "--numeric-owner",
+    "--quoting-style=escape",
+    "--force-local",
+    "--absolute-names",
+    "-f",
+    archive,
+  ] as const;
+  const { stdout } = await host.run([...argv], { timeout: UNPACK_TIMEOUT, env: { LC_ALL: "C" } });
+  let entries = 0;
+  let bytes = 0;
+  for (const line of stdout.split("\n")) {
+    if (line === "") continue;
+    const match = /^(.)\S+ +\S+ +(\d+|\d+,\d+) +\S+ +\S+ (.*)$/.exec(line);
+    if (!match) throw refused(`the list of its members cannot be read: ${line.slice(0, 80)}`);
+    const [, type = "", size = "", name = ""] = match;
+    if (!"-dlhL".includes(type)) throw refused(`${name} is no file, directory or link (${type})`);
+    // a hard link can only point to what the same archive brings; a symbolic one is looked at when it is there
+    for (const member of type === "h" ? name.split(" link to ") : [type === "l" ? (name.split(" -> ")[0] ?? name) : name])
+      checkMember(member);
+    entries++;
+    bytes += type === "-" ? Number(size) : 0;
+    checkLimits(entries, bytes, limits);
+  }
+}
+
+async function checkZip(host: Host, archive: string, limits: TreeLimits): Promise<void> {
+  const options = { timeout: UNPACK_TIMEOUT, anyExit: true } as const;
+  const { stdout, code, stderr } = await host.run(["unzip", "-Z", "-1", archive], options);
+  if (code !== 0 && code !== 1) throw refused(`it cannot be read: ${stderr.trim().split("\n")[0] ?? ""}`);
+  const names = stdout.split("\n").filter((name) => name !== "");
+  for (const name of names) checkMember(name);
+  const totals = await host.run(["unzip", "-Z", "-t", archive], options);
+  const bytes = Number(/(\d+) bytes uncompressed/.exec(totals.stdout)?.[1] ?? 0);
+  checkLimits(names.length, bytes, limits);
+}
+
+function checkMember(name: string): void {
+  if (name.startsWith("/")) throw refused(`its member ${name} has an absolute path`);
+  if (name.split("/").includes("..")) throw refused(`its member ${name} leads out of the archive`);
+}
+
+function checkLimits(entries: number, bytes: number, limits: TreeLimits): void {
+  if (entries > limits.entries) throw refused(`it holds more than ${limits.entries} entries`);
+  if (bytes > limits.bytes) throw refused(`it unpacks to more than ${Math.round(limits.bytes / 1024 ** 2)} MiB`);
+}
+
+function refused(why: string): ProvisionError {
+  return new ProvisionError("BUILD_FAILED", `the archive is refused: ${why}`);
+}

@@ -1,0 +1,229 @@
+import { createHash } from "node:crypto";
+import { createReadStream, createWriteStream } from "node:fs";
+import { rm, stat } from "node:fs/promises";
+import { Readable, Transform } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { setTimeout as pause } from "node:timers/promises";
+import { isSystemError, messageOf, ProvisionError } from "../../core/errors.js";
+import { type Address, shown, withMirrors } from "./address.js";
+import type { CachedDownload, DownloadCache } from "./cache.js";
+import { type Checksums, verifyChecksums } from "./checksum.js";
+import { stopIfAborted } from "./slots.js";
+
+export interface DownloadOptions {
+  readonly cache: DownloadCache;
+  readonly mirrors: Readonly<Record<string, string>>;
+  readonly offline: boolean;
+  readonly signal?: AbortSignal;
+  /** Bytes; a longer answer is refused. */
+  readonly limit?: number;
+}
+
+const LIMIT = 2 * 1024 ** 3;
+const ATTEMPTS = 3;
+const REDIRECTS = 10;
+const ANSWER_TIMEOUT = 30_000;
+const IDLE_TIMEOUT = 60_000;
+
+/**
+ * Brings the bytes of an address to a file that must only be read, and checks them before anyone sees them.
+ *
+ * @throws ProvisionError DOWNLOAD_FAILED, CHECKSUM_MISMATCH, STOPPED
+ */
+export async function download(address: Address, checksums: Checksums, options: DownloadOptions): Promise<string> {
+  if ("path" in address) return local(address.path, checksums);
+  const known = checksums.sha256 === undefined ? undefined : await options.cache.findContent(checksums.sha256);
+  const path = known ?? (await remote(address.url, checksums, options));
+  await verifyChecksums(path, checksums, shown(address.url));
+  return path;
+}
+
+async function local(path: string, checksums: Checksums): Promise<string> {
+  if (!(await isFile(path))) throw new ProvisionError("DOWNLOAD_FAILED", `Unable to download from ${path}: there is no such file`);
+  await verifyChecksums(path, checksums, path);
+  return path;
+}
+
+async function remote(url: string, checksums: Checksums, options: DownloadOptions): Promise<string> {
+  const cached = await options.cache.find(url);
+  const stated = Object.keys(checksums).length > 0;
+  // Bytes that have the stated checksum cannot be out of date.
+  if (cached && stated && (await matches(cached.path, checksums))) return cached.path;
+  for (const source of withMirrors(url, options.mirrors)) {
+    if ("path" in source) {
+      if (await isFile(source.path)) return source.path;
+    } else if (options.offline) break;
+    else return fromServer(url, source.url, cached, options);
+  }
+  if (cached) return cached.path;
+  throw new ProvisionError(
+    "DOWNLOAD_FAILED",
+    `Unable to download from ${shown(url)}: it is in no mirror on disk and not in the cache, and this build is offline`,
+  );
+}
+
+async function matches(path: string, checksums: Checksums): Promise<boolean> {
+  try {
+    await verifyChecksums(path, checksums, "");
+    return true;
+  } catch (error) {
+    if (error instanceof ProvisionError && error.code === "CHECKSUM_MISMATCH") return false;
+    throw error;
+  }
+}
+
+async function isFile(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isFile();
+  } catch (error) {
+    if (isSystemError(error, "ENOENT") || isSystemError(error, "ENOTDIR")) return false;
+    throw error;
+  }
+}
+
+/** What another attempt may put right. */
+class Transient extends Error {}
+
+async function fromServer(
+  key: string,
+  url: string,
+  cached: (CachedDownload & { path: string }) | undefined,
+  options: DownloadOptions,
+): Promise<string> {
+  for (let attempt = 1; ; attempt++) {
+    stopIfAborted(options.signal);
+    try {
+      return await once(key, url, cached, options);
+    } catch (error) {
+      stopIfAborted(options.signal);
+      if (!(error instanceof Transient)) throw error;
+      if (attempt === ATTEMPTS)
+        throw new ProvisionError("DOWNLOAD_FAILED", `Unable to download from ${shown(url)}: ${error.message} (${ATTEMPTS} attempts)`, {
+          cause: error,
+        });
+      await pause(200 * 4 ** (attempt - 1), undefined, options.signal ? { signal: options.signal } : {}).catch(() => undefined);
+    }
+  }
+}
+
+async function once(
+  key: string,
+  url: string,
+  cached: (CachedDownload & { path: string }) | undefined,
+  options: DownloadOptions,
+): Promise<string> {
+  const watchdog = new AbortController();
+  const signal = options.signal ? AbortSignal.any([options.signal, watchdog.signal]) : watchdog.signal;
+  let timer = setTimeout(() => watchdog.abort(), ANSWER_TIMEOUT);
+  const alive = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => watchdog.abort(), IDLE_TIMEOUT);
+  };
+  const scratch = await options.cache.scratch();
+  try {
+    const response = await request(url, cached, signal);
+    if (response.status === 304 && cached) return cached.path;
+    if (response.status >= 500 || response.status === 429) throw new Transient(`the server answers ${response.status}`);
+    if (!response.ok || !response.body)
+      throw new ProvisionError(
+        "DOWNLOAD_FAILED",
+        `Unable to download from ${shown(url)}: the server answers ${response.status} ${response.statusText}`.trimEnd(),
+      );
+    const entry = await save(response, scratch, options.limit ?? LIMIT, shown(url), alive);
+    return await options.cache.keep(key, scratch, entry);
+  } catch (error) {
+    if (error instanceof ProvisionError || error instanceof Transient) throw error;
+    if (isSystemError(error, "ENOSPC") || isSystemError(error, "EDQUOT"))
+      throw new ProvisionError("DISK_FULL", `Unable to download from ${shown(url)}: no space left in the cache`, { cause: error });
+    if (watchdog.signal.aborted) throw new Transient("the server does not answer, or stopped sending");
+    throw new Transient(rootCause(error));
+  } finally {
+    clearTimeout(timer);
+    await rm(scratch, { force: true });
+  }
+}
+
+/** Follows redirects itself: only to http and https, and credentials only to the same server. */
+async function request(first: string, cached: CachedDownload | undefined, signal: AbortSignal): Promise<Response> {
+  let url = new URL(first);
+  const credentials =
+    url.username === ""
+      ? undefined
+      : Buffer.from(`${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`).toString("base64");
+  const origin = url.origin;
+  for (let hop = 0; hop <= REDIRECTS; hop++) {
+    url.username = "";
+    url.password = "";
+    const response = await fetch(url, {
+      redirect: "manual",
+      signal,
+      headers: {
+        "accept-encoding": "identity",
+        "user-agent": "provision",
+        ...(credentials !== undefined && url.origin === origin ? { authorization: `Basic ${credentials}` } : {}),
+        ...(cached?.etag === undefined ? {} : { "if-none-match": cached.etag }),
+        ...(cached?.lastModified === undefined ? {} : { "if-modified-since": cached.lastModified }),
+      },
+    });
+    const location = response.headers.get("location");
+    if (response.status < 301 || response.status > 308 || response.status === 304 || location === null) return response;
+    await response.body?.cancel();
+    const next = new URL(location, url);
+    if (next.protocol !== "http:" && next.protocol !== "https:") {
+      throw new ProvisionError(
+        "DOWNLOAD_FAILED",
+        `Unable to download from ${shown(first)}: it redirects to ${next.protocol}, which is not followed`,
+      );
+    }
+    url = next;
+  }
+  throw new ProvisionError("DOWNLOAD_FAILED", `Unable to download from ${shown(first)}: more than ${REDIRECTS} redirects`);
+}
+
+async function save(response: Response, scratch: string, limit: number, name: string, alive: () => void): Promise<CachedDownload> {
+  const hash = createHash("sha256");
+  let size = 0;
+  const counter = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      alive();
+      size += chunk.length;
+      hash.update(chunk);
+      if (size > limit)
+        done(
+          new ProvisionError("DOWNLOAD_FAILED", `Unable to download from ${name}: it is larger than ${Math.round(limit / 1024 ** 2)} MiB`),
+        );
+      else done(null, chunk);
+    },
+  });
+  await pipeline(
+    Readable.fromWeb(response.body as import("node:stream/web").ReadableStream),
+    counter,
+    createWriteStream(scratch, { mode: 0o644 }),
+  );
+  const stated = response.headers.get("content-length");
+  if (stated !== null && response.headers.get("content-encoding") === null && Number(stated) !== size)
+    throw new Transient(`only ${size} of ${stated} bytes came`);
+  const etag = response.headers.get("etag");
+  const lastModified = response.headers.get("last-modified");
+  return { sha256: hash.digest("hex"), size, ...(etag === null ? {} : { etag }), ...(lastModified === null ? {} : { lastModified }) };
+}
+
+/** `fetch` hides what happened (ECONNREFUSED, other side closed) one or two causes deep. */
+function rootCause(error: unknown): string {
+  let cause = error;
+  while (cause instanceof Error && cause.cause !== undefined) cause = cause.cause;
+  if (cause instanceof AggregateError && cause.errors.length > 0) return messageOf(cause.errors[0]);
+  return messageOf(cause);
+}
+
+/** Only for small texts: release histories and make files. */
+export async function readStream(path: string, limit: number): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of createReadStream(path)) {
+    size += (chunk as Buffer).length;
+    if (size > limit) throw new ProvisionError("DOWNLOAD_FAILED", `${path} is larger than ${limit} bytes`);
+    chunks.push(chunk as Buffer);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}

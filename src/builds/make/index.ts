@@ -1,0 +1,26 @@
+import type { BuildSource } from "../source.js";
+import type { AssembleOptions } from "./assemble.js";
+
+export type { Diagnostic } from "./diagnostic.js";
+export { diagnosticLine } from "./diagnostic.js";
+export { encodeOrdered } from "./php-value.js";
+export { encodePlan, type Plan, type PlanEntry, type PlanOptions, planOf } from "./plan.js";
+export { type MakeFile, type ReadOptions, readMakeFile } from "./read.js";
+
+export type MakeOptions = AssembleOptions;
+
+/**
+ * A platform from a drush make file (`makefile:` of a platform, `provision make`). The file is read when the build starts.
+ *
+ * build() rejects with INVALID_FILE (file:line:column of every problem), FILE_NOT_FOUND, NAME_TAKEN (the destination
+ * exists), BUILD_FAILED (every entry that failed, with its cause) or STOPPED; the destination then does not exist.
+ */
+export function makeSource(options: MakeOptions): BuildSource {
+  return {
+    type: "make",
+    async build(request) {
+      const { Assembly } = await import("./assemble.js");
+      return new Assembly(options, request).run();
+    },
+  };
+}
