@@ -1,4 +1,5 @@
 import { execFileSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -607,7 +608,7 @@ describe("a build that fails leaves nothing and says why", () => {
       const error = await build(withCore(m(url)), {}, { destination: join(small, "platform") }).catch((failure: unknown) => failure);
       expect(said(error as ProvisionError)).toMatch(/m: .*no space left on the disk/);
       expect(readdirSync(small)).toEqual([]);
-      const random = server.serve("/random.tar.gz", execFileSync("head", ["-c", "3000000", "/dev/urandom"]));
+      const random = server.serve("/random.tar.gz", randomBytes(3_000_000));
       const cache = await build(withCore(m(random)), {}, { cache: join(small, "cache") }).catch((failure: unknown) => failure);
       expect(said(cache as ProvisionError)).toMatch(/m: .*no space left in the cache/);
       expect(readdirSync(join(small, "cache/tmp"))).toEqual([]);
