@@ -1,3 +1,4 @@
+import { basename, dirname, join } from "node:path";
 import { type ErrorCode, type ErrorDetails, ProvisionError } from "../core/errors.js";
 import type { Secret } from "../core/secret.js";
 
@@ -87,6 +88,14 @@ export interface Host {
   freeSpace(path: string): Promise<number>;
   /** Whether something accepts TCP connections there, seen from this host. */
   connect(port: number, address?: string): Promise<boolean>;
+}
+
+/**
+ * Where a file or link is made before it is renamed into place. Always the same for a path, so that what a kill
+ * leaves there is replaced by the next write and found by an undo. One writer at a time, by the locks.
+ */
+export function besidePath(path: string): string {
+  return join(dirname(path), `.${basename(path)}.provision-new`);
 }
 
 /** Whether a machine was reached: after `unknown` nobody can tell what the program has done there. */

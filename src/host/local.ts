@@ -1,12 +1,12 @@
-import { randomBytes } from "node:crypto";
 import { connect as connectSocket } from "node:net";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import fs from "fs-extra";
 import { isSystemError, messageOf } from "../core/errors.js";
+import { killPoint } from "../core/kill-point.js";
 import type { Scope } from "../core/scope.js";
 import { reveal, Secret } from "../core/secret.js";
 import type { Argv, FileStat, Host, Ownership, RunOptions, RunResult } from "./host.js";
-import { HostError } from "./host.js";
+import { besidePath, HostError } from "./host.js";
 
 const TERMINATE_GRACE = 10_000;
 const MAX_OUTPUT = 256 * 1024 * 1024;
@@ -24,10 +24,14 @@ export class LocalHost implements Host {
     const program = await this.#start(argv, options);
     const { code, signal, stdout, stderr, document } = await program.ended;
     if (code === undefined) {
-      throw new HostError(program.timedOut() ? "TIMED_OUT" : "COMMAND_FAILED", `${this.name}: ${argv[0]} was ended by ${signal ?? "an unknown cause"}`, {
-        why: lastLines(stderr),
-        reached: "yes",
-      });
+      throw new HostError(
+        program.timedOut() ? "TIMED_OUT" : "COMMAND_FAILED",
+        `${this.name}: ${argv[0]} was ended by ${signal ?? "an unknown cause"}`,
+        {
+          why: lastLines(stderr),
+          reached: "yes",
+        },
+      );
     }
     if (code !== 0 && options.anyExit !== true) {
       throw new HostError("COMMAND_FAILED", `${this.name}: ${argv[0]} ended with exit code ${code}`, {
@@ -41,17 +45,28 @@ export class LocalHost implements Host {
   async pipe(from: Argv, to: Argv, options: RunOptions = {}): Promise<void> {
     const { spawn } = await import("node:child_process");
     // Two programs joined by one kernel pipe: bytes never pass through this process.
-    const source = spawn(from[0], from.slice(1), { ...this.#spawnOptions(options), stdio: ["ignore", "pipe", "pipe", "ignore", ...this.#scope.descriptors] });
-    const target = spawn(to[0], to.slice(1), { ...this.#spawnOptions(options), stdio: [source.stdout ?? "ignore", "ignore", "pipe", "ignore", ...this.#scope.descriptors] });
+    const source = spawn(from[0], from.slice(1), {
+      ...this.#spawnOptions(options),
+      stdio: ["ignore", "pipe", "pipe", "ignore", ...this.#scope.descriptors],
+    });
+    const target = spawn(to[0], to.slice(1), {
+      ...this.#spawnOptions(options),
+      stdio: [source.stdout ?? "ignore", "ignore", "pipe", "ignore", ...this.#scope.descriptors],
+    });
     source.stdout?.destroy();
     const outcomes = await Promise.all([this.#outcome(source, from, options), this.#outcome(target, to, options)]);
     // The first failure in the pipe is the cause; a writer that only saw its reader go is not.
-    const failed = outcomes.find((outcome) => outcome.code !== 0 && outcome.signal !== "SIGPIPE") ?? outcomes.find((outcome) => outcome.code !== 0);
+    const failed =
+      outcomes.find((outcome) => outcome.code !== 0 && outcome.signal !== "SIGPIPE") ?? outcomes.find((outcome) => outcome.code !== 0);
     if (failed) {
-      throw new HostError("COMMAND_FAILED", `${this.name}: ${failed.argv[0]} ${failed.code === null ? `was ended by ${failed.signal ?? "an unknown cause"}` : `ended with exit code ${failed.code}`}`, {
-        why: lastLines(failed.stderr),
-        ...(failed.code === null ? {} : { exitCode: failed.code }),
-      });
+      throw new HostError(
+        "COMMAND_FAILED",
+        `${this.name}: ${failed.argv[0]} ${failed.code === null ? `was ended by ${failed.signal ?? "an unknown cause"}` : `ended with exit code ${failed.code}`}`,
+        {
+          why: lastLines(failed.stderr),
+          ...(failed.code === null ? {} : { exitCode: failed.code }),
+        },
+      );
     }
   }
 
@@ -60,9 +75,10 @@ export class LocalHost implements Host {
   }
 
   async writeFile(path: string, content: string | Buffer | Secret, ownership: Ownership = {}): Promise<void> {
-    const beside = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}`);
+    const beside = besidePath(path);
     await this.#translated(path, "write", async () => {
       try {
+        await fs.rm(beside, { force: true });
         const handle = await fs.promises.open(beside, "wx", 0o600);
         try {
           await handle.writeFile(content instanceof Secret ? content.reveal() : content);
@@ -72,7 +88,9 @@ export class LocalHost implements Host {
         } finally {
           await handle.close();
         }
+        killPoint();
         await fs.rename(beside, path);
+        killPoint();
       } catch (error) {
         await fs.rm(beside, { force: true });
         throw error;
@@ -139,10 +157,12 @@ export class LocalHost implements Host {
   }
 
   async symlink(target: string, path: string): Promise<void> {
-    const beside = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}`);
+    const beside = besidePath(path);
     await this.#translated(path, "link", async () => {
+      await fs.rm(beside, { force: true });
       await fs.symlink(target, beside);
       try {
+        killPoint();
         await fs.rename(beside, path);
       } catch (error) {
         await fs.rm(beside, { force: true });
@@ -199,7 +219,13 @@ export class LocalHost implements Host {
       extendEnv: false,
       input,
       // execa passes descriptor numbers on, but its types allow them for 0-2 only
-      stdio: ["pipe", "pipe", "pipe", options.document === true ? "pipe" : "ignore", ...(this.#scope.descriptors as readonly unknown[] as "ignore"[])],
+      stdio: [
+        "pipe",
+        "pipe",
+        "pipe",
+        options.document === true ? "pipe" : "ignore",
+        ...(this.#scope.descriptors as readonly unknown[] as "ignore"[]),
+      ],
       reject: false,
       stripFinalNewline: false,
       maxBuffer: MAX_OUTPUT,
@@ -311,9 +337,13 @@ export class LocalHost implements Host {
   #broken(path: string, doing: string, error: unknown): unknown {
     if (!isSystemError(error)) return error;
     const code = error.code;
-    if (code === "ENOSPC" || code === "EDQUOT") return new HostError("DISK_FULL", `${this.name}: cannot ${doing} ${path}: no space left`, { cause: error });
+    if (code === "ENOSPC" || code === "EDQUOT")
+      return new HostError("DISK_FULL", `${this.name}: cannot ${doing} ${path}: no space left`, { cause: error });
     if (code === "EACCES" || code === "EPERM" || code === "EROFS") {
-      return new HostError("PERMISSION_DENIED", `${this.name}: cannot ${doing} ${path}: permission denied`, { why: [error.message], cause: error });
+      return new HostError("PERMISSION_DENIED", `${this.name}: cannot ${doing} ${path}: permission denied`, {
+        why: [error.message],
+        cause: error,
+      });
     }
     return new HostError("FAILED", `${this.name}: cannot ${doing} ${path}: ${error.message}`, { cause: error });
   }

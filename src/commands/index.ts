@@ -1,0 +1,40 @@
+import { cron } from "./cron.js";
+import type { CommandDefinition } from "./definition.js";
+import { deleteCommand } from "./delete.js";
+import { doctor } from "./doctor.js";
+import { disable, enable } from "./enable.js";
+import { init } from "./init.js";
+import { install } from "./install.js";
+import { list } from "./list.js";
+import { lock, unlock } from "./lock.js";
+import { login } from "./login.js";
+import { operations } from "./operations.js";
+import { abort, resume } from "./resume.js";
+import { save } from "./save.js";
+import { serve } from "./serve.js";
+import { show } from "./show.js";
+import { status } from "./status.js";
+import { verify } from "./verify.js";
+
+/** Every command, in the order of the help. */
+export const commands: readonly CommandDefinition[] = [
+  init,
+  doctor,
+  status,
+  list,
+  show,
+  save,
+  lock,
+  unlock,
+  serve,
+  install,
+  verify,
+  enable,
+  disable,
+  login,
+  cron,
+  deleteCommand,
+  operations,
+  resume,
+  abort,
+];

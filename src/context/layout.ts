@@ -1,0 +1,107 @@
+import { isAbsolute, join } from "node:path";
+import { siteName } from "./names.js";
+
+/**
+ * Every derived path of a hub (DESIGN 2), pure. `root` is the hub's directory, absolute.
+ */
+export class Layout {
+  readonly root: string;
+
+  constructor(root: string) {
+    this.root = root;
+  }
+
+  /** A path from a context: absolute, or relative to the hub. */
+  resolve(path: string): string {
+    return isAbsolute(path) ? path : join(this.root, path);
+  }
+
+  get settings(): string {
+    return join(this.root, "provision.yml");
+  }
+  get aliases(): string {
+    return join(this.root, "aliases");
+  }
+  get secrets(): string {
+    return join(this.root, "secrets");
+  }
+  get platforms(): string {
+    return join(this.root, "platforms");
+  }
+  get builds(): string {
+    return join(this.root, "platforms", ".builds");
+  }
+  get sites(): string {
+    return join(this.root, "sites");
+  }
+  get config(): string {
+    return join(this.root, "config");
+  }
+  get backups(): string {
+    return join(this.root, "backups");
+  }
+  get clients(): string {
+    return join(this.root, "clients");
+  }
+  get state(): string {
+    return join(this.root, "state");
+  }
+  get cache(): string {
+    return join(this.root, "state", "cache");
+  }
+
+  /** `name` with its `@`. */
+  contextFile(name: string): string {
+    return join(this.aliases, `${name.slice(1)}.yml`);
+  }
+  secretsFile(name: string): string {
+    return join(this.secrets, `${name.slice(1)}.yml`);
+  }
+
+  /** A path as people read it: relative to the hub when it is inside. */
+  relative(path: string): string {
+    return path.startsWith(`${this.root}/`) ? path.slice(this.root.length + 1) : path;
+  }
+
+  /** Where one kind of web server keeps its configuration: `config/<server>/<type>`. */
+  httpConfig(server: string, type: string): string {
+    return join(this.config, server.slice(1), type);
+  }
+
+  /** What belongs to one generation of a site, not to the code. */
+  generation(uri: string, generation: string): GenerationPaths {
+    const root = join(this.sites, siteName(uri), generation);
+    return {
+      root,
+      files: join(root, "files"),
+      private: join(root, "private"),
+      tmp: join(root, "tmp"),
+      configSync: join(root, "config", "sync"),
+      database: join(root, "db", "site.sqlite"),
+    };
+  }
+
+  /** All generations of a site. */
+  siteGenerations(uri: string): string {
+    return join(this.sites, siteName(uri));
+  }
+
+  /** All backups of a site. */
+  siteBackups(uri: string): string {
+    return join(this.backups, siteName(uri));
+  }
+
+  clientSite(client: string, uri: string): string {
+    return join(this.clients, client, siteName(uri));
+  }
+}
+
+export interface GenerationPaths {
+  readonly root: string;
+  readonly files: string;
+  readonly private: string;
+  readonly tmp: string;
+  readonly configSync: string;
+  /** With SQLite only; its directory is writable too, for the journal beside it. */
+  readonly database: string;
+}

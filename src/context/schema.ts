@@ -1,0 +1,286 @@
+import { userInfo } from "node:os";
+import { z } from "zod";
+import {
+  ALIAS_PATTERN,
+  aliasProblem,
+  CONTEXT_PATTERN,
+  contextNameProblem,
+  emailProblem,
+  machineNameProblem,
+  PATH_PATTERN,
+  pathProblem,
+  REFERENCE_PATTERN,
+  referenceProblem,
+  URI_PATTERN,
+  uriProblem,
+  urlProblem,
+} from "./names.js";
+
+/**
+ * What a context file may hold: Aegir's property names and defaults (reference: Aegir's
+ * Provision_Context_{server,platform,site}), flat, snake_case. The descriptions become the help of
+ * `save`, the JSON Schema files in `schemas/` and the contexts reference; the examples in `aliases/` are
+ * checked against them.
+ *
+ * Metadata of a field: `examples` (one of them is in each message), `pattern` for editors, and
+ * `unquoted` for text that people write as a bare number (`php: 8.2`) and that is taken as written.
+ */
+
+interface Words {
+  readonly example: string;
+  readonly pattern?: string;
+  readonly unquoted?: true;
+}
+
+function text(problem: (value: string) => string | undefined, { example, ...words }: Words) {
+  return z
+    .string()
+    .superRefine((value, check) => {
+      const wrong = problem(value);
+      if (wrong) check.addIssue({ code: "custom", message: wrong });
+    })
+    .meta({ examples: [example], ...words });
+}
+
+const matches = (pattern: RegExp, wrong: string) => (value: string) => (pattern.test(value) ? undefined : wrong);
+
+const line = (example: string) =>
+  text(
+    (value) =>
+      value.trim() === ""
+        ? "is empty"
+        : /[\p{Cc}\p{Zl}\p{Zp}]/u.test(value)
+          ? "holds a control character"
+          : value.length > 255
+            ? "is longer than 255 characters"
+            : undefined,
+    { example },
+  );
+const reference = (example: string) => text(referenceProblem, { example, pattern: REFERENCE_PATTERN });
+const uri = () => text(uriProblem, { example: "example.com", pattern: URI_PATTERN });
+const path = (example: string) => text(pathProblem, { example, pattern: PATH_PATTERN });
+const USER = /^[a-z_][a-z0-9_-]{0,31}$/;
+const user = (example: string) => text(matches(USER, "is not the name of a Unix user or group"), { example, pattern: USER.source });
+const email = () => text(emailProblem, { example: "webmaster@example.com", pattern: "^[^@\\s]+@[^@\\s]+$" });
+const port = (example: number) =>
+  z
+    .int()
+    .min(1)
+    .max(65535)
+    .meta({ examples: [example] });
+const flag = (example: boolean) => z.boolean().meta({ examples: [example] });
+const PHP_VERSION = /^\d{1,2}\.\d{1,2}$/;
+const php = () =>
+  text(
+    (value) =>
+      PHP_VERSION.test(value) ? undefined : value.startsWith("/") ? pathProblem(value) : "is neither a version nor an absolute path",
+    {
+      example: "8.2",
+      pattern: "^([0-9]{1,2}\\.[0-9]{1,2}|/.*)$",
+      unquoted: true,
+    },
+  );
+
+/** The user that runs provision; a container may run as a number that has no name. */
+function currentUser(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    const { USER } = process.env;
+    return USER ?? `uid_${process.getuid?.() ?? 0}`;
+  }
+}
+
+export const serverSchema = z.strictObject({
+  context_type: z.literal("server").describe("What this file describes."),
+  remote_host: z
+    .string()
+    .refine((host) => host === "localhost" || host === "127.0.0.1", "is not this machine; only localhost can be a server in this version")
+    .meta({ examples: ["localhost"], pattern: "^(localhost|127\\.0\\.0\\.1)$" })
+    .default("localhost")
+    .describe("Host name of the machine."),
+  script_user: user("aegir")
+    .default(currentUser)
+    // The default is a fact of the machine: it has no place in a JSON Schema that is the same everywhere.
+    .meta({ description: "User that provision runs as; owns platforms and sites. Default: the current user.", default: undefined }),
+  web_group: user("www-data")
+    .optional()
+    .describe("Group of the web server; site files are writable through it. Default: the group of script_user."),
+  admin_email: email().optional().describe("Address for mail about the server; default site mail."),
+  http_service_type: z
+    .enum(["php", "none"])
+    .meta({ examples: ["php"] })
+    .default("none")
+    .describe("Web server. php: PHP's own server, started by `provision serve`; needs nothing installed or root."),
+  http_port: port(8080).default(80).describe("Port of the web server."),
+  db_service_type: z
+    .enum(["sqlite", "none"])
+    .meta({ examples: ["sqlite"] })
+    .default("none")
+    .describe("Database. sqlite: one file per site, needs no server."),
+  php: php().optional().describe("PHP for platforms that name none: a version or the path of its command line program."),
+});
+
+export const platformSchema = z.strictObject({
+  context_type: z.literal("platform").describe("What this file describes."),
+  root: path("platforms/d7").describe("Drupal root, relative to the hub or absolute."),
+  makefile: text((value) => (/^[a-z]+:\/\//i.test(value) ? urlProblem(value) : pathProblem(value)), { example: "makes/d7.make" })
+    .optional()
+    .describe("Make file (path or URL) that builds the platform when root is missing. Without it root must exist."),
+  server: reference("@server_master").default("@server_master").describe("Server that holds the code."),
+  web_server: reference("@server_master").default("@server_master").describe("Server that serves the platform's sites."),
+  php: php().optional().describe("PHP of this platform: a version or the path of its command line program."),
+  locked: flag(true).default(false).describe("A locked platform takes no new sites (`provision lock`)."),
+});
+
+const LANGUAGE = /^[a-z]{2,8}(-[a-z0-9]{1,8})*$/;
+const GENERATION = /^[0-9]{8}T[0-9]{6}-[0-9a-f]{4,8}$/;
+
+export const siteSchema = z
+  .strictObject({
+    context_type: z.literal("site").describe("What this file describes."),
+    uri: uri().describe("Host name of the site, optionally with one /segment."),
+    platform: reference("@platform_d7").describe("Platform that the site runs on."),
+    db_server: reference("@server_master").default("@server_master").describe("Server that holds the database."),
+    client_name: text(contextNameProblem, { example: "acme", pattern: CONTEXT_PATTERN })
+      .optional()
+      .describe("Client that the site belongs to: acme is @client_acme. Default: the hub's."),
+    profile: text(machineNameProblem, { example: "standard", pattern: "^[a-z][a-z0-9_]*$" })
+      .default("standard")
+      .describe("Install profile."),
+    language: text(matches(LANGUAGE, "is not a language code"), { example: "en", pattern: LANGUAGE.source })
+      .default("en")
+      .describe("Language of the installation."),
+    site_name: line("My site").optional().describe("Name of the site when it is installed. Default: the uri."),
+    site_mail: email()
+      .optional()
+      .describe("Mail address of the site and of its first account. Default: the server's admin_email, or webmaster@ the host."),
+    aliases: z
+      .array(text(aliasProblem, { example: "www.example.com", pattern: ALIAS_PATTERN }))
+      .meta({ examples: [["www.example.com"]] })
+      .default([])
+      .describe("Other host names of the site; *.example.com takes all below."),
+    redirection: uri().optional().describe("Name that all others are redirected to: the uri or one of the aliases."),
+    site_enabled: flag(false).default(true).describe("A disabled site answers 503 (`provision disable`)."),
+    generation: text(matches(GENERATION, "is not an operation id"), { example: "20261123T091500-7f3a", pattern: GENERATION.source })
+      .optional()
+      .describe("Generation the site serves from; written by install. Without it the site is not installed."),
+  })
+  .superRefine(({ uri, aliases, redirection }, check) => {
+    const seen = new Set([uri]);
+    for (const [index, alias] of aliases.entries()) {
+      if (seen.has(alias))
+        check.addIssue({ code: "custom", path: ["aliases", index], message: alias === uri ? "is the uri itself" : "is there twice" });
+      seen.add(alias);
+    }
+    if (redirection !== undefined && !seen.has(redirection))
+      check.addIssue({
+        code: "custom",
+        path: ["redirection"],
+        message: "is neither the uri nor one of the aliases, so nobody would answer there",
+      });
+  });
+
+export const clientSchema = z.strictObject({
+  context_type: z.literal("client").describe("What this file describes."),
+  email: email().optional().describe("Address of the client."),
+  max_sites: z
+    .int()
+    .min(0)
+    .meta({ examples: [10] })
+    .optional()
+    .describe("Most sites this client may have. Default: no limit."),
+});
+
+export const hubSchema = z.strictObject({
+  client: text(contextNameProblem, { example: "admin", pattern: CONTEXT_PATTERN })
+    .default("admin")
+    .describe("Client of sites that name none: admin is @client_admin."),
+  mirrors: z
+    .record(
+      text((value) => (/^[a-z][a-z0-9+.-]*:\/\/\S+$/.test(value) && !/\p{Cc}/u.test(value) ? undefined : "is not the beginning of a URL"), {
+        example: "https://ftp.drupal.org/",
+      }),
+      text((value) => (/^[a-z]+:\/\//i.test(value) ? urlProblem(value) : pathProblem(value)), { example: "mirror/ftp.drupal.org" }),
+    )
+    .meta({ examples: [{ "https://ftp.drupal.org/": "mirror/ftp.drupal.org" }] })
+    .default({})
+    .describe("URL prefix → local directory (absolute or relative to the hub) or other URL, for builds."),
+});
+
+export const schemas = { server: serverSchema, platform: platformSchema, site: siteSchema, client: clientSchema } as const;
+
+export type ContextType = keyof typeof schemas;
+export const CONTEXT_TYPES = Object.keys(schemas) as readonly ContextType[];
+
+interface Named {
+  /** With its `@`. */
+  readonly name: string;
+}
+export type Server = Readonly<z.output<typeof serverSchema>> & Named;
+export type Platform = Readonly<z.output<typeof platformSchema>> & Named;
+export type Site = Readonly<z.output<typeof siteSchema>> & Named;
+export type Client = Readonly<z.output<typeof clientSchema>> & Named;
+export type Context = Server | Platform | Site | Client;
+export type ContextOf<T extends ContextType> = Extract<Context, { readonly context_type: T }>;
+export type HubSettings = Readonly<z.output<typeof hubSchema>>;
+
+/** What a schema can be asked for: the four context types and provision.yml. */
+export type Kind = ContextType | "hub";
+
+/** One property of a kind as `save`, help and messages need to know it. */
+export interface Property {
+  readonly key: string;
+  readonly type: "text" | "number" | "boolean" | "list" | "map";
+  /** The words it can be, when there are few. */
+  readonly words: readonly string[] | undefined;
+  /** Neither optional nor with a default. */
+  readonly required: boolean;
+  /** A value that is right. */
+  readonly example: unknown;
+  readonly description: string;
+  /** A bare number in YAML is taken as the text that was written. */
+  readonly unquoted: boolean;
+}
+
+const PROPERTY_TYPES: Readonly<Record<string, Property["type"]>> = { number: "number", boolean: "boolean", array: "list", record: "map" };
+
+function property(key: string, schema: z.core.$ZodType): Property {
+  let inner = schema;
+  let optional = false;
+  let description = "";
+  for (;;) {
+    description ||= z.globalRegistry.get(inner)?.description ?? "";
+    const { def } = inner._zod as { def: z.core.$ZodTypeDef & { innerType?: z.core.$ZodType } };
+    if ((def.type !== "optional" && def.type !== "default") || !def.innerType) break;
+    optional = true;
+    inner = def.innerType;
+  }
+  const meta = z.globalRegistry.get(inner) as { examples?: readonly unknown[]; unquoted?: true } | undefined;
+  const words = inner instanceof z.ZodEnum || inner instanceof z.ZodLiteral ? [...inner._zod.values].map(String) : undefined;
+  return {
+    key,
+    type: PROPERTY_TYPES[inner._zod.def.type] ?? "text",
+    words,
+    required: !optional,
+    example: meta?.examples?.[0] ?? words?.[0],
+    description,
+    unquoted: meta?.unquoted === true,
+  };
+}
+
+function propertiesOf(schema: z.ZodObject): ReadonlyMap<string, Property> {
+  return new Map(Object.entries(schema.shape).map(([key, field]) => [key, property(key, field)]));
+}
+
+const known = new Map<Kind, ReadonlyMap<string, Property>>();
+
+/** Properties of a kind in the order of the schema, which is the order in which new files are written. */
+export function properties(kind: Kind): ReadonlyMap<string, Property> {
+  let found = known.get(kind);
+  if (!found) {
+    found = propertiesOf(kind === "hub" ? hubSchema : schemas[kind]);
+    known.set(kind, found);
+  }
+  return found;
+}

@@ -1,0 +1,120 @@
+import { join } from "node:path";
+import type { Json } from "../core/json.js";
+import type { Hub } from "./hub.js";
+import { siteName } from "./names.js";
+import { clientOf } from "./references.js";
+import { type Context, type HubSettings, type Platform, properties, type Server } from "./schema.js";
+import type { YamlFile } from "./yaml-file.js";
+
+/** `data` of `show` (DESIGN 4). */
+export interface Shown {
+  /** Every property that has a value, and `name`. */
+  readonly context: Readonly<Record<string, Json>>;
+  /** What follows from it: absolute paths and names. */
+  readonly derived: Readonly<Record<string, Json>>;
+  /** By property: `file aliases/x.yml:3`, `default`, `provision.yml:2`, `derived`, or where the value really stands. */
+  readonly origin: Readonly<Record<string, string>>;
+}
+
+/** What `show` knows beside the context; what is not there is left out. */
+export interface Around {
+  readonly hub: Hub;
+  /** The alias file. */
+  readonly file: YamlFile | undefined;
+  /** provision.yml. */
+  readonly settings?: YamlFile | undefined;
+  /** Of a site. */
+  readonly platform?: Platform | undefined;
+  /** That serves a platform or a site. */
+  readonly webServer?: Server | undefined;
+}
+
+/** A context with all its values and where each comes from. Pure. */
+export function show(context: Context, around: Around): Shown {
+  const { layout } = around.hub;
+  const { file } = around;
+  const values: Record<string, Json> = { name: context.name };
+  const origin: Record<string, string> = {};
+  for (const key of properties(context.context_type).keys()) {
+    const value = (context as unknown as Readonly<Record<string, Json | undefined>>)[key];
+    if (value === undefined) continue;
+    values[key] = value;
+    origin[key] =
+      file && Object.hasOwn(file.values, key) ? `file ${layout.relative(file.path)}:${file.position([key], "key").line}` : "default";
+  }
+  const derived: Record<string, Json> = {};
+  for (const [key, value, from] of derivedOf(context, around)) {
+    if (value === undefined) continue;
+    derived[key] = value;
+    origin[key] = from ?? "derived";
+  }
+  return { context: values, derived, origin };
+}
+
+type Derived = readonly [key: string, value: string | undefined, origin?: string | undefined];
+
+function derivedOf(context: Context, { hub: { layout, settings }, platform, webServer, settings: hubFile }: Around): readonly Derived[] {
+  const own: Derived[] = [
+    ["alias_file", layout.contextFile(context.name)],
+    ["secrets_file", layout.secretsFile(context.name)],
+  ];
+  switch (context.context_type) {
+    case "server":
+      return [
+        ["aegir_root", layout.root],
+        ["config_path", join(layout.config, context.name.slice(1))],
+        ["http_config_path", httpConfig(context, layout)],
+        ["backup_path", layout.backups],
+        ["clients_path", layout.clients],
+        ...own,
+      ];
+    case "platform":
+      return [
+        ["root_path", layout.resolve(context.root)],
+        ["makefile_path", context.makefile && !context.makefile.includes("://") ? layout.resolve(context.makefile) : undefined],
+        ["sites_path", join(layout.resolve(context.root), "sites")],
+        ["http_config_path", webServer && httpConfig(webServer, layout)],
+        ["php_used", context.php ?? webServer?.php, phpOrigin(context, webServer)],
+        ...own,
+      ];
+    case "site": {
+      const root = platform && layout.resolve(platform.root);
+      const generation = context.generation === undefined ? undefined : layout.generation(context.uri, context.generation);
+      const client = clientOf(context, settings);
+      return [
+        ["directory", siteName(context.uri)],
+        ["client", client, context.client_name === undefined ? defaultClient(settings, hubFile) : undefined],
+        ["web_server", platform?.web_server, platform && `of ${platform.name}`],
+        ["root", root, platform && `of ${platform.name}`],
+        ["site_path", root && join(root, "sites", siteName(context.uri))],
+        ["http_config_path", webServer && httpConfig(webServer, layout)],
+        ["php_used", platform?.php ?? webServer?.php, phpOrigin(platform, webServer)],
+        ["generations_path", layout.siteGenerations(context.uri)],
+        ["generation_path", generation?.root],
+        ["files_path", generation?.files],
+        ["private_path", generation?.private],
+        ["tmp_path", generation?.tmp],
+        ["config_sync_path", generation?.configSync],
+        ["backup_path", layout.siteBackups(context.uri)],
+        ["client_link", layout.clientSite(client.slice("@client_".length), context.uri)],
+        ...own,
+      ];
+    }
+    case "client":
+      return [["client_path", join(layout.clients, context.name.replace(/^@(client_)?/, ""))], ...own];
+  }
+}
+
+function httpConfig(server: Server, layout: Hub["layout"]): string | undefined {
+  return server.http_service_type === "none" ? undefined : layout.httpConfig(server.name, server.http_service_type);
+}
+
+function phpOrigin(platform: Platform | undefined, server: Server | undefined): string | undefined {
+  return platform?.php !== undefined ? `of ${platform.name}` : server?.php !== undefined ? `of ${server.name}` : undefined;
+}
+
+function defaultClient(settings: HubSettings, file: YamlFile | undefined): string {
+  return file && Object.hasOwn(file.values, "client")
+    ? `provision.yml:${file.position(["client"], "key").line}`
+    : `default (${settings.client})`;
+}

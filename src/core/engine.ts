@@ -1,0 +1,601 @@
+import { randomBytes } from "node:crypto";
+import { mkdirSync } from "node:fs";
+import { userInfo } from "node:os";
+import { join } from "node:path";
+import { EXIT, messageOf, ProvisionError } from "./errors.js";
+import type { Emit } from "./events.js";
+import { appendLine, Journal, type OpenRecord } from "./journal.js";
+import type { Json } from "./json.js";
+import { killPoint } from "./kill-point.js";
+import { type HeldLocks, takeLocks } from "./lock.js";
+import type { OperationsDirectory } from "./operations.js";
+import type { Scope } from "./scope.js";
+import type { Lock, Operation, Run, Step, World } from "./step.js";
+import type { Stop } from "./stop.js";
+
+/** What an operation runs in: one process, one hub. */
+export interface Surroundings {
+  /** Version of provision, written into the journal. */
+  readonly version: string;
+  readonly operations: OperationsDirectory;
+  readonly world: World;
+  readonly scope: Scope;
+  readonly stop: Stop;
+}
+
+export interface RunOptions {
+  readonly command: string;
+  readonly target: string | undefined;
+  readonly emit: Emit;
+  readonly dryRun: boolean;
+  /** Leave a failed operation as it is, journal open, for a look; `abort` undoes it. */
+  readonly keepFailed: boolean;
+  /** Milliseconds to wait for busy locks. */
+  readonly lockWait: number;
+  /** Deals with interrupted operations on these contexts: finishes or aborts them, or rejects with INTERRUPTED. */
+  settle(names: readonly string[]): Promise<void>;
+}
+
+/** In a dry run, and there only: a decision hangs on a step that did not run. */
+class KnownAfter extends Error {
+  readonly step: Step;
+  constructor(step: Step) {
+    super(`known after "${step.title}"`);
+    this.step = step;
+  }
+}
+
+/** A stop was asked for and reached the next place where an operation can stop. */
+class Stopped extends Error {}
+
+function stackLines(error: unknown): readonly string[] {
+  return error instanceof Error
+    ? (error.stack ?? "")
+        .split("\n")
+        .slice(1, 5)
+        .map((line) => line.trim())
+    : [];
+}
+
+/** A link was lost while a program ran: what it has done there cannot be known, so nothing may be undone. */
+function linkLost(error: unknown): boolean {
+  return error instanceof ProvisionError && "reached" in error && error.reached === "unknown";
+}
+
+/**
+ * Runs one operation from preflight to end (DESIGN 6, Life). All it has to say goes to `emit`; it
+ * rejects only with what is a bug.
+ */
+export async function runOperation<Args, Inputs, Use>(
+  operation: Operation<Args, Inputs, Use>,
+  args: Args,
+  use: Use,
+  around: Surroundings,
+  options: RunOptions,
+): Promise<void> {
+  const begun = Date.now();
+  const id = around.operations.newId(new Date(), randomBytes(4).toString("hex"));
+  let held: HeldLocks | undefined;
+  try {
+    let prepared = await operation.prepare(args, use, id);
+    if (options.dryRun) {
+      await dryRun(operation.steps(prepared.inputs, use), id, around, options.emit);
+      options.emit({ type: "ended", ms: Date.now() - begun });
+      return;
+    }
+    for (;;) {
+      await options.settle(names(prepared.locks));
+      held = await takeLocks(
+        around.operations.locks,
+        prepared.locks,
+        { command: options.command, operation: id },
+        options.lockWait,
+        around.stop.signal,
+      );
+      around.scope.descriptors = held.descriptors;
+      // Between the look and the locks another operation may have changed, or been killed in, what we looked at.
+      const again = await operation.prepare(args, use, id);
+      const interrupted = around.operations.interrupted(names(again.locks)).length > 0;
+      if (!interrupted && sameLocks(again.locks, prepared.locks)) {
+        prepared = again;
+        break;
+      }
+      held.release();
+      held = undefined;
+      around.scope.descriptors = [];
+      prepared = again;
+    }
+    await new Execution(operation, prepared.inputs, use, around, options, begun).start(id, prepared.locks);
+  } catch (error) {
+    if (!(error instanceof ProvisionError)) throw error;
+    const exit = around.stop.reason && error.code === "STOPPED" ? around.stop.reason.exit : error.exit;
+    options.emit({ type: "failed", error, outcome: "failed", exit });
+    options.emit({ type: "ended", ms: Date.now() - begun });
+  } finally {
+    around.scope.descriptors = [];
+    held?.release();
+  }
+}
+
+/** Goes on with an interrupted operation, forward (`resume`) or backward (`abort`). */
+export async function continueOperation<Args, Inputs, Use>(
+  direction: "resume" | "abort",
+  operation: Operation<Args, Inputs, Use>,
+  open: OpenRecord,
+  use: Use,
+  around: Surroundings,
+  options: RunOptions,
+): Promise<void> {
+  const begun = Date.now();
+  let held: HeldLocks | undefined;
+  try {
+    held = await takeLocks(
+      around.operations.locks,
+      open.locks,
+      { command: `${direction} ${open.command}`, operation: open.id },
+      options.lockWait,
+      around.stop.signal,
+    );
+    around.scope.descriptors = held.descriptors;
+    const execution = new Execution(operation, open.inputs as unknown as Inputs, use, around, options, begun);
+    await execution.continue(direction, open.id);
+  } catch (error) {
+    if (!(error instanceof ProvisionError)) throw error;
+    options.emit({ type: "failed", error, outcome: "failed", exit: error.exit });
+    options.emit({ type: "ended", ms: Date.now() - begun });
+  } finally {
+    around.scope.descriptors = [];
+    held?.release();
+  }
+}
+
+function names(locks: readonly Lock[]): readonly string[] {
+  return locks.map((lock) => lock.name);
+}
+
+function sameLocks(a: readonly Lock[], b: readonly Lock[]): boolean {
+  const keys = (locks: readonly Lock[]) => locks.map((lock) => `${lock.kind} ${lock.name} ${lock.mode}`).sort();
+  return JSON.stringify(keys(a)) === JSON.stringify(keys(b));
+}
+
+function phaseOf(step: Step): NonNullable<Step["phase"]> {
+  return step.phase ?? "undoable";
+}
+
+/** A plan that breaks the rules is a bug in provision, found before anything is done. */
+function checkPlan(steps: readonly Step[]): void {
+  const seen = new Map<string, Step>();
+  let last = 0;
+  for (const step of steps) {
+    if (seen.has(step.id)) throw new Error(`step id ${step.id} occurs twice`);
+    const order = ["undoable", "finish", "cleanup"].indexOf(phaseOf(step));
+    if (order < last) throw new Error(`step ${step.id} (${phaseOf(step)}) stands after a later phase`);
+    last = order;
+    if (step.undoneBy !== undefined && !seen.has(step.undoneBy))
+      throw new Error(`step ${step.id} is undone by ${step.undoneBy}, which is not before it`);
+    seen.set(step.id, step);
+  }
+}
+
+async function dryRun(steps: readonly Step[], id: string, around: Surroundings, emit: Emit): Promise<void> {
+  checkPlan(steps);
+  emit({ type: "planned", steps: steps.map(({ id: step, title }) => ({ id: step, title })) });
+  const run: Run = {
+    operation: id,
+    out: () => undefined,
+    need: (step) => {
+      throw new KnownAfter(step as unknown as Step);
+    },
+    signal: around.stop.signal,
+    progress: () => {},
+    warn: (message) => emit({ type: "warning", message }),
+  };
+  for (const step of steps) {
+    const begun = Date.now();
+    emit({ type: "started", step: step.id, title: step.title });
+    let changes: readonly string[];
+    try {
+      ({ changes } = await step.check(run));
+    } catch (error) {
+      if (!(error instanceof KnownAfter)) throw error;
+      changes = [`known after "${error.step.title}"`];
+    }
+    emit({
+      type: "finished",
+      step: step.id,
+      title: step.title,
+      outcome: changes.length === 0 ? "ok" : "would_change",
+      changes,
+      ms: Date.now() - begun,
+    });
+  }
+}
+
+class Execution<Inputs, Use> {
+  readonly #operation: Operation<never, Inputs, Use>;
+  readonly #inputs: Inputs;
+  readonly #use: Use;
+  readonly #around: Surroundings;
+  readonly #options: RunOptions;
+  readonly #emit: Emit;
+  readonly #steps: readonly Step[];
+  readonly #begun: number;
+  readonly #outs = new Map<string, Json>();
+  readonly #changes: string[] = [];
+  #journal: Journal | undefined;
+  #marker: { readonly descriptor: number; end(): void } | undefined;
+  #locks: readonly Lock[] = [];
+
+  constructor(
+    operation: Operation<never, Inputs, Use>,
+    inputs: Inputs,
+    use: Use,
+    around: Surroundings,
+    options: RunOptions,
+    begun: number,
+  ) {
+    this.#operation = operation;
+    this.#inputs = inputs;
+    this.#use = use;
+    this.#around = around;
+    this.#options = options;
+    this.#emit = options.emit;
+    this.#begun = begun;
+    this.#steps = operation.steps(inputs, use);
+    checkPlan(this.#steps);
+  }
+
+  async start(id: string, locks: readonly Lock[]): Promise<void> {
+    this.#locks = locks;
+    await this.#closing(id, () => this.#run(id, () => this.#forward(id)));
+  }
+
+  async continue(direction: "resume" | "abort", id: string): Promise<void> {
+    await this.#closing(id, async () => {
+      const journal = this.#openJournal(id);
+      this.#emit({ type: "opened", operation: id });
+      if (journal.records.at(-1)?.t === "end")
+        throw new ProvisionError("NOT_OPEN", `operation ${id} has ended`, { next: [`provision operations show ${id}`] });
+      if (direction === "abort" && journal.committed) {
+        throw new ProvisionError("COMMITTED", `operation ${id} is committed: it can only be finished`, {
+          state: "what it switched to is in use",
+          next: [`provision resume ${id}`],
+        });
+      }
+      if (direction === "resume" && journal.undoing === null) {
+        throw new ProvisionError("UNDOING", `operation ${id} is being rolled back: that can only be ended`, {
+          next: [`provision abort ${id}`],
+        });
+      }
+      for (const [step, out] of journal.outs()) this.#outs.set(step, out);
+      if (direction === "abort")
+        return this.#rollBack(id, new ProvisionError("INTERRUPTED", `${this.#options.command} was interrupted`), "aborted");
+      const planned = this.#steps.map((step) => step.id);
+      if (JSON.stringify(planned) !== JSON.stringify(journal.open?.steps)) {
+        throw new ProvisionError("PLAN_CHANGED", `operation ${id} was begun by another version of provision, with other steps`, {
+          next: [journal.committed ? `finish it with provision ${journal.open?.provision}` : `provision abort ${id}`],
+        });
+      }
+      await this.#run(id, async () => {
+        const until = journal.undoing;
+        if (until !== undefined) await this.#undo(until);
+        const unfinished = [...journal.standing.values()].find((record) => record.t === "intent");
+        const step = unfinished && this.#steps.find((candidate) => candidate.id === unfinished.step);
+        if (step && phaseOf(step) === "undoable") await this.#undo(step.undoneBy ?? step.id);
+        await this.#forward(id);
+      });
+      return undefined;
+    });
+  }
+
+  /** Closes what `action` opened; an operation whose journal says `end` is over. */
+  async #closing(id: string, action: () => Promise<void>): Promise<void> {
+    try {
+      await action();
+    } finally {
+      this.#journal?.close();
+      if (this.#journal?.records.at(-1)?.t === "end") this.#around.operations.finish(id);
+      this.#marker?.end();
+    }
+  }
+
+  /** From here on the operation is open; programs inherit the lock on its marker. */
+  #openJournal(id: string): Journal {
+    this.#marker = this.#around.operations.begin(id);
+    this.#around.scope.descriptors = [...this.#around.scope.descriptors, this.#marker.descriptor];
+    this.#journal = new Journal(this.#around.operations.directory(id), this.#around.operations.reserve);
+    return this.#journal;
+  }
+
+  /** The forward run with what follows it: end, roll-back, or an open journal. */
+  async #run(id: string, forward: () => Promise<void>): Promise<void> {
+    try {
+      await forward();
+    } catch (error) {
+      return this.#failed(id, error);
+    }
+    if (this.#journal) this.#end("changed");
+    const data = await this.#operation.data?.(this.#inputs, { operation: id, out: (step) => this.#outs.get(step.id) as never }, this.#use);
+    if (data) this.#emit({ type: "data", data });
+    this.#emit({ type: "ended", ms: Date.now() - this.#begun });
+    return undefined;
+  }
+
+  async #forward(id: string): Promise<void> {
+    const { scope, stop } = this.#around;
+    // Written with the first intent: a run that changes nothing has no journal.
+    const early: string[] = [];
+    this.#emit({ type: "planned", steps: this.#steps.map(({ id: step, title }) => ({ id: step, title })) });
+    for (const step of this.#steps) {
+      const phase = phaseOf(step);
+      const known = this.#journal?.standing.get(step.id);
+      if (known && known.t !== "intent") continue;
+      if (stop.signal.aborted) throw new Stopped();
+      if (phase !== "undoable" && this.#journal && !this.#journal.committed) this.#journal.add({ t: "commit" });
+      const run = this.#runOf(id, step);
+      const began = Date.now();
+      this.#emit({ type: "started", step: step.id, title: step.title });
+      // A stop ends the running program before the commit; after it, programs end by themselves.
+      scope.signal = step.uninterruptible || phase !== "undoable" ? undefined : stop.signal;
+      scope.kill = stop.now;
+      try {
+        const decision = await step.check(run);
+        // A step with an intent and no done is applied even if it looks right: its reload may be missing.
+        const changes = decision.changes.length === 0 && known ? ["finish what was interrupted"] : decision.changes;
+        if (changes.length === 0) {
+          if (this.#journal) this.#journal.add({ t: "ok", step: step.id });
+          else early.push(step.id);
+          this.#emit({ type: "finished", step: step.id, title: step.title, outcome: "ok", changes, ms: Date.now() - began });
+          continue;
+        }
+        const undo = decision.undo ?? [];
+        if (phase === "undoable" && undo.length === 0 && step.undoneBy === undefined && !step.keep)
+          throw new Error(`step ${step.id} would change something and says no undo`);
+        if (phase !== "undoable" && (undo.length > 0 || step.undoneBy !== undefined))
+          throw new Error(`step ${step.id} comes after the commit and says an undo`);
+        const journal = this.#journal ?? this.#firstIntent(id, early);
+        if (phase !== "undoable" && !journal.committed) journal.add({ t: "commit" });
+        for (const before of decision.before ?? [])
+          await this.#around.world.copyBefore(before, join(journal.directory, "before", before.name));
+        journal.add({ t: "intent", step: step.id, title: step.title, undo, ...(step.keep ? { keep: true as const } : {}) });
+        const out = await step.apply(run);
+        killPoint();
+        journal.add({ t: "done", step: step.id, out, changes });
+        this.#outs.set(step.id, out);
+        this.#changes.push(...changes);
+        this.#emit({ type: "finished", step: step.id, title: step.title, outcome: "changed", changes, ms: Date.now() - began });
+      } catch (error) {
+        if (stop.signal.aborted && phase === "undoable") {
+          this.#emit({
+            type: "finished",
+            step: step.id,
+            title: step.title,
+            outcome: "failed",
+            changes: [`ended by ${stop.reason?.label}`],
+            ms: Date.now() - began,
+          });
+          throw new Stopped();
+        }
+        if (phase === "cleanup" && error instanceof ProvisionError) {
+          this.#emit({
+            type: "finished",
+            step: step.id,
+            title: step.title,
+            outcome: "failed",
+            changes: [error.message],
+            ms: Date.now() - began,
+          });
+          this.#emit({ type: "warning", message: `${step.title}: ${error.message} (what is left is cleaned up by the next run)` });
+          continue;
+        }
+        this.#emit({
+          type: "finished",
+          step: step.id,
+          title: step.title,
+          outcome: "failed",
+          changes: [messageOf(error)],
+          ms: Date.now() - began,
+        });
+        this.#journal?.add({
+          t: "failed",
+          step: step.id,
+          code: error instanceof ProvisionError ? error.code : "BUG",
+          message: messageOf(error),
+        });
+        throw error;
+      } finally {
+        scope.signal = undefined;
+      }
+    }
+    if (stop.signal.aborted) this.#emit({ type: "note", message: `${stop.reason?.label} came when everything was done` });
+  }
+
+  #firstIntent(id: string, early: readonly string[]): Journal {
+    const journal = this.#openJournal(id);
+    journal.add(
+      {
+        t: "open",
+        format: 1,
+        provision: this.#around.version,
+        id,
+        command: this.#options.command,
+        target: this.#options.target ?? null,
+        user: process.env["SUDO_USER"] ?? userInfo().username,
+        locks: this.#locks,
+        inputs: this.#inputs as Json,
+        steps: this.#steps.map((step) => step.id),
+      },
+      ...early.map((step) => ({ t: "ok" as const, step })),
+    );
+    this.#emit({ type: "opened", operation: id });
+    return journal;
+  }
+
+  #runOf(id: string, step: Step): Run {
+    return {
+      operation: id,
+      out: (of) => this.#outs.get(of.id) as never,
+      need: (of) => {
+        if (!this.#outs.has(of.id)) throw new Error(`step ${step.id} needs the result of ${of.id}, which has none`);
+        return this.#outs.get(of.id) as never;
+      },
+      signal: step.uninterruptible || phaseOf(step) !== "undoable" ? this.#around.stop.now : this.#around.stop.signal,
+      progress: (message) => this.#emit({ type: "progress", message }),
+      warn: (message) => this.#emit({ type: "warning", message }),
+    };
+  }
+
+  async #failed(id: string, error: unknown): Promise<void> {
+    const journal = this.#journal;
+    const stopped = error instanceof Stopped ? this.#around.stop.reason : undefined;
+    const cause =
+      error instanceof ProvisionError
+        ? error
+        : stopped
+          ? new ProvisionError(
+              stopped.exit === EXIT.TIMED_OUT ? "TIMED_OUT" : "STOPPED",
+              `${this.#options.command} was stopped by ${stopped.label}`,
+            )
+          : undefined;
+    if (!journal) {
+      if (!cause) throw error;
+      return this.#fail(cause.with({ state: "nothing was changed" }), "failed", stopped?.exit ?? cause.exit);
+    }
+    const shown =
+      cause ?? new ProvisionError("FAILED", `a bug in provision: ${messageOf(error)}`, { why: stackLines(error), cause: error });
+    if (linkLost(error)) {
+      return this.#fail(
+        shown.with({
+          state: "what the lost machine has done is not known; nothing was undone",
+          next: [`provision resume ${id}`, `provision abort ${id}`],
+        }),
+        "needs_attention",
+        EXIT.UNAVAILABLE,
+      );
+    }
+    if (journal.committed) {
+      return this.#fail(
+        shown.with({
+          state: `committed, not finished: ${(await this.#state()) ?? "what was switched to is in use"}`,
+          next: [`provision resume ${id}`],
+        }),
+        "needs_attention",
+        EXIT.NEEDS_ATTENTION,
+      );
+    }
+    if (this.#options.keepFailed && !stopped) {
+      return this.#fail(
+        shown.with({ state: "kept as it failed (--keep-failed)", next: [`provision operations show ${id}`, `provision abort ${id}`] }),
+        "needs_attention",
+        EXIT.NEEDS_ATTENTION,
+      );
+    }
+    return this.#rollBack(id, shown, "failed", stopped?.exit);
+  }
+
+  /** Undoes everything, then asks the operation whether all is as it was. */
+  async #rollBack(id: string, cause: ProvisionError, why: "failed" | "aborted", stopExit?: number): Promise<void> {
+    this.#emit({ type: "undoing", cause });
+    let differences: readonly string[];
+    try {
+      await this.#undo(null);
+      differences = await this.#operation.confirm(this.#inputs, this.#use);
+    } catch (error) {
+      if (!(error instanceof ProvisionError)) throw error;
+      return this.#fail(
+        cause.with({
+          why: [`the roll-back stopped: ${error.message}`, ...error.why],
+          state: "partly rolled back; nothing below the failed undo was touched",
+          next: [`provision operations show ${id}`, `provision abort ${id}`],
+        }),
+        "needs_attention",
+        EXIT.NEEDS_ATTENTION,
+      );
+    }
+    this.#end("rolled_back");
+    if (differences.length > 0) {
+      return this.#fail(
+        cause.with({ state: `rolled back, but not as before: ${differences.join("; ")}`, next: [`provision operations show ${id}`] }),
+        "needs_attention",
+        EXIT.NEEDS_ATTENTION,
+      );
+    }
+    const state = `as before: ${(await this.#state()) ?? "rolled back, and checked"}`;
+    if (why === "aborted") {
+      this.#emit({ type: "note", message: `${this.#options.command} was rolled back; the state is ${state}` });
+      this.#emit({ type: "ended", ms: Date.now() - this.#begun });
+      return undefined;
+    }
+    return this.#fail(cause.with({ state, next: [`provision operations log ${id}`] }), "rolled_back", stopExit ?? EXIT.ROLLED_BACK);
+  }
+
+  /** Newest first, down to and including `until`; stops at the first that fails, since what lies below may still be in use. */
+  async #undo(until: string | null): Promise<void> {
+    const journal = this.#journal as Journal;
+    this.#around.scope.signal = undefined;
+    this.#around.scope.kill = this.#around.stop.now;
+    if (journal.undoing !== until) journal.add({ t: "undoing", until });
+    for (const record of [...journal.standing.values()].reverse()) {
+      const intent = journal.intent(record.step);
+      const kept = intent?.keep === true && record.t === "done";
+      if (kept && record.step !== until) continue;
+      if (record.t !== "ok" && intent && !kept) {
+        const began = Date.now();
+        for (const undo of [...intent.undo].reverse()) {
+          const kind = this.#around.world.undo[undo.do];
+          if (!kind)
+            throw new ProvisionError("PLAN_CHANGED", `this version of provision cannot undo "${undo.do}" of step ${record.step}`, {
+              next: ["use the version that wrote the journal"],
+            });
+          killPoint();
+          await kind(undo, journal.directory);
+          killPoint();
+        }
+        this.#emit({ type: "finished", step: record.step, title: intent.title, outcome: "undone", changes: [], ms: Date.now() - began });
+      }
+      journal.add({ t: "undone", step: record.step });
+      this.#outs.delete(record.step);
+      if (record.step === until) return;
+    }
+  }
+
+  #end(outcome: "changed" | "rolled_back"): void {
+    const journal = this.#journal as Journal;
+    journal.add({ t: "end", outcome });
+    const open = journal.open;
+    if (!open) return;
+    appendLine(
+      this.#around.operations.history,
+      JSON.stringify({
+        at: new Date().toISOString(),
+        operation: open.id,
+        user: open.user,
+        command: open.command,
+        contexts: open.locks.filter((lock) => lock.mode === "exclusive").map((lock) => lock.name),
+        outcome,
+        ms: Date.now() - this.#begun,
+        changes: outcome === "changed" ? this.#changes : [],
+      }),
+    );
+  }
+
+  async #state(): Promise<string | undefined> {
+    try {
+      return await this.#operation.state?.(this.#inputs, this.#use);
+    } catch (error) {
+      if (!(error instanceof ProvisionError)) throw error;
+      return undefined;
+    }
+  }
+
+  #fail(error: ProvisionError, outcome: "failed" | "rolled_back" | "needs_attention", exit: number): void {
+    this.#emit({ type: "failed", error, outcome, exit });
+    this.#emit({ type: "ended", ms: Date.now() - this.#begun });
+  }
+}
+
+/** The directories an engine needs below a hub's state directory. */
+export function makeStateDirectories(state: string): void {
+  for (const name of ["operations", "open", "locks", "cache", "queue"])
+    mkdirSync(join(state, name), { recursive: true, mode: name === "operations" ? 0o700 : 0o750 });
+}

@@ -1,0 +1,150 @@
+import { spawnSync } from "node:child_process";
+import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { ProvisionError } from "./errors.js";
+import { LOCK_KINDS, type Lock } from "./step.js";
+
+/**
+ * Kernel locks (flock). This process opens the file and lets `flock` lock the descriptor it inherits: the lock
+ * belongs to the open file, so it stays with this process and every program that inherits the
+ * descriptor, and is free when the last of them is gone, however they went.
+ */
+
+/** Written into a lock file by who holds it. */
+export interface Holder {
+  readonly pid: number;
+  readonly host: string;
+  readonly command: string;
+  readonly operation: string;
+  readonly since: string;
+}
+
+export interface HeldLocks {
+  readonly descriptors: readonly number[];
+  /** Unlocks, also for programs that inherited the locks and still run. */
+  release(): void;
+}
+
+const POLL = 200;
+
+/** Locks an open file; false when another holds it. */
+export function lockDescriptor(descriptor: number, mode: Lock["mode"], wait = false): boolean {
+  const argv = [...(wait ? [] : ["-n"]), mode === "shared" ? "-s" : "-x", "-E", "75", "3"];
+  const { status, error, stderr } = spawnSync("flock", argv, { stdio: ["ignore", "ignore", "pipe", descriptor] });
+  if (error)
+    throw new ProvisionError("PROGRAM_MISSING", `the program flock (Debian package util-linux) could not be started: ${error.message}`, {
+      cause: error,
+    });
+  if (status !== 0 && status !== 75) throw new ProvisionError("FAILED", `flock failed: ${String(stderr).trim()}`);
+  return status === 0;
+}
+
+function unlockAndClose(descriptor: number): void {
+  spawnSync("flock", ["-u", "3"], { stdio: ["ignore", "ignore", "ignore", descriptor] });
+  closeSync(descriptor);
+}
+
+export function lockFile(directory: string, lock: Pick<Lock, "kind" | "name">): string {
+  return join(directory, lock.name === lock.kind ? lock.kind : `${lock.kind}.${lock.name.replace(/^@/, "")}`);
+}
+
+export function inLockOrder(locks: readonly Lock[]): readonly Lock[] {
+  const strongest = new Map<string, Lock>();
+  for (const lock of locks) {
+    const key = `${lock.kind} ${lock.name}`;
+    if (strongest.get(key)?.mode !== "exclusive") strongest.set(key, lock);
+  }
+  return [...strongest.values()].sort((a, b) => LOCK_KINDS.indexOf(a.kind) - LOCK_KINDS.indexOf(b.kind) || (a.name < b.name ? -1 : 1));
+}
+
+/**
+ * Takes all locks or none: one that is busy gives up the others, waits and tries again until `wait`
+ * milliseconds are over. Rejects with LOCKED, saying who holds it since when.
+ */
+export async function takeLocks(
+  directory: string,
+  locks: readonly Lock[],
+  holder: Pick<Holder, "command" | "operation">,
+  wait: number,
+  signal: AbortSignal,
+): Promise<HeldLocks> {
+  mkdirSync(directory, { recursive: true });
+  const ordered = inLockOrder(locks);
+  const deadline = Date.now() + wait;
+  for (;;) {
+    const taken: number[] = [];
+    let busy: Lock | undefined;
+    try {
+      for (const lock of ordered) {
+        const descriptor = openSync(lockFile(directory, lock), "a+", 0o640);
+        taken.push(descriptor);
+        if (!lockDescriptor(descriptor, lock.mode)) {
+          busy = lock;
+          break;
+        }
+      }
+      if (!busy) {
+        const text = JSON.stringify({ pid: process.pid, host: hostname(), ...holder, since: new Date().toISOString() } satisfies Holder);
+        for (const descriptor of taken) {
+          ftruncateSync(descriptor, 0);
+          writeSync(descriptor, text);
+        }
+        return { descriptors: taken, release: () => taken.reverse().forEach(unlockAndClose) };
+      }
+    } catch (error) {
+      for (const descriptor of taken) closeSync(descriptor);
+      throw error;
+    }
+    for (const descriptor of taken) closeSync(descriptor);
+    if (Date.now() >= deadline) throw busyError(directory, busy, wait);
+    await sleep(Math.min(POLL, Math.max(1, deadline - Date.now())), undefined, { signal }).catch(() => {
+      throw new ProvisionError("STOPPED", "stopped while waiting for a lock");
+    });
+  }
+}
+
+function busyError(directory: string, lock: Lock, waited: number): ProvisionError {
+  const subject = lock.kind === "hub" ? "the hub" : lock.name;
+  const holder = readHolder(lockFile(directory, lock));
+  return new ProvisionError(
+    "LOCKED",
+    `${subject} is locked by another operation${waited > 0 ? ` (waited ${Math.round(waited / 1000)} s)` : ""}`,
+    {
+      why: holder
+        ? [`${holder.command} (operation ${holder.operation}, process ${holder.pid} on ${holder.host}) since ${holder.since}`]
+        : [],
+      state: "nothing was changed",
+      next: ["wait for it, or use --lock-wait=5m", ...(holder ? [`provision operations show ${holder.operation}`] : [])],
+    },
+  );
+}
+
+function readHolder(file: string): Holder | undefined {
+  try {
+    return JSON.parse(readFileSync(file, "utf8")) as Holder;
+  } catch {
+    // Between lock and text there is a moment without a name.
+    return undefined;
+  }
+}
+
+/**
+ * A short lock inside a step (sites.php, the names of the hub, the http files of a server): one at a time, taken last,
+ * waited for. Not inherited by programs.
+ */
+export async function withInnerLock<T>(directory: string, name: string, action: () => Promise<T>): Promise<T> {
+  mkdirSync(directory, { recursive: true });
+  const descriptor = openSync(join(directory, `inner.${name}`), "a", 0o640);
+  try {
+    const deadline = Date.now() + 60_000;
+    while (!lockDescriptor(descriptor, "exclusive")) {
+      if (Date.now() > deadline) throw new ProvisionError("LOCKED", `the lock ${name} was not free within a minute`);
+      await sleep(50);
+    }
+    return await action();
+  } finally {
+    closeSync(descriptor);
+  }
+}

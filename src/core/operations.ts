@@ -1,0 +1,167 @@
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { ProvisionError } from "./errors.js";
+import { isCommitted, type JournalRecord, type OpenRecord, readJournal, syncDirectory, undoingOf } from "./journal.js";
+import { lockDescriptor } from "./lock.js";
+
+const ID = /^[0-9]{8}T[0-9]{6}-[0-9a-f]{4,8}$/;
+
+/** The operations of a hub, below its state directory: `operations/<id>/`, and `open/<id>` while unfinished. */
+export class OperationsDirectory {
+  readonly state: string;
+
+  constructor(state: string) {
+    this.state = state;
+  }
+
+  directory(id: string): string {
+    return join(this.state, "operations", id);
+  }
+
+  get locks(): string {
+    return join(this.state, "locks");
+  }
+
+  get reserve(): string {
+    return join(this.state, "reserve");
+  }
+
+  get history(): string {
+    return join(this.state, "history.jsonl");
+  }
+
+  #marker(id: string): string {
+    return join(this.state, "open", id);
+  }
+
+  /** A new id, as it stands in every name the operation makes: UTC time and four random hex digits. */
+  newId(now: Date, random: string): string {
+    const id = `${now.toISOString().slice(0, 19).replace(/[-:]/g, "")}-${random.slice(0, 4)}`;
+    return existsSync(this.directory(id)) ? `${id}${random.slice(4, 8)}` : id;
+  }
+
+  /**
+   * Marks an operation as under way. The marker is locked by this process and every program it starts
+   * (`descriptor`): an open operation whose marker is free was interrupted.
+   */
+  begin(id: string): { readonly descriptor: number; end(): void } {
+    mkdirSync(this.directory(id), { recursive: true, mode: 0o700 });
+    mkdirSync(join(this.state, "open"), { recursive: true });
+    const marker = this.#marker(id);
+    const descriptor = openSync(marker, "a", 0o600);
+    if (!lockDescriptor(descriptor, "exclusive")) {
+      closeSync(descriptor);
+      throw new ProvisionError("LOCKED", `operation ${id} is being worked on by another process`);
+    }
+    syncDirectory(join(this.state, "open"));
+    return { descriptor, end: () => closeSync(descriptor) };
+  }
+
+  /** The operation is over: its before-images go, then the marker. */
+  finish(id: string): void {
+    rmSync(join(this.directory(id), "before"), { recursive: true, force: true });
+    rmSync(this.#marker(id), { force: true });
+    if (!existsSync(this.reserve)) this.refillReserve();
+  }
+
+  /** A megabyte that is given up when the disk is full, so that roll-backs can be written down. */
+  refillReserve(): void {
+    try {
+      writeFileSync(this.reserve, Buffer.alloc(1 << 20), { mode: 0o600 });
+    } catch {
+      // A disk that is full now gets its reserve after another operation.
+      rmSync(this.reserve, { force: true });
+    }
+  }
+
+  /** Ids of operations that have begun and not ended, oldest first. */
+  open(): readonly string[] {
+    return listDirectory(join(this.state, "open")).filter((id) => ID.test(id));
+  }
+
+  /** Ids of all operations that changed something, oldest first. */
+  all(): readonly string[] {
+    return listDirectory(join(this.state, "operations")).filter((id) => ID.test(id));
+  }
+
+  /** The full id of one, from the id or its unique end (`7f3a`). Errors: OPERATION_NOT_FOUND. */
+  resolve(id: string): string {
+    const found = this.all().filter((known) => known === id || known.endsWith(`-${id}`));
+    if (found.length === 1) return found[0] as string;
+    throw new ProvisionError(
+      "OPERATION_NOT_FOUND",
+      found.length === 0 ? `no operation ${id}` : `${id} is the end of ${found.length} operations: ${found.join(", ")}`,
+      {
+        next: ["provision operations list"],
+      },
+    );
+  }
+
+  read(id: string): OperationSummary {
+    const { records } = readJournal(this.directory(id));
+    const open = records[0]?.t === "open" ? records[0] : undefined;
+    const end = records.findLast((record) => record.t === "end");
+    const marked = existsSync(this.#marker(id));
+    const state: OperationState = end || !marked ? "ended" : this.#alive(id) ? "running" : "interrupted";
+    return {
+      id,
+      state,
+      open,
+      records,
+      committed: isCommitted(records),
+      undoing: undoingOf(records) === null,
+      outcome: end?.outcome,
+    };
+  }
+
+  /** Operations that were killed and hold one of these contexts. One without a journal never began: its marker goes. */
+  interrupted(names: readonly string[]): readonly OperationSummary[] {
+    const found: OperationSummary[] = [];
+    for (const id of this.open()) {
+      const summary = this.read(id);
+      if (summary.state === "running") continue;
+      if (summary.state === "ended" || !summary.open) {
+        if (this.#alive(id)) continue;
+        this.finish(id);
+        if (!summary.open) rmSync(this.directory(id), { recursive: true, force: true });
+      } else if (summary.open.locks.some((lock) => lock.mode === "exclusive" && names.includes(lock.name))) found.push(summary);
+    }
+    return found;
+  }
+
+  #alive(id: string): boolean {
+    let descriptor: number;
+    try {
+      descriptor = openSync(this.#marker(id), "r");
+    } catch {
+      return false;
+    }
+    try {
+      return !lockDescriptor(descriptor, "exclusive");
+    } finally {
+      closeSync(descriptor);
+    }
+  }
+
+  /** What programs printed, and what the journal says, for `operations log`. */
+  output(id: string): string {
+    return readFileSync(join(this.directory(id), "journal.jsonl"), "utf8");
+  }
+}
+
+export type OperationState = "running" | "interrupted" | "ended";
+
+export interface OperationSummary {
+  readonly id: string;
+  readonly state: OperationState;
+  readonly open: OpenRecord | undefined;
+  readonly records: readonly JournalRecord[];
+  readonly committed: boolean;
+  /** A roll-back of everything was begun: only abort is left. */
+  readonly undoing: boolean;
+  readonly outcome: string | undefined;
+}
+
+function listDirectory(path: string): readonly string[] {
+  return existsSync(path) ? readdirSync(path).sort() : [];
+}

@@ -1,0 +1,6 @@
+<?php
+
+/**
+ * @file
+ * The install profile minimal: nothing beyond its .info file.
+ */

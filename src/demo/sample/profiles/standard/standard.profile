@@ -1,0 +1,6 @@
+<?php
+
+/**
+ * @file
+ * The install profile standard: nothing beyond its .info file.
+ */

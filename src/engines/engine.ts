@@ -1,0 +1,125 @@
+import type { DatabaseAccess } from "../context/database-access.js";
+import type { GenerationPaths } from "../context/layout.js";
+import type { Secret } from "../core/secret.js";
+import type { Host } from "../host/host.js";
+
+/** A core found on disk. */
+export interface Core {
+  /** Key of the engine that drives it. */
+  readonly engine: string;
+  /** As the core says it: `7.103`. */
+  readonly version: string;
+  /** Directory that the web server serves, absolute. */
+  readonly docroot: string;
+  /** Install profiles found, machine names. */
+  readonly profiles: readonly string[];
+}
+
+/** One site as the engine meets it: where its code runs, and as whom it is asked. */
+export interface SiteCode {
+  /** Host that has the code; PHP runs there. */
+  readonly host: Host;
+  /** PHP command line program. */
+  readonly php: string;
+  readonly docroot: string;
+  readonly uri: string;
+  /** Name below `sites/`: siteName(uri), later also `<name>~<generation>`. */
+  readonly directory: string;
+  /** As a visitor types it, no trailing slash: `http://example.com:8080`. */
+  readonly url: string;
+}
+
+export interface SettingsInput {
+  readonly uri: string;
+  readonly aliases: readonly string[];
+  readonly generation: string;
+  readonly paths: GenerationPaths;
+  readonly database: DatabaseAccess;
+  readonly hashSalt: Secret;
+}
+
+export interface InstallInput {
+  readonly profile: string;
+  readonly language: string;
+  readonly siteName: string;
+  readonly siteMail: string;
+  readonly account: { readonly name: string; readonly mail: string; readonly password: Secret };
+}
+
+export interface SiteStatus {
+  readonly version: string;
+  readonly installed: boolean;
+  readonly profile: string | undefined;
+  readonly siteName: string | undefined;
+  readonly maintenance: boolean;
+  /** Seconds since the epoch; 0 when it never ran. */
+  readonly lastCron: number;
+  readonly database: string;
+}
+
+export interface Extension {
+  readonly name: string;
+  readonly type: "module" | "theme" | "profile";
+  /** Relative to the docroot. */
+  readonly path: string;
+  readonly version: string | undefined;
+  readonly project: string | undefined;
+  readonly enabled: boolean;
+  /** Installed schema version; undefined for what has none. */
+  readonly schema: number | undefined;
+}
+
+export interface Inventory {
+  readonly version: string;
+  readonly extensions: readonly Extension[];
+  /** Enabled in the database, absent on disk. */
+  readonly missing: readonly string[];
+}
+
+/** What the engine's PHP said beside its answer. */
+export interface Answer<T> {
+  readonly result: T;
+  readonly warnings: readonly string[];
+}
+
+/**
+ * How one core family is driven from outside: a PHP script per engine, run on the host that has the
+ * code, JSON on stdin, one document on descriptor 3. Success is exit 0 and a document and ok: true
+ * (reference: engine.md). Nothing here changes files of the platform.
+ *
+ * Errors: ENGINE_FAILED (INSTALL_FAILED in install) with the core's own message in `why`, also when PHP was killed or
+ * left no document; TIMED_OUT; WRONG_SITE when the core resolved another site directory than the one asked for;
+ * NOT_INSTALLED; ALREADY_INSTALLED; PROGRAM_MISSING.
+ */
+export interface Engine {
+  readonly name: string;
+  /** What a person calls it: `Drupal 7`. */
+  readonly label: string;
+  /**
+   * Looks at files only; undefined when this engine does not drive what stands at `root`. Rejects with NOT_A_PLATFORM
+   * when it would, but files are missing.
+   */
+  detect(host: Host, root: string): Promise<Core | undefined>;
+  /** Text of settings.php; the same input gives the same bytes. */
+  settings(input: SettingsInput): string;
+  /**
+   * Text of sites/sites.php: `names` maps a host name (the site's own, its aliases, `*.` and a name) to a directory
+   * below sites/; a sub-directory site's key is its siteName. Same input, same bytes.
+   */
+  sitesPhp(names: ReadonlyMap<string, string>): string;
+  /** Reads what sitesPhp wrote; undefined for a file that it did not write. */
+  readSitesPhp(text: string): ReadonlyMap<string, string> | undefined;
+  /** PHP files a visitor may reach, relative to the docroot: index.php, update.php … */
+  readonly frontControllers: readonly string[];
+
+  /** settings.php exists and names an empty database (SQLite: its directory exists). */
+  install(site: SiteCode, input: InstallInput): Promise<Answer<{ readonly profile: string }>>;
+  /** Answers for a site that is not installed too (`installed: false`). */
+  status(site: SiteCode): Promise<Answer<SiteStatus>>;
+  inventory(site: SiteCode): Promise<Answer<Inventory>>;
+  /** One-time login link of an account, by its id (1 is the first). */
+  login(site: SiteCode, uid: number): Promise<Answer<{ readonly url: string }>>;
+  cron(site: SiteCode): Promise<Answer<{ readonly lastCron: number }>>;
+  cacheClear(site: SiteCode): Promise<Answer<Record<string, never>>>;
+  maintenance(site: SiteCode, on: boolean): Promise<Answer<{ readonly maintenance: boolean }>>;
+}

@@ -1,0 +1,96 @@
+import { readFileSync } from "node:fs";
+import type { Manner } from "./cli.js";
+import type { ProvisionError } from "./core/errors.js";
+import type { Reporter, Subject } from "./core/events.js";
+
+const version = (JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string }).version;
+
+// A reader that goes away (`| head`) is no bug of ours.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+});
+
+const streams = {
+  out: (text: string) => void process.stdout.write(text),
+  err: (text: string) => void process.stderr.write(text),
+};
+
+async function reporterFor(manner: Manner): Promise<Reporter> {
+  if (manner.format !== "table") {
+    const { DocumentReporter } = await import("./reporters/document.js");
+    return new DocumentReporter();
+  }
+  // A terminal that says it has 0 columns would get one character per line.
+  const live =
+    process.stderr.isTTY === true && (process.stderr.columns ?? 0) > 0 && process.env["CI"] === undefined && manner.verbosity >= 0;
+  const look = { color: manner.color && process.stderr.isTTY === true, verbosity: manner.verbosity };
+  if (live) {
+    const { TtyReporter } = await import("./reporters/tty.js");
+    return new TtyReporter(streams, look);
+  }
+  const { PlainReporter } = await import("./reporters/plain.js");
+  return new PlainReporter(streams, look);
+}
+
+async function printDocument(document: unknown, manner: Manner): Promise<void> {
+  if (manner.format === "json") streams.out(`${JSON.stringify(document)}\n`);
+  else if (manner.format === "yaml") {
+    const { stringify } = await import("yaml");
+    streams.out(stringify(document));
+  }
+}
+
+/** A command that could not be run at all: the same document and the same lines as for one that failed. */
+async function refuse(subject: Subject, error: ProvisionError, reporter: Reporter, manner: Manner): Promise<number> {
+  const { resultOf } = await import("./core/result.js");
+  const failed = { type: "failed", error, outcome: "failed", exit: error.exit } as const;
+  reporter.begin(subject)(failed);
+  await reporter.end();
+  await printDocument(resultOf(subject, [failed]), manner);
+  return error.exit;
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  const { mannerOf, runCommandLine } = await import("./cli.js");
+  const { Stop, STOP_REASONS } = await import("./core/stop.js");
+  const { ProvisionError } = await import("./core/errors.js");
+  const manner = mannerOf(argv, process.env);
+  const reporter = await reporterFor(manner);
+  const stop = new Stop();
+  for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, () => stop.ask(STOP_REASONS[name]));
+  stop.now.addEventListener("abort", () => {
+    // Running programs got SIGKILL by the same signal; the journal says how far it came.
+    streams.err("\nstopped at once; what was under way stays in its journal\nNext  provision operations list\n");
+    process.exit(5);
+  });
+  try {
+    const session = await runCommandLine(argv, { version, env: process.env, stop, reporter: () => reporter, print: streams.out });
+    await reporter.end();
+    if (!session) return 0;
+    if (session.document) await printDocument(session.document, manner);
+    return session.exit;
+  } catch (error) {
+    if (error instanceof ProvisionError) {
+      const words = argv.filter((word) => !word.startsWith("-"));
+      const target = words.find((word) => word.startsWith("@"));
+      return refuse({ command: words.find((word) => !word.startsWith("@")) ?? "provision", target }, error, reporter, manner);
+    }
+    const bug = new ProvisionError("FAILED", "a bug in provision", { cause: error });
+    if (manner.format !== "table") {
+      const { resultOf } = await import("./core/result.js");
+      await printDocument(
+        resultOf({ command: "provision", target: undefined }, [{ type: "failed", error: bug, outcome: "failed", exit: 70 }]),
+        manner,
+      );
+    }
+    streams.err(
+      `This is a bug in provision ${version}; please report it with the lines below.\n${error instanceof Error ? error.stack : String(error)}\n`,
+    );
+    return 70;
+  }
+}
+
+const argv = process.argv.slice(2);
+// Scripts ask for the version all the time: nothing else is loaded for it.
+if (argv.length === 1 && (argv[0] === "--version" || argv[0] === "-V")) streams.out(`${version}\n`);
+else process.exitCode = await main(argv);

@@ -1,0 +1,43 @@
+import { resolveSite } from "../context/references.js";
+import { ProvisionError } from "../core/errors.js";
+import { takeLocks } from "../core/lock.js";
+import type { Stop } from "../core/stop.js";
+import type { Engine, SiteCode } from "../engines/engine.js";
+import { detectCore } from "../engines/index.js";
+import { siteLocks } from "./parts/locks.js";
+import { type SiteInputs, siteCode, siteInputs } from "./parts/site.js";
+import { interrupted } from "./run.js";
+import { refuseOtherUser, type Services } from "./services.js";
+
+export interface AskedSite extends SiteInputs {
+  readonly engine: Engine;
+  readonly code: SiteCode;
+}
+
+/**
+ * Gives an installed site to `ask`, for what is the site's own business (login link, cron): no steps, no journal,
+ * nothing to undo. The site is locked against operations that change it (shared, so that two may ask), and an
+ * interrupted operation on it is refused, since nobody knows in which state it would be asked.
+ */
+export async function askSite<T>(use: Services, name: string, command: string, wait: number, stop: Stop, ask: (site: AskedSite) => Promise<T>): Promise<T> {
+  const all = await resolveSite(use.store, use.settings, name);
+  refuseOtherUser(all.server);
+  const locks = siteLocks(all).map((lock) => ({ ...lock, mode: "shared" }) as const);
+  const held = await takeLocks(use.operations.locks, locks, { command, operation: "none" }, wait, stop.signal);
+  use.scope.descriptors = held.descriptors;
+  use.scope.signal = stop.signal;
+  use.scope.kill = stop.now;
+  try {
+    const [open] = use.operations.interrupted([name]);
+    if (open) throw interrupted(open);
+    const { generation } = all.site;
+    if (generation === undefined) throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, { next: [`provision install ${name}`] });
+    const core = await detectCore(use.host(all.server), use.layout.resolve(all.platform.root));
+    const inputs = await siteInputs(use, all, core, generation);
+    return await ask({ ...inputs, engine: use.engine(core.engine), code: siteCode(inputs, use) });
+  } finally {
+    use.scope.descriptors = [];
+    use.scope.signal = undefined;
+    held.release();
+  }
+}

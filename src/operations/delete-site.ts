@@ -1,0 +1,108 @@
+import { join } from "node:path";
+import { siteName } from "../context/names.js";
+import { resolveSite, type SiteAndAll } from "../context/references.js";
+import type { Operation, Step } from "../core/step.js";
+import { detectCore } from "../engines/index.js";
+import { gone, moved } from "../steps/files.js";
+import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { siteLocks } from "./parts/locks.js";
+import { siteState } from "./parts/preflight.js";
+import { sitesPhpEntries } from "./parts/sites-php.js";
+import { refuseOtherUser, type Services } from "./services.js";
+
+interface Inputs extends SiteAndAll {
+  /** Engine of the platform; undefined when its code is gone. */
+  readonly engine?: string;
+  readonly docroot: string;
+  readonly siteDirectory: string;
+  readonly generations: string;
+  readonly aside: readonly [string, string];
+  readonly baseline: Baseline;
+}
+
+/**
+ * Takes a site away: vhost first, directories renamed aside (all of that can be undone), and after the commit
+ * database, files, names, links, secrets and, last, the context, so that a run that was cut short can be repeated.
+ * Every step bears that its part is gone already: delete works on the rest of whatever failed.
+ */
+export const deleteSite: Operation<{ readonly name: string }, Inputs, Services> = {
+  name: "delete-site",
+  recovery: "ask",
+
+  async prepare({ name }, use, id) {
+    const all = await resolveSite(use.store, use.settings, name);
+    refuseOtherUser(all.server);
+    const host = use.host(all.server);
+    const docroot = use.layout.resolve(all.platform.root);
+    const core = (await host.stat(docroot)) ? await detectCore(host, docroot).catch(() => undefined) : undefined;
+    const siteDirectory = join(docroot, "sites", siteName(all.site.uri));
+    const generations = use.layout.siteGenerations(all.site.uri);
+    const inputs: Inputs = {
+      ...all,
+      ...(core ? { engine: core.engine } : {}),
+      docroot: core?.docroot ?? docroot,
+      siteDirectory,
+      generations,
+      aside: [aside(siteDirectory, id), aside(generations, id)],
+      baseline: await baselineOf(host, [siteDirectory, generations, use.layout.contextFile(name), use.layout.secretsFile(name)]),
+    };
+    return { inputs, locks: siteLocks(all) };
+  },
+
+  steps(inputs, use) {
+    const { site, webServer, dbServer, server, client } = inputs;
+    const host = use.host(server);
+    const http = webServer.http_service_type === "none" ? undefined : use.http(webServer);
+    const installed = site.generation !== undefined;
+    const db = dbServer.db_service_type === "none" || site.generation === undefined ? undefined : use.db(dbServer);
+    const [code, generations] = inputs.aside;
+    const database = db && site.generation !== undefined ? { uri: site.uri, generation: site.generation, paths: use.layout.generation(site.uri, site.generation), names: db.names(site.uri, site.generation) } : undefined;
+    return [
+      ...(http ? [http.activate("http/withdraw", `Withdraw ${site.uri}`, http.noSiteFiles([site.uri, ...site.aliases]))] : []),
+      // A site that was never installed has no directories here; one that stands at its name is somebody else's.
+      ...(installed
+        ? [
+            moved(host, inputs.siteDirectory, code, { id: "code/aside", title: `Set ${inputs.siteDirectory} aside` }),
+            moved(host, inputs.generations, generations, { id: "files/aside", title: `Set ${inputs.generations} aside` }),
+          ]
+        : []),
+      ...(db && database ? db.drop(database) : []),
+      gone(host, [code, generations], { id: "files/remove", title: "Remove what was set aside", phase: "finish" }),
+      ...names(inputs, use),
+      gone(use.local, [use.layout.clientSite(client.name.slice(1), site.uri), use.layout.secretsFile(site.name)], {
+        id: "rest/remove",
+        title: "Remove link and secrets",
+        phase: "finish",
+      }),
+      gone(use.local, [use.layout.contextFile(site.name)], { id: "context/remove", title: `Remove ${site.name}`, phase: "finish" }),
+    ];
+  },
+
+  confirm: ({ server, baseline }, use) => differences(use.host(server), baseline),
+  state: (inputs, use) => siteState(inputs, use),
+};
+
+function aside(path: string, operation: string): string {
+  const at = path.lastIndexOf("/");
+  return `${path.slice(0, at)}/.${path.slice(at + 1)}.deleted-${operation}`;
+}
+
+function names(inputs: Inputs, use: Services): readonly Step[] {
+  const { engine, docroot, site, server } = inputs;
+  if (engine === undefined) return [];
+  const mine = [siteName(site.uri), ...site.aliases];
+  const step = sitesPhpEntries(
+    { host: use.host(server), engine: use.engine(engine), docroot, locks: use.operations.locks },
+    async () => Object.fromEntries(mine.map((name) => [name, null])),
+    { id: "names/remove", title: "Names out of sites.php", phase: "finish" },
+  );
+  return [
+    {
+      ...step,
+      async check(run) {
+        // Nothing to take out of a file that was never written.
+        return (await use.host(server).stat(join(docroot, "sites", "sites.php"))) ? step.check(run) : { changes: [] };
+      },
+    },
+  ];
+}

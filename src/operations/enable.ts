@@ -1,0 +1,46 @@
+import { resolveSite } from "../context/references.js";
+import { ProvisionError } from "../core/errors.js";
+import type { Operation } from "../core/step.js";
+import { detectCore } from "../engines/index.js";
+import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { contextFile } from "./parts/contexts.js";
+import { siteLocks } from "./parts/locks.js";
+import { siteState } from "./parts/preflight.js";
+import { publish, type SiteInputs, siteInputs, sitePaths } from "./parts/site.js";
+import { refuseOtherUser, type Services } from "./services.js";
+
+interface Inputs extends SiteInputs {
+  readonly baseline: Baseline;
+}
+
+/** `enable` and `disable`: what visitors get, and the context that says so. */
+export function setEnabled(enabled: boolean): Operation<{ readonly name: string }, Inputs, Services> {
+  return {
+    name: enabled ? "enable" : "disable",
+    recovery: "automatic",
+
+    async prepare({ name }, use) {
+      const all = await resolveSite(use.store, use.settings, name);
+      refuseOtherUser(all.server);
+      const { generation } = all.site;
+      if (generation === undefined) throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, { next: [`provision install ${name}`] });
+      const core = await detectCore(use.host(all.server), use.layout.resolve(all.platform.root));
+      const inputs = await siteInputs(use, all, core, generation);
+      return { inputs: { ...inputs, baseline: await baselineOf(use.host(all.server), sitePaths(inputs, use)) }, locks: siteLocks(all) };
+    },
+
+    steps(inputs, use) {
+      return [
+        publish(inputs, use, enabled),
+        contextFile(use, inputs.site.name, "site", new Map([["site_enabled", enabled ? undefined : false]]), {
+          id: "context",
+          title: `Save ${inputs.site.name}`,
+          phase: "finish",
+        }),
+      ];
+    },
+
+    confirm: ({ server, baseline }, use) => differences(use.host(server), baseline),
+    state: (inputs, use) => siteState(inputs, use),
+  };
+}

@@ -1,0 +1,126 @@
+import { access, constants } from "node:fs/promises";
+import type { Json } from "../core/json.js";
+import type { Services } from "./services.js";
+
+/** One thing that was looked at. */
+export interface Finding {
+  readonly check: string;
+  readonly ok: boolean;
+  readonly message: string;
+  /** What to type. */
+  readonly fix?: string;
+}
+
+/** System programs, what they are for, and the Debian package that has them. */
+const PROGRAMS: readonly { readonly program: string; readonly needed: string; readonly debian: string }[] = [
+  { program: "php", needed: "every site", debian: "php-cli" },
+  { program: "flock", needed: "locks", debian: "util-linux" },
+  { program: "git", needed: "make files that name repositories, and patches", debian: "git" },
+  { program: "patch", needed: "make files that name patches", debian: "patch" },
+  { program: "tar", needed: "make files that name archives", debian: "tar" },
+  { program: "bzip2", needed: "make files that name .tar.bz2 archives", debian: "bzip2" },
+  { program: "unzip", needed: "make files that name .zip archives", debian: "unzip" },
+];
+
+/** PHP's extensions, as `php -m` names them. */
+const EXTENSIONS: readonly { readonly extension: string; readonly needed: string; readonly debian: string }[] = [
+  { extension: "pdo_sqlite", needed: "sites with SQLite", debian: "php-sqlite3" },
+  { extension: "gd", needed: "image styles", debian: "php-gd" },
+  { extension: "xml", needed: "Drupal", debian: "php-xml" },
+  { extension: "mbstring", needed: "Drupal", debian: "php-mbstring" },
+];
+
+export async function programFindings(use: Pick<Services, "local">): Promise<readonly Finding[]> {
+  const findings: Finding[] = [];
+  for (const { program, needed, debian } of PROGRAMS) {
+    const found = (await use.local.run(["sh", "-c", 'command -v -- "$1"', "sh", program], { anyExit: true })).code === 0;
+    findings.push({
+      check: `program ${program}`,
+      ok: found,
+      message: found ? `${program} is installed` : `${program} is missing: needed for ${needed}`,
+      ...(found ? {} : { fix: `apt-get install ${debian}` }),
+    });
+  }
+  if (findings[0]?.ok) {
+    const { stdout } = await use.local.run(["php", "-m"], { anyExit: true });
+    const loaded = new Set(stdout.toLowerCase().split("\n"));
+    for (const { extension, needed, debian } of EXTENSIONS) {
+      const found = loaded.has(extension);
+      findings.push({
+        check: `php ${extension}`,
+        ok: found,
+        message: found ? `PHP has ${extension}` : `PHP has no ${extension}: needed for ${needed}`,
+        ...(found ? {} : { fix: `apt-get install ${debian}` }),
+      });
+    }
+  }
+  return findings;
+}
+
+/** Programs, directories, contexts, services and unfinished operations of a hub. Changes nothing. */
+export async function hubFindings(use: Services): Promise<readonly Finding[]> {
+  const findings: Finding[] = [...(await programFindings(use))];
+  const { layout, local } = use;
+  for (const path of [layout.aliases, layout.secrets, layout.platforms, layout.sites, layout.state]) {
+    const writable = await access(path, constants.W_OK).then(
+      () => true,
+      () => false,
+    );
+    findings.push({
+      check: `directory ${path}`,
+      ok: writable,
+      message: writable ? `${path} is writable` : `${path} is missing or not writable`,
+      ...(writable ? {} : { fix: `provision init ${layout.root}` }),
+    });
+  }
+  const secrets = await local.stat(layout.secrets);
+  if (secrets) {
+    const tight = (secrets.mode & 0o077) === 0;
+    findings.push({
+      check: "secrets",
+      ok: tight,
+      message: tight ? "secrets/ is closed to others" : "others can look into secrets/",
+      ...(tight ? {} : { fix: `chmod 0700 ${layout.secrets}` }),
+    });
+  }
+  const { contexts, broken } = await use.store.load();
+  for (const error of broken) findings.push({ check: "contexts", ok: false, message: [error.message, ...error.why].join("; ") });
+  const { checkHub } = await import("../context/references.js");
+  for (const { context, path, what } of checkHub(contexts, use.hub)) {
+    findings.push({ check: "contexts", ok: false, message: `${context} ${path.join(".")}: ${what}` });
+  }
+  if (broken.length === 0) findings.push({ check: "contexts", ok: true, message: `${contexts.length} contexts can be read` });
+  for (const server of contexts) {
+    if (server.context_type !== "server") continue;
+    if (server.http_service_type !== "none") {
+      const problems = await use.http(server).problems();
+      findings.push(...problems.map((message) => ({ check: `http of ${server.name}`, ok: false, message })));
+      if (problems.length === 0) findings.push({ check: `http of ${server.name}`, ok: true, message: `${server.http_service_type} is well` });
+    }
+    if (server.db_service_type !== "none") {
+      const problem = await use
+        .db(server)
+        .reach()
+        .then(
+          () => undefined,
+          (error: unknown) => (error instanceof Error ? error.message : String(error)),
+        );
+      findings.push({ check: `db of ${server.name}`, ok: problem === undefined, message: problem ?? `${server.db_service_type} can be used` });
+    }
+  }
+  for (const id of use.operations.open()) {
+    const summary = use.operations.read(id);
+    if (summary.state !== "interrupted") continue;
+    findings.push({
+      check: "operations",
+      ok: false,
+      message: `${summary.open?.command ?? "an operation"} ${summary.open?.target ?? ""} was interrupted`,
+      fix: `provision operations show ${id}`,
+    });
+  }
+  return findings;
+}
+
+export function findingsData(findings: readonly Finding[]): Json {
+  return findings as unknown as Json;
+}

@@ -1,0 +1,195 @@
+import { randomBytes } from "node:crypto";
+import { resolveSite } from "../context/references.js";
+import { ProvisionError } from "../core/errors.js";
+import { Secret } from "../core/secret.js";
+import type { Operation, Step } from "../core/step.js";
+import type { Engine } from "../engines/engine.js";
+import { detectCore } from "../engines/index.js";
+import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { contextFile } from "./parts/contexts.js";
+import { siteLocks } from "./parts/locks.js";
+import { refuseConflicts, refuseFullDisk, siteState } from "./parts/preflight.js";
+import {
+  clientLink,
+  databaseOf,
+  filesLink,
+  generationDirectories,
+  hashSalt,
+  publish,
+  type SiteInputs,
+  settingsFile,
+  siteCode,
+  siteDirectories,
+  siteEntries,
+  siteInputs,
+  sitePaths,
+} from "./parts/site.js";
+import { refuseOtherUser, type Services } from "./services.js";
+
+interface Inputs extends SiteInputs {
+  readonly baseline: Baseline;
+  readonly siteMail: string;
+}
+
+/** A fresh site of the standard profile with SQLite takes 10 MB. */
+const ROOM = 50 * 1024 * 1024;
+
+/** Makes a site of its saved context: database, directories, settings, core's installer, vhost; undone whole when anything fails. */
+export const install: Operation<{ readonly name: string }, Inputs, Services> = {
+  name: "install",
+  recovery: "ask",
+
+  async prepare({ name }, use, id) {
+    const all = await resolveSite(use.store, use.settings, name);
+    const { site, platform, server, webServer, dbServer } = all;
+    refuseOtherUser(server);
+    if (site.generation !== undefined) {
+      throw new ProvisionError("ALREADY_INSTALLED", `${name} is installed`, {
+        state: await siteState(all, use),
+        next: [`provision verify ${name}`, `provision delete ${name}`],
+      });
+    }
+    await refuseConflicts(use, site);
+    const host = use.host(server);
+    const root = use.layout.resolve(platform.root);
+    if (!(await host.stat(root))) {
+      throw new ProvisionError("FILE_NOT_FOUND", `the root of ${platform.name} does not exist: ${root}`, { next: [`provision verify ${platform.name}`] });
+    }
+    if (platform.locked) throw new ProvisionError("PLATFORM_LOCKED", `${platform.name} is locked and takes no new sites`, { next: [`provision unlock ${platform.name}`] });
+    const core = await detectCore(host, root);
+    if (!core.profiles.includes(site.profile)) {
+      throw new ProvisionError("REFUSED", `${platform.name} has no install profile ${site.profile}`, {
+        why: [`profiles there: ${core.profiles.join(", ")}`],
+        next: [`provision save ${name} --profile=${core.profiles.includes("standard") ? "standard" : (core.profiles[0] ?? "…")}`],
+      });
+    }
+    await use.db(dbServer).reach();
+    const problems = await use.http(webServer).problems();
+    if (problems.length > 0) throw new ProvisionError("SERVICE_UNAVAILABLE", `the web server of ${webServer.name} is not well`, { why: problems });
+    const inputs = await siteInputs(use, all, core, id);
+    await refuseTaken(inputs, use);
+    await refuseFullDisk(use, use.layout.sites, ROOM);
+    const mail = site.site_mail ?? webServer.admin_email ?? `webmaster@${site.uri.split("/")[0]?.includes(".") ? site.uri.split("/")[0] : "localhost.localdomain"}`;
+    return { inputs: { ...inputs, siteMail: mail, baseline: await baselineOf(host, sitePaths(inputs, use)) }, locks: siteLocks(all) };
+  },
+
+  steps(inputs, use) {
+    const { site, dbServer, generation } = inputs;
+    const db = use.db(dbServer);
+    const database = databaseOf(inputs, use, dbServer);
+    const salt = hashSalt(inputs, use);
+    const made = madeDirectories(inputs, use);
+    return [
+      made,
+      ...db.create(database),
+      siteDirectories(inputs, use),
+      salt,
+      settingsFile(inputs, use, () => db.access(database), salt),
+      filesLink(inputs, use),
+      siteEntries(inputs, use),
+      engineInstall(inputs, use, made),
+      // Core's installer takes write bits away and leaves settings.php readable by all (reference: engine.md d).
+      { ...siteDirectories(inputs, use, "site/modes"), title: "Modes after the installer", undoneBy: made.id },
+      { ...settingsFile(inputs, use, () => db.access(database), salt), id: "site/settings-mode", title: "settings.php after the installer", undoneBy: made.id },
+      clientLink(inputs, use),
+      publish(inputs, use, site.site_enabled),
+      answers(inputs, use),
+      contextFile(use, site.name, "site", new Map([["generation", generation]]), { id: "context", title: `Save ${site.name}`, phase: "finish" }),
+    ];
+  },
+
+  confirm: ({ server, baseline }, use) => differences(use.host(server), baseline),
+  state: (inputs, use) => siteState(inputs, use),
+  async data(inputs, _run, use) {
+    const { result } = await use.engine(inputs.core.engine).login(siteCode(inputs, use), 1);
+    return { url: use.http(inputs.webServer).url(inputs.site.uri), login: result.url };
+  },
+};
+
+/** Names that a new site needs must be free: what stands there belongs to another, or to a site that was lost sight of. */
+async function refuseTaken(inputs: SiteInputs, use: Services): Promise<void> {
+  const host = use.host(inputs.server);
+  if (await host.stat(inputs.siteDirectory)) {
+    throw new ProvisionError("NAME_TAKEN", `${host.name}:${inputs.siteDirectory} is there already`, {
+      why: ["it may hold a site that provision does not know; it is not touched"],
+      next: ["move it away, or choose another uri"],
+    });
+  }
+}
+
+/** The generation carries the operation's id, so that its undo may take away all of it; the site's directory was refused when there. */
+function madeDirectories(inputs: SiteInputs, use: Services): Step {
+  const step = generationDirectories(inputs, use);
+  const host = use.host(inputs.server).name;
+  return {
+    ...step,
+    async check(run) {
+      const { changes } = await step.check(run);
+      return {
+        changes,
+        undo: [
+          { do: "remove_directory", host, path: use.layout.siteGenerations(inputs.site.uri) },
+          { do: "remove_tree", host, path: inputs.paths.root },
+          { do: "remove_tree", host, path: inputs.siteDirectory },
+        ],
+      };
+    },
+  };
+}
+
+function engineInstall(inputs: Inputs, use: Services, made: Step): Step {
+  const { site, siteMail } = inputs;
+  const engine: Engine = use.engine(inputs.core.engine);
+  return {
+    id: "engine/install",
+    title: `Install ${engine.label} with profile ${site.profile}`,
+    undoneBy: made.id,
+    async check() {
+      return { changes: [`install ${site.profile} (${site.language})`] };
+    },
+    async apply(run) {
+      const { warnings } = await engine.install(siteCode(inputs, use), {
+        profile: site.profile,
+        language: site.language,
+        siteName: site.site_name ?? site.uri,
+        siteMail,
+        // Nobody needs to know it: the first login is by a one-time link.
+        account: { name: "admin", mail: siteMail, password: new Secret(randomBytes(24).toString("base64url")) },
+      });
+      for (const warning of warnings) run.warn(`core: ${warning}`);
+      return null;
+    },
+  };
+}
+
+/** The site answers before it counts as installed. */
+function answers(inputs: SiteInputs, use: Services): Step {
+  const { site, webServer } = inputs;
+  const url = use.http(webServer).url(site.uri);
+  return {
+    id: "http/probe",
+    title: `GET ${url}/`,
+    undoneBy: "http/activate",
+    async check() {
+      return { changes: ["fetch the front page"] };
+    },
+    async apply() {
+      const answer = await use.http(webServer).request({ uri: site.redirection ?? site.uri, path: "/" });
+      // An access-denied front page (403) is a page all the same; a disabled site says so with 503.
+      const right = site.site_enabled ? answer.status < 500 && answer.status !== 404 && !answer.headers["location"]?.includes("install.php") : answer.status === 503;
+      if (!right) {
+        throw new ProvisionError("PROBE_FAILED", `GET ${url}/ answered ${answer.status}`, { why: firstLines(answer.body) });
+      }
+      return { status: answer.status, ms: answer.ms };
+    },
+  };
+}
+
+function firstLines(html: string): readonly string[] {
+  const text = html.replace(/<(script|style)[\s\S]*?<\/\1>/g, "").replace(/<[^>]*>/g, " ");
+  return text
+    .split("\n")
+    .map((line) => line.trim())
+    .filter((line) => line !== "")
+    .slice(0, 3);
+}

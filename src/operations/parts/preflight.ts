@@ -1,0 +1,29 @@
+import { checkContext, refusal, type SiteAndAll } from "../../context/references.js";
+import type { Context, Site } from "../../context/schema.js";
+import { ProvisionError } from "../../core/errors.js";
+import type { Services } from "../services.js";
+
+/** What the whole hub has against this context: names used twice, a quota, a missing reference. Rejects with INVALID_REFERENCE. */
+export async function refuseConflicts(use: Services, context: Context): Promise<void> {
+  const { contexts } = await use.store.load();
+  const conflicts = checkContext(context, contexts, use.hub);
+  if (conflicts.length > 0) throw await refusal(conflicts, use.store);
+}
+
+/** What a visitor gets now, in one line. */
+export async function siteState({ site, webServer }: Pick<SiteAndAll, "site" | "webServer">, use: Services): Promise<string> {
+  const saved: Site | undefined = (await use.store.read(site.name)) as Site | undefined;
+  if (!saved) return `${site.name} does not exist`;
+  if (saved.generation === undefined) return `${site.name} is not installed; its context is kept`;
+  const answer = await use.http(webServer).request({ uri: saved.uri, path: "/" });
+  return `${site.name} serves from ${saved.platform}${saved.site_enabled ? "" : ", disabled"} (GET / ${answer.status} in ${answer.ms} ms)`;
+}
+
+const MEGABYTE = 1024 * 1024;
+
+/** Rejects with DISK_FULL when less than `need` bytes are free where the path is. */
+export async function refuseFullDisk(use: Services, path: string, need: number): Promise<void> {
+  const free = await use.local.freeSpace(path);
+  if (free >= need) return;
+  throw new ProvisionError("DISK_FULL", `${use.local.name}: ${path} has ${Math.floor(free / MEGABYTE)} MiB free; this needs ${Math.ceil(need / MEGABYTE)} MiB`);
+}

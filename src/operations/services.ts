@@ -1,0 +1,113 @@
+import { writeFileSync } from "node:fs";
+import { userInfo } from "node:os";
+import { type Hub, loadHub } from "../context/hub.js";
+import type { Layout } from "../context/layout.js";
+import type { HubSettings, Server } from "../context/schema.js";
+import { SecretStore } from "../context/secrets.js";
+import { ContextStore } from "../context/store.js";
+import { ProvisionError } from "../core/errors.js";
+import { OperationsDirectory } from "../core/operations.js";
+import type { Scope } from "../core/scope.js";
+import type { Before, UndoKinds, World } from "../core/step.js";
+import { engineNamed } from "../engines/index.js";
+import type { Engine } from "../engines/engine.js";
+import type { Host } from "../host/host.js";
+import { LocalHost } from "../host/local.js";
+import { dbServices } from "../services/db/index.js";
+import type { DbService } from "../services/db/service.js";
+import { httpServices } from "../services/http/index.js";
+import type { HttpService } from "../services/http/service.js";
+import { fileUndoKinds } from "./undo.js";
+import { sitesPhpUndo } from "./parts/sites-php.js";
+
+/** What operations work with: the hub's contexts, its hosts and services, made anew in each process. */
+export class Services {
+  readonly hub: Hub;
+  readonly store: ContextStore;
+  readonly secrets: SecretStore;
+  readonly operations: OperationsDirectory;
+  readonly scope: Scope;
+  /** The hub itself. */
+  readonly local: Host;
+
+  constructor(hub: Hub, scope: Scope) {
+    this.hub = hub;
+    this.scope = scope;
+    this.store = new ContextStore(hub.layout);
+    this.secrets = new SecretStore(hub.layout);
+    this.operations = new OperationsDirectory(hub.layout.state);
+    this.local = new LocalHost(scope);
+  }
+
+  static async of(root: string, scope: Scope): Promise<Services> {
+    return new Services(await loadHub(root), scope);
+  }
+
+  get layout(): Layout {
+    return this.hub.layout;
+  }
+  get settings(): HubSettings {
+    return this.hub.settings;
+  }
+
+  /** The machine of a server context. */
+  host(_server: Server): Host {
+    return this.local;
+  }
+
+  http(server: Server): HttpService {
+    const make = httpServices[server.http_service_type];
+    if (!make) throw noService(server, "http_service_type", "web server", Object.keys(httpServices));
+    return make({ layout: this.layout, server, host: this.host(server) });
+  }
+
+  db(server: Server): DbService {
+    const make = dbServices[server.db_service_type];
+    if (!make) throw noService(server, "db_service_type", "database", Object.keys(dbServices));
+    return make({ layout: this.layout, server, host: this.host(server) });
+  }
+
+  engine(name: string): Engine {
+    return engineNamed(name);
+  }
+
+  /** How the step engine reaches the world: copies before-images, puts effects back. */
+  get world(): World {
+    const hosts = (name: string): Host => {
+      if (name === this.local.name) return this.local;
+      throw new ProvisionError("HOST_UNAVAILABLE", `the journal names a host ${name} that this hub does not know`);
+    };
+    const undo: UndoKinds = {
+      ...fileUndoKinds({ host: hosts }),
+      ...sitesPhpUndo({ host: hosts, engine: engineNamed, locks: this.operations.locks }),
+      http_restore: async (undone) => {
+        const server = await this.store.need(String(undone["server"]), "server");
+        await this.http(server).restore(undone["files"] as never);
+      },
+    };
+    return {
+      undo,
+      async copyBefore(before: Before, to: string) {
+        const text = await hosts(before.host).readFile(before.path);
+        if (text === undefined) return false;
+        writeFileSync(to, text, { mode: 0o600 });
+        return true;
+      },
+    };
+  }
+}
+
+function noService(server: Server, key: string, what: string, known: readonly string[]): ProvisionError {
+  return new ProvisionError("CONFIGURATION", `${server.name} offers no ${what} (${key}: none)`, {
+    next: known.map((type) => `provision save ${server.name} --${key}=${type}`),
+  });
+}
+
+/** provision works as the server's script_user: everything it makes belongs to that account. Rejects with PERMISSION_DENIED. */
+export function refuseOtherUser(server: Server): void {
+  const { username } = userInfo();
+  if (username === server.script_user) return;
+  throw new ProvisionError("PERMISSION_DENIED", `${server.name} is worked on as ${server.script_user}, and this is ${username}`, {
+    next: [`sudo -u ${server.script_user} provision …`, `provision save ${server.name} --script_user=${username}`],
+  });
+}

@@ -1,0 +1,29 @@
+import { resolveSite } from "../context/references.js";
+import type { Json } from "../core/json.js";
+import { detectCore } from "../engines/index.js";
+import { siteCode, siteInputs } from "./parts/site.js";
+import type { Services } from "./services.js";
+
+/** What a site is now: by its context, its core and its front page. Locks nothing, changes nothing. */
+export async function siteStatus(use: Services, name: string): Promise<{ readonly [key: string]: Json }> {
+  const all = await resolveSite(use.store, use.settings, name);
+  const { site, webServer, server } = all;
+  const said = { platform: site.platform, enabled: site.site_enabled, installed: site.generation !== undefined };
+  if (site.generation === undefined) return said;
+  const host = use.host(server);
+  const core = await detectCore(host, use.layout.resolve(all.platform.root));
+  const inputs = await siteInputs(use, all, core, site.generation);
+  const { result } = await use.engine(core.engine).status(siteCode(inputs, use));
+  const answer = await use.http(webServer).request({ uri: site.redirection ?? site.uri, path: "/" });
+  return {
+    ...said,
+    url: use.http(webServer).url(site.uri),
+    front_page: { status: answer.status, ms: answer.ms },
+    core: `${use.engine(core.engine).label} ${result.version}`,
+    profile: result.profile ?? null,
+    site_name: result.siteName ?? null,
+    maintenance: result.maintenance,
+    last_cron: result.lastCron === 0 ? null : new Date(result.lastCron * 1000).toISOString(),
+    generation: site.generation,
+  };
+}

@@ -1,0 +1,152 @@
+import { dirname } from "node:path";
+import type { Layout } from "../../../context/layout.js";
+import type { Server } from "../../../context/schema.js";
+import { ProvisionError } from "../../../core/errors.js";
+import type { Step, Undo } from "../../../core/step.js";
+import { type Host, HostError, type Ownership } from "../../../host/host.js";
+import { phpProgram } from "../../php.js";
+import type { DatabaseOf, DbService } from "../service.js";
+
+/** The database of a site is writable by the web server's group, and so is its directory, for the journals beside it (DESIGN 2). */
+const DIRECTORY_MODE = 0o2770;
+const FILE_MODE = 0o660;
+
+/**
+ * PHP, not the sqlite3 program, does all work: it is there anyway, and knows the collations of Drupal (reference: engine.md e).
+ * WAL is kept in the file, so that readers never wait for a writer; Drupal's installers are content with an empty file in it.
+ */
+const CREATE = `
+umask(0007);
+$pdo = new PDO('sqlite:' . $argv[1], null, null, [PDO::ATTR_ERRMODE => PDO::ERRMODE_EXCEPTION]);
+$mode = $pdo->query('PRAGMA journal_mode = WAL')->fetchColumn();
+if ($mode !== 'wal') { fwrite(STDERR, "This file system gives SQLite no write-ahead log (journal mode $mode).\\n"); exit(1); }
+$pdo->exec('CREATE TABLE provision_proof (id INTEGER PRIMARY KEY)');
+$pdo->exec('INSERT INTO provision_proof VALUES (1)');
+$pdo->exec('DROP TABLE provision_proof');
+`;
+
+/** The same where a site's database would stand, leaving nothing. */
+const PROVE = `
+register_shutdown_function(function () use ($argv) { foreach (['', '-wal', '-shm', '-journal'] as $end) @unlink($argv[1] . $end); });
+${CREATE}
+$pdo = null;
+`;
+
+/** What the service needs of a server context. */
+export type SqliteServer = Pick<Server, "name" | "php" | "web_group">;
+
+/** One SQLite file per generation of a site, in a directory of its own: `sites/<uri>/<generation>/db/site.sqlite`. */
+export function sqlite({ layout, server, host }: { layout: Layout; server: SqliteServer; host: Host }): DbService {
+  const php = phpProgram(server.php);
+  return {
+    type: "sqlite",
+    serverSteps: () => [proofStep(host, php, layout)],
+    names: () => ({}),
+    reach: () => reach(host, php),
+    access: async ({ paths }) => ({ driver: "sqlite", database: paths.database }),
+    create: (database) => [createStep(host, php, server.web_group, database)],
+    drop: (database) => [dropStep(host, database)],
+    exists: async ({ paths }) => (await host.stat(paths.database)) !== undefined,
+    size: ({ paths }) => sizeOf(host, paths.database),
+  };
+}
+
+/** Rejects with PROGRAM_MISSING or SERVICE_UNAVAILABLE, naming the Debian package. */
+async function reach(host: Host, php: string): Promise<void> {
+  const answer = await runPhp(host, php, "echo PHP_MAJOR_VERSION, '.', PHP_MINOR_VERSION, ' ', (int) extension_loaded('pdo_sqlite');");
+  const [version, loaded] = answer.split(" ");
+  if (loaded === "1") return;
+  throw new ProvisionError("SERVICE_UNAVAILABLE", `${host.name}: ${php} (PHP ${version}) has no pdo_sqlite, so SQLite cannot be used`, {
+    next: [`apt-get install php${version}-sqlite3`],
+  });
+}
+
+function proofStep(host: Host, php: string, layout: Layout): Step {
+  return {
+    id: "database/prove",
+    title: "Prove that SQLite databases can be made and removed",
+    async check(run) {
+      await reach(host, php);
+      // On the file system that databases will stand on, when it is there already; nothing of it stays.
+      const directory = (await host.stat(layout.sites)) ? layout.sites : layout.root;
+      await runPhp(host, php, PROVE, `${directory}/.provision-proof-${run.operation}-${process.pid}.sqlite`);
+      return { changes: [] };
+    },
+    apply: async () => null,
+  };
+}
+
+function createStep(host: Host, php: string, group: string | undefined, { uri, paths }: DatabaseOf): Step {
+  const directory = dirname(paths.database);
+  return {
+    id: "database/create",
+    title: `Create the SQLite database of ${uri}`,
+    async check() {
+      const inside = await host.list(directory);
+      if (inside !== undefined && inside.length > 0) {
+        throw new ProvisionError("NAME_TAKEN", `${host.name}: ${directory} has a database in it already`, {
+          state: "it was not touched",
+          next: [`ls -l ${directory}`],
+        });
+      }
+      if (group !== undefined) await groupId(host, group);
+      // The generation's id is in the path, so all of it is ours; what stood above it stays. Undone last to first.
+      const undo: Undo[] = [];
+      for (const parent of [dirname(paths.root), paths.root]) {
+        if ((await host.stat(parent)) === undefined) undo.push({ do: "remove_directory", host: host.name, path: parent });
+      }
+      undo.push({ do: "remove_tree", host: host.name, path: directory });
+      return { changes: [`create ${paths.database}`], undo };
+    },
+    async apply() {
+      const owner = group === undefined ? {} : { gid: await groupId(host, group) };
+      await host.mkdir(directory, { ...owner, mode: DIRECTORY_MODE });
+      await runPhp(host, php, CREATE, paths.database);
+      for (const name of (await host.list(directory)) ?? []) {
+        await host.chmod(`${directory}/${name}`, { ...owner, mode: FILE_MODE } satisfies Ownership);
+      }
+      return null;
+    },
+  };
+}
+
+function dropStep(host: Host, { uri, paths }: DatabaseOf): Step {
+  const directory = dirname(paths.database);
+  return {
+    id: "database/drop",
+    title: `Remove the SQLite database of ${uri}`,
+    phase: "finish",
+    check: async () => ({ changes: (await host.stat(directory)) === undefined ? [] : [`remove ${directory}`] }),
+    async apply() {
+      await host.remove(directory);
+      return null;
+    },
+  };
+}
+
+/** The file and the log and index beside it. */
+async function sizeOf(host: Host, database: string): Promise<number> {
+  const stats = await Promise.all(["", "-wal", "-journal"].map((end) => host.stat(`${database}${end}`)));
+  return stats.reduce((sum, stat) => sum + (stat?.size ?? 0), 0);
+}
+
+async function groupId(host: Host, group: string): Promise<number> {
+  const { stdout, code } = await host.run(["getent", "group", group], { anyExit: true });
+  const id = Number(stdout.split(":")[2]);
+  if (code === 0 && Number.isInteger(id)) return id;
+  throw new ProvisionError("CONFIGURATION", `${host.name}: there is no group ${group}, the web_group of the server`, {
+    next: [`addgroup --system ${group}`, "provision save @server_master --unset web_group"],
+  });
+}
+
+async function runPhp(host: Host, php: string, code: string, ...args: readonly string[]): Promise<string> {
+  try {
+    const { stdout } = await host.run([php, "-d", "display_errors=stderr", "-d", "log_errors=0", "-r", code, "--", ...args], {
+      timeout: 60_000,
+    });
+    return stdout;
+  } catch (error) {
+    if (!(error instanceof HostError) || error.code === "PROGRAM_MISSING" || error.code === "TIMED_OUT") throw error;
+    throw new ProvisionError("SERVICE_UNAVAILABLE", `${host.name}: SQLite failed`, { why: error.why, cause: error });
+  }
+}

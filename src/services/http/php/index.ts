@@ -1,0 +1,129 @@
+import type { Layout } from "../../../context/layout.js";
+import type { Server } from "../../../context/schema.js";
+import { messageOf, ProvisionError } from "../../../core/errors.js";
+import type { Step } from "../../../core/step.js";
+import type { Host } from "../../../host/host.js";
+import { directories } from "../../../steps/files.js";
+import { phpProgram } from "../../php.js";
+import type { HttpAnswer, HttpRequest, HttpService } from "../service.js";
+import { activateStep, restoreFiles, type Served } from "./activate.js";
+import { ask, reachable } from "./protocol.js";
+import { readGeneration, runningServe, type ServePaths, servePaths } from "./state.js";
+import { noSiteFiles, siteFiles } from "./vhost-files.js";
+
+const REQUEST_TIMEOUT = 60_000;
+/** Router and front need no more than this. */
+const OLDEST_PHP = "7.0";
+
+/** What the service needs of a server context. */
+export type PhpServer = Pick<Server, "name" | "http_port" | "php">;
+
+/** PHP's own web server, run by `provision serve`: for laptops, demos and CI; needs nothing installed or root. */
+export function phpHttp({
+  layout,
+  server,
+  host,
+}: {
+  readonly layout: Layout;
+  readonly server: PhpServer;
+  readonly host: Host;
+}): HttpService {
+  const paths = servePaths(layout, server.name);
+  const served: Served = { host, paths, server: server.name };
+  const php = phpProgram(server.php);
+  return {
+    type: "php",
+    url: (uri) => urlOf(uri, server.http_port),
+    serverSteps: () => [
+      phpStep(host, php),
+      directories(
+        host,
+        [paths.config, paths.vhosts].map((path) => ({ path, ownership: { mode: 0o755 } })),
+        { id: "http/directories", title: "Make the directories of PHP's web server" },
+      ),
+    ],
+    siteFiles: (vhost) => siteFiles(paths.vhosts, vhost),
+    noSiteFiles: (names) => noSiteFiles(paths.vhosts, names),
+    activate: (id, title, files, more = {}) => activateStep(served, id, title, files, more),
+    restore: (files) => restoreFiles(served, files),
+    request: (request) => requestSite(served, server, request),
+    problems: () => problems(served, server, php),
+  };
+}
+
+function urlOf(uri: string, port: number): string {
+  const [host = "", segment] = uri.split("/");
+  return `http://${host}${port === 80 ? "" : `:${port}`}${segment === undefined ? "" : `/${segment}`}`;
+}
+
+async function requestSite(served: Served, server: PhpServer, request: HttpRequest): Promise<HttpAnswer> {
+  const [name = "", segment] = request.uri.split("/");
+  const question = (port: number) => ({
+    path: `${segment === undefined ? "" : `/${segment}`}${request.path}`,
+    method: request.method ?? "GET",
+    headers: { host: `${name}${port === 80 ? "" : `:${port}`}`, ...request.headers },
+    ...(request.body === undefined ? {} : { body: request.body }),
+    timeout: REQUEST_TIMEOUT,
+  });
+  try {
+    const running = await runningServe(served.host, served.paths);
+    if (running) return await ask({ ...question(running.port), address: reachable(running.address), port: running.port });
+    return await onLoopback(served.paths, await readGeneration(served.host, served.paths), (port) =>
+      ask({ ...question(server.http_port), port }),
+    );
+  } catch (error) {
+    if (error instanceof ProvisionError) throw error;
+    throw new ProvisionError("SERVICE_UNAVAILABLE", `${urlOf(request.uri, server.http_port)}${request.path} gave no answer`, {
+      why: [messageOf(error)],
+      cause: error,
+    });
+  }
+}
+
+/** The same front and router as `serve`, on a free port, for as long as `action` takes. */
+async function onLoopback<T>(paths: ServePaths, generation: string, action: (port: number) => Promise<T>): Promise<T> {
+  const [{ Front }, { randomBytes }] = await Promise.all([import("./front.js"), import("node:crypto")]);
+  const front = new Front({ vhosts: paths.vhosts, generation, token: randomBytes(24).toString("hex"), size: 2, onEvent: () => {} });
+  try {
+    return await action(await front.listen(0, "127.0.0.1"));
+  } finally {
+    await front.close();
+  }
+}
+
+async function problems(served: Served, server: PhpServer, php: string): Promise<readonly string[]> {
+  const found: string[] = [];
+  try {
+    await lookAtPhp(served.host, php);
+  } catch (error) {
+    found.push(messageOf(error));
+  }
+  const running = await runningServe(served.host, served.paths);
+  if (!running) {
+    found.push(`no sites of ${server.name} are served now: start provision serve --port ${server.http_port}`);
+  } else if (running.port !== server.http_port) {
+    found.push(`provision serve of ${server.name} listens on port ${running.port}, but links are made for http_port ${server.http_port}`);
+  }
+  return found;
+}
+
+function phpStep(host: Host, php: string): Step {
+  return {
+    id: "http/php",
+    title: `Look at ${php}`,
+    async check() {
+      await lookAtPhp(host, php);
+      return { changes: [] };
+    },
+    apply: async () => null,
+  };
+}
+
+async function lookAtPhp(host: Host, php: string): Promise<void> {
+  const { stdout } = await host.run([php, "-n", "-r", "echo PHP_VERSION;"], { timeout: 30_000 });
+  const [major = 0, minor = 0] = stdout.split(".").map(Number);
+  const [oldestMajor = 0, oldestMinor = 0] = OLDEST_PHP.split(".").map(Number);
+  if (!(major > oldestMajor || (major === oldestMajor && minor >= oldestMinor))) {
+    throw new ProvisionError("CONFIGURATION", `${host.name}: ${php} is PHP ${stdout}; provision serve needs ${OLDEST_PHP} or later`);
+  }
+}

@@ -1,0 +1,73 @@
+import type { Step } from "../../core/step.js";
+
+/** One site as a web server sees it; every http type makes its own text of it. Paths absolute. */
+export interface Vhost {
+  readonly uri: string;
+  readonly aliases: readonly string[];
+  /** All other names answer 301 to this one. */
+  readonly redirection: string | undefined;
+  /** A disabled site answers 503 with Retry-After on every path but ACME's. */
+  readonly enabled: boolean;
+  readonly docroot: string;
+  /** Name below `sites/`. */
+  readonly directory: string;
+  readonly generation: string;
+  /** Generation's directories: what PHP may write, and what is served of it. */
+  readonly files: string;
+  readonly private: string;
+  /** PHP files that may be reached, relative to the docroot. */
+  readonly frontControllers: readonly string[];
+  readonly php: string;
+}
+
+/** A file of the web server's configuration; no content: it is not there. */
+export interface ConfigFile {
+  readonly path: string;
+  readonly content: string | undefined;
+}
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+  readonly ms: number;
+}
+
+export interface HttpRequest {
+  readonly uri: string;
+  /** Begins with `/`. */
+  readonly path: string;
+  readonly method?: "GET" | "HEAD" | "POST";
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+}
+
+/**
+ * One web server of a server context. One contract suite runs over every type: publish → request →
+ * withdraw, against the real daemon.
+ */
+export interface HttpService {
+  readonly type: string;
+  /** Base URL of a site as a visitor types it, no trailing slash: `http://example.com:8080`. */
+  url(uri: string): string;
+  /** Directories and main files of the web server; part of verify @server. */
+  serverSteps(): readonly Step[];
+  /** Files of one site; pure. */
+  siteFiles(vhost: Vhost): readonly ConfigFile[];
+  /** The same paths without content: the site withdrawn. `names` are the uri and its aliases. */
+  noSiteFiles(names: readonly string[]): readonly ConfigFile[];
+  /**
+   * Makes the files so and the daemon serve them, as one step (DESIGN 6): candidate, test, swap,
+   * reload, prove; its undo is the same with the old files. Its check asks the daemon, not only the disk.
+   */
+  activate(id: string, title: string, files: readonly ConfigFile[], more?: Pick<Step, "phase">): Step;
+  /** Puts back what `activate` replaced; the undo kind `http_restore`, called with its own undo data (`content: null` is no content). */
+  restore(files: readonly ConfigFile[]): Promise<void>;
+  /**
+   * Asks for one page the way a visitor would, redirects not followed. Works also when no daemon of
+   * this type is running, where that is possible (php: a loopback server of its own, ended afterwards).
+   */
+  request(request: HttpRequest): Promise<HttpAnswer>;
+  /** What is wrong with the daemon, for `status` and `doctor`; empty when all is well. */
+  problems(): Promise<readonly string[]>;
+}

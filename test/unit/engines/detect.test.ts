@@ -1,0 +1,76 @@
+import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Scope } from "../../../src/core/scope.js";
+import { detectCore, ENGINES, engineNamed } from "../../../src/engines/index.js";
+import { LocalHost } from "../../../src/host/local.js";
+import { failure } from "../../support/failure.js";
+
+const SAMPLE = fileURLToPath(new URL("../../../src/demo/sample", import.meta.url));
+
+describe("detectCore", () => {
+  const host = new LocalHost(new Scope());
+  let root: string;
+  beforeEach(async () => {
+    root = await mkdtemp(join(tmpdir(), "provision-detect-"));
+  });
+  afterEach(() => rm(root, { recursive: true }));
+
+  it("knows the bundled sample core as a Drupal 7 of version 7.0-sample", async () => {
+    expect(await detectCore(host, SAMPLE)).toEqual({
+      engine: "drupal7",
+      version: "7.0-sample",
+      docroot: SAMPLE,
+      profiles: ["minimal", "standard"],
+    });
+  });
+
+  it("finds a docroot below the root", async () => {
+    await cp(SAMPLE, join(root, "web"), { recursive: true });
+    expect((await detectCore(host, root)).docroot).toBe(join(root, "web"));
+  });
+
+  it("reads the version as Drupal 7 itself says it", async () => {
+    await cp(SAMPLE, root, { recursive: true });
+    await writeFile(join(root, "includes/bootstrap.inc"), "<?php\n\n/** Code. */\ndefine('VERSION', '7.103');\n");
+    expect((await detectCore(host, root)).version).toBe("7.103");
+  });
+
+  it.each(["index.php", "includes/bootstrap.inc", "includes/install.core.inc", "modules/system/system.module"])(
+    "calls a tree without %s half a Drupal 7, and names the file",
+    async (file) => {
+      await cp(SAMPLE, root, { recursive: true });
+      await rm(join(root, file));
+      const error = await failure(detectCore(host, root));
+      expect(error.code).toBe("NOT_A_PLATFORM");
+      expect(error.message).toContain("half a Drupal 7");
+      expect(error.why.join()).toContain(file);
+    },
+  );
+
+  it("says what it looked for, and what is there, when there is no core", async () => {
+    await writeFile(join(root, "wordpress.php"), "");
+    const error = await failure(detectCore(host, root));
+    expect(error.code).toBe("NOT_A_PLATFORM");
+    expect(error.why.join()).toMatch(/Drupal 7.*wordpress\.php/);
+  });
+
+  it("takes neither Drupal 6 nor Drupal 8 for Drupal 7", async () => {
+    await mkdir(join(root, "includes"), { recursive: true });
+    await mkdir(join(root, "modules/system"), { recursive: true });
+    await writeFile(join(root, "includes/bootstrap.inc"), "<?php\ndefine('CACHE_PERMANENT', 0);\n");
+    await writeFile(join(root, "modules/system/system.info"), "core = 6.x\n");
+    expect((await failure(detectCore(host, root))).message).toContain("holds no core");
+  });
+
+  it("says that a directory does not exist", async () => {
+    expect((await failure(detectCore(host, join(root, "nowhere")))).code).toBe("FILE_NOT_FOUND");
+  });
+
+  it("knows engines by name, and an unknown name is a mistake in the configuration", async () => {
+    expect(engineNamed("drupal7")).toBe(ENGINES.get("drupal7"));
+    expect(() => engineNamed("joomla")).toThrow("no engine joomla");
+  });
+});

@@ -1,0 +1,66 @@
+import { execFileSync } from "node:child_process";
+import { describe, expect, it } from "vitest";
+import type { DatabaseAccess } from "../../../src/context/database-access.js";
+import { Layout } from "../../../src/context/layout.js";
+import { ProvisionError } from "../../../src/core/errors.js";
+import { Secret } from "../../../src/core/secret.js";
+import { settings } from "../../../src/engines/drupal7/settings.js";
+import type { SettingsInput } from "../../../src/engines/engine.js";
+
+const GENERATION = "20261123T091500-7f3a";
+
+function input(database: DatabaseAccess, more: Partial<SettingsInput> = {}): SettingsInput {
+  const uri = more.uri ?? "example.com";
+  return {
+    uri,
+    aliases: ["www.example.com"],
+    generation: GENERATION,
+    paths: new Layout("/var/aegir").generation(uri, GENERATION),
+    database,
+    hashSalt: new Secret("a-salt"),
+    ...more,
+  };
+}
+
+const SQLITE: DatabaseAccess = { driver: "sqlite", database: `/var/aegir/sites/example.com/${GENERATION}/db/site.sqlite` };
+
+function server(driver: "mysql" | "pgsql"): DatabaseAccess {
+  return {
+    driver,
+    host: "127.0.0.1",
+    port: driver === "mysql" ? 3306 : 5432,
+    database: "example_com_7f3a",
+    username: "example_com_7f3a",
+    password: new Secret("it's \\ a $secret <?php ?>\n"),
+  };
+}
+
+describe("settings.php of Drupal 7", () => {
+  it.each([
+    ["sqlite", input(SQLITE)],
+    ["mysql", input(server("mysql"))],
+    ["pgsql", input(server("pgsql"))],
+    ["subdirectory", input(SQLITE, { uri: "example.com/foo" })],
+  ] as const)("for %s is as reviewed", async (name, of) => {
+    await expect(settings(of)).toMatchFileSnapshot(`../../golden/engines/drupal7-settings-${name}.php`);
+  });
+
+  it("is the same bytes for the same input", () => {
+    expect(settings(input(SQLITE))).toBe(settings(input(SQLITE)));
+  });
+
+  it("gives PHP the password as it is, and prints nothing", () => {
+    const database = server("mysql");
+    const script = `${settings(input(database))}\necho json_encode($databases['default']['default']), "\\n", umask();`;
+    const [json, umask] = execFileSync("php", {
+      input: script.replace("<?php", "<?php define('DRUPAL_ROOT', '/nowhere');"),
+      encoding: "utf8",
+    }).split("\n");
+    expect(JSON.parse(json ?? "")).toMatchObject({ password: "it's \\ a $secret <?php ?>\n", port: "3306", charset: "utf8mb4" });
+    expect(umask).toBe("2");
+  });
+
+  it.each(["a.test*/ system('id'); /*", "../etc", "a.test\n", ""])("refuses the uri %j, which would stand in a comment", (uri) => {
+    expect(() => settings(input(SQLITE, { uri }))).toThrow(ProvisionError);
+  });
+});
