@@ -400,7 +400,13 @@ const FAULTS: readonly (readonly [string, () => string, RegExp])[] = [
   ],
   [
     "a body that is cut off",
-    () => m(server.serve("/cut.tar.gz", (_, response) => void response.writeHead(200, { "content-length": 1000 }).end("short"))),
+    () =>
+      m(
+        server.serve("/cut.tar.gz", (_, response) => {
+          response.writeHead(200, { "content-length": 1000 }).write("short");
+          setTimeout(() => response.socket?.destroy(), 20);
+        }),
+      ),
     /m: Unable to download from \S+cut\.tar\.gz: .*\(3 attempts\)/,
   ],
   [
