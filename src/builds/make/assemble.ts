@@ -116,7 +116,7 @@ export class Assembly {
     } catch (error) {
       throw this.#explained(error);
     } finally {
-      await rm(this.#staging, { recursive: true, force: true });
+      await host.remove(this.#staging);
     }
   }
 
