@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { buildSource } from "../../src/builds/index.js";
+import { unpack } from "../../src/builds/make/archive.js";
 import type { MakeOptions } from "../../src/builds/make/index.js";
 import type { BuildReport, BuildRequest } from "../../src/builds/source.js";
 import { ProvisionError } from "../../src/core/errors.js";
@@ -622,6 +623,21 @@ describe("a build that fails leaves nothing and says why", () => {
       execFileSync("umount", [small]);
     }
   });
+
+  it.each(["tar.gz", "zip"] as const)(
+    "a %s that holds or unpacks to more than the limits is refused before a byte is written",
+    async (kind) => {
+      const file = join(work, `bomb.${kind}`);
+      writeFileSync(file, archive(kind, "", { a: "0".repeat(100_000), b: "1", c: "2" }));
+      const host = new LocalHost(new Scope());
+      const into = join(work, "bomb");
+      await expect(unpack(host, file, kind, into, { entries: 10, bytes: 50_000 })).rejects.toThrow(/unpacks to more than/);
+      await expect(unpack(host, file, kind, into, { entries: 2, bytes: 1e9 })).rejects.toThrow(/holds more than 2 entries/);
+      expect(existsSync(into)).toBe(false);
+      await unpack(host, file, kind, into, { entries: 3, bytes: 1e9 });
+      expect(readdirSync(into)).toEqual(["a", "b", "c"]);
+    },
+  );
 
   it("setuid, group and world write bits do not come through", async () => {
     const built = await build(
