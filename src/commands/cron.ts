@@ -22,7 +22,9 @@ const run: Action = async (invocation) => {
       return;
     }
     const began = Date.now();
-    const { result, warnings } = await askSite(use, name, "cron", session.common.lockWait, session.stop, ({ engine, code }) => engine.cron(code));
+    const { result, warnings } = await askSite(use, name, "cron", session.common.lockWait, session.stop, ({ engine, code }) =>
+      engine.cron(code),
+    );
     const ms = Date.now() - began;
     await session.subject({ command: "cron", target: name }, async (emit) => {
       for (const message of warnings) emit({ type: "warning", message: `core: ${message}` });

@@ -5,7 +5,8 @@ export const doctor: CommandDefinition = {
   name: "doctor",
   group: "hub",
   summary: "say what is missing, and the package that has it",
-  description: "Looks at programs, PHP's extensions, directories, contexts, services and unfinished operations. Changes nothing. Exit 6 when something is wrong. Works without a hub too, for the programs.",
+  description:
+    "Looks at programs, PHP's extensions, directories, contexts, services and unfinished operations. Changes nothing. Exit 6 when something is wrong. Works without a hub too, for the programs.",
   examples: [{ line: "provision doctor", says: "before the first site, and when something is odd" }],
   load: async () => ({ run }),
 };
@@ -16,7 +17,8 @@ const run: Action = async ({ session }) => {
   const { LocalHost } = await import("../host/local.js");
   const { Scope } = await import("../core/scope.js");
   const findings = await openHub(session).then(hubFindings, (error: unknown) => {
-    if (error instanceof ProvisionError && error.code === "HUB_NOT_FOUND" && session.common.hub === undefined) return programFindings({ local: new LocalHost(new Scope()) });
+    if (error instanceof ProvisionError && error.code === "HUB_NOT_FOUND" && session.common.hub === undefined)
+      return programFindings({ local: new LocalHost(new Scope()) });
     throw error;
   });
   const wrong = findings.filter(({ ok }) => !ok);

@@ -20,7 +20,9 @@ export async function openHub(session: Session): Promise<Services> {
 export function contextName(word: string): string {
   const problem = word.startsWith("@") ? contextNameProblem(word.slice(1)) : "does not begin with @";
   if (!problem) return word;
-  throw new ProvisionError("USAGE", `${quoted(word)} is not the name of a context: it ${problem}`, { next: ["provision list", "names look like @example.com"] });
+  throw new ProvisionError("USAGE", `${quoted(word)} is not the name of a context: it ${problem}`, {
+    next: ["provision list", "names look like @example.com"],
+  });
 }
 
 /** The context, when it is of one of these types. Rejects with CONTEXT_NOT_FOUND or USAGE. */
@@ -102,5 +104,10 @@ export async function confirmed(session: Session, question: string): Promise<voi
 /** Columns as wide as their widest cell. */
 export function columns(rows: readonly (readonly string[])[]): readonly string[] {
   const widths = rows.reduce<number[]>((widest, row) => row.map((cell, index) => Math.max(widest[index] ?? 0, cell.length)), []);
-  return rows.map((row) => row.map((cell, index) => (index === row.length - 1 ? cell : cell.padEnd(widths[index] ?? 0))).join("  ").trimEnd());
+  return rows.map((row) =>
+    row
+      .map((cell, index) => (index === row.length - 1 ? cell : cell.padEnd(widths[index] ?? 0)))
+      .join("  ")
+      .trimEnd(),
+  );
 }

@@ -26,8 +26,10 @@ const run: Action = async (invocation) => {
   const { futureHub, init: operation } = await import("../operations/init.js");
   const { options, session } = invocation;
   const port = Number(options["port"] ?? 8080);
-  if (!Number.isInteger(port) || port < 1 || port > 65535) throw new ProvisionError("USAGE", `--port=${String(options["port"])} is not a port`);
+  if (!Number.isInteger(port) || port < 1 || port > 65535)
+    throw new ProvisionError("USAGE", `--port=${String(options["port"])} is not a port`);
   const root = resolve(invocation.arguments[0] ?? session.common.hub ?? process.env["PROVISION_HUB"] ?? ".");
-  if (session.common.dryRun) throw new ProvisionError("USAGE", "init has no dry run: it only makes what is missing", { next: [`provision init ${root}`] });
+  if (session.common.dryRun)
+    throw new ProvisionError("USAGE", "init has no dry run: it only makes what is missing", { next: [`provision init ${root}`] });
   await operate(invocation, futureHub(root, new Scope()), "init", root, operation, { local: options["local"] === true, port });
 };

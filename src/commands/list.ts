@@ -20,7 +20,10 @@ const run: Action = async ({ arguments: [type], session }) => {
   const { columns, openHub } = await import("./hub.js");
   const wanted = CONTEXT_TYPES.find((known) => type === known || type === `${known}s`);
   if (type !== undefined && !wanted) {
-    const near = didYouMean(type, CONTEXT_TYPES.map((known) => `${known}s`));
+    const near = didYouMean(
+      type,
+      CONTEXT_TYPES.map((known) => `${known}s`),
+    );
     throw new ProvisionError("USAGE", `there is no type ${JSON.stringify(type)}`, { next: [`provision list ${near ?? "sites"}`] });
   }
   const use = await openHub(session);
@@ -28,7 +31,11 @@ const run: Action = async ({ arguments: [type], session }) => {
   const rows = contexts.map((context) => {
     const words =
       context.context_type === "site"
-        ? [context.uri, context.platform, context.generation === undefined ? "not installed" : context.site_enabled ? "enabled" : "disabled"]
+        ? [
+            context.uri,
+            context.platform,
+            context.generation === undefined ? "not installed" : context.site_enabled ? "enabled" : "disabled",
+          ]
         : context.context_type === "platform"
           ? [context.root, context.makefile ?? "", context.locked ? "locked" : ""]
           : context.context_type === "server"

@@ -6,7 +6,8 @@ export const login: CommandDefinition = {
   aliases: ["user-login", "uli", "provision-login-reset"],
   group: "site",
   summary: "print a one-time login link",
-  description: "Prints a link that logs in once as an account of the site, the first by default. The link is data: it goes to standard output, and into no log.",
+  description:
+    "Prints a link that logs in once as an account of the site, the first by default. The link is data: it goes to standard output, and into no log.",
   arguments: [{ name: "<context>", description: "@site" }],
   options: [{ flags: "--uid <id>", description: "account id (default 1)" }],
   examples: [{ line: "provision login @example.com", says: "the first account" }],
@@ -20,6 +21,8 @@ const run: Action = async ({ arguments: [word = ""], options, session }) => {
   if (!Number.isInteger(uid) || uid < 1) throw new ProvisionError("USAGE", `--uid=${String(options["uid"])} is not an account id`);
   const use = await openHub(session);
   const { name } = await contextOfType(use, word, ["site"], "login");
-  const { result } = await askSite(use, name, "login", session.common.lockWait, session.stop, ({ engine, code }) => engine.login(code, uid));
+  const { result } = await askSite(use, name, "login", session.common.lockWait, session.stop, ({ engine, code }) =>
+    engine.login(code, uid),
+  );
   await session.answer({ command: "login", target: name }, { url: result.url }, [result.url]);
 };

@@ -1,6 +1,6 @@
-import type { OperationSummary } from "../core/operations.js";
 import { ProvisionError } from "../core/errors.js";
 import type { Json } from "../core/json.js";
+import type { OperationSummary } from "../core/operations.js";
 import type { Action, CommandDefinition } from "./definition.js";
 
 export const operations: CommandDefinition = {
@@ -25,17 +25,30 @@ const run: Action = async ({ arguments: [verb = "list", id], session }) => {
   const use = await openHub(session);
   const subject = { command: "operations", target: id };
   if (verb === "list") {
-    const found = use.operations.all().map((known) => use.operations.read(known)).reverse();
+    const found = use.operations
+      .all()
+      .map((known) => use.operations.read(known))
+      .reverse();
     const data = found.map((summary) => ({ ...brief(summary) }));
-    await session.answer(subject, { operations: data }, columns(data.map((one) => [one.id, one.command, one.target ?? "", one.state, one.outcome ?? "", one.begun ?? ""])));
+    await session.answer(
+      subject,
+      { operations: data },
+      columns(data.map((one) => [one.id, one.command, one.target ?? "", one.state, one.outcome ?? "", one.begun ?? ""])),
+    );
     return;
   }
-  if (verb !== "show" && verb !== "log") throw new ProvisionError("USAGE", `operations has no ${JSON.stringify(verb)}`, { next: ["provision operations list|show|log"] });
-  if (id === undefined) throw new ProvisionError("USAGE", `operations ${verb} needs the id of an operation`, { next: ["provision operations list"] });
+  if (verb !== "show" && verb !== "log")
+    throw new ProvisionError("USAGE", `operations has no ${JSON.stringify(verb)}`, { next: ["provision operations list|show|log"] });
+  if (id === undefined)
+    throw new ProvisionError("USAGE", `operations ${verb} needs the id of an operation`, { next: ["provision operations list"] });
   const summary = use.operations.read(use.operations.resolve(id));
   if (verb === "log") {
     const records = summary.records as unknown as readonly Json[];
-    await session.answer(subject, { records }, records.map((record) => JSON.stringify(record)));
+    await session.answer(
+      subject,
+      { records },
+      records.map((record) => JSON.stringify(record)),
+    );
     return;
   }
   const steps = stepsOf(summary);
@@ -63,7 +76,9 @@ function brief({ id, state, open, outcome, committed }: OperationSummary) {
 
 /** What is known of every planned step: not begun, already so, done, unfinished, undone. */
 function stepsOf({ open, records }: OperationSummary) {
-  const known = new Map<string, { state: string; note: string }>((open?.steps ?? []).map((step) => [step, { state: "not begun", note: "" }]));
+  const known = new Map<string, { state: string; note: string }>(
+    (open?.steps ?? []).map((step) => [step, { state: "not begun", note: "" }]),
+  );
   for (const record of records) {
     if (record.t === "ok") known.set(record.step, { state: "already so", note: "" });
     else if (record.t === "intent") known.set(record.step, { state: "unfinished", note: record.title });

@@ -20,7 +20,16 @@ function definition(direction: "resume" | "abort"): CommandDefinition {
         const summary = use.operations.read(id);
         const target = summary.open?.target ?? undefined;
         await session.subject({ command: direction, target: target ?? id }, (emit) =>
-          goOn(direction, summary, { use, stop: session.stop, version: session.version, emit, target, dryRun: false, keepFailed: false, lockWait: session.common.lockWait }),
+          goOn(direction, summary, {
+            use,
+            stop: session.stop,
+            version: session.version,
+            emit,
+            target,
+            dryRun: false,
+            keepFailed: false,
+            lockWait: session.common.lockWait,
+          }),
         );
       },
     }),

@@ -10,8 +10,14 @@ export const save: CommandDefinition = {
   options: [{ flags: "--delete", description: "remove the alias file (never what it is about)" }],
   anyOption: true,
   examples: [
-    { line: "provision save @platform_d7 --context_type=platform --root=platforms/d7 --makefile=makes/d7.make", says: "a platform to be built from a make file" },
-    { line: "provision save @example.com --uri=example.com --context_type=site --platform=@platform_d7 --aliases=www.example.com", says: "a site" },
+    {
+      line: "provision save @platform_d7 --context_type=platform --root=platforms/d7 --makefile=makes/d7.make",
+      says: "a platform to be built from a make file",
+    },
+    {
+      line: "provision save @example.com --uri=example.com --context_type=site --platform=@platform_d7 --aliases=www.example.com",
+      says: "a site",
+    },
     { line: "provision save @example.com --redirection=null", says: "take a property out" },
     { line: "provision save @example.com --delete", says: "remove the alias file" },
   ],

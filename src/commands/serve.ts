@@ -22,7 +22,8 @@ const run: Action = async ({ arguments: [word = "@server_master"], options, sess
   const use = await openHub(session);
   const name = contextName(word);
   const port = options["port"] === undefined ? undefined : Number(options["port"]);
-  if (port !== undefined && (!Number.isInteger(port) || port < 0 || port > 65535)) throw new ProvisionError("USAGE", `--port=${String(options["port"])} is not a port`);
+  if (port !== undefined && (!Number.isInteger(port) || port < 0 || port > 65535))
+    throw new ProvisionError("USAGE", `--port=${String(options["port"])} is not a port`);
   await session.subject({ command: "serve", target: name }, async (emit) => {
     await serveSites(use, name, { port, address: String(options["address"] ?? "127.0.0.1"), emit, stop: session.stop });
   });

@@ -5,7 +5,8 @@ export const show: CommandDefinition = {
   name: "show",
   group: "hub",
   summary: "show a context with the origin of each value",
-  description: "Prints every property of a context, what is derived from it (paths), and where each value comes from: a line of a file, a default, or derived.",
+  description:
+    "Prints every property of a context, what is derived from it (paths), and where each value comes from: a line of a file, a default, or derived.",
   arguments: [{ name: "<context>", description: "@name" }],
   examples: [{ line: "provision show @example.com", says: "all that is known of a site" }],
   load: async () => ({ run }),

@@ -41,7 +41,9 @@ const run: Action = async (invocation) => {
     const lines = [
       ...columns(rows),
       ...broken.map(({ message }) => `✖ ${message}`),
-      ...open.map(({ id, state, open: began }) => `! ${state}: ${began?.command ?? ""} ${began?.target ?? ""} (provision operations show ${id})`),
+      ...open.map(
+        ({ id, state, open: began }) => `! ${state}: ${began?.command ?? ""} ${began?.target ?? ""} (provision operations show ${id})`,
+      ),
     ];
     await session.answer({ command: "status", target: undefined }, data as unknown as { readonly [key: string]: Json }, lines);
     return;

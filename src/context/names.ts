@@ -128,3 +128,8 @@ export function quoted(value: string): string {
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
 }
+
+/** `@client_acme` → `acme`, as sites and the directory below clients/ name it. */
+export function clientWord(name: string): string {
+  return name.replace(/^@(client_)?/, "");
+}

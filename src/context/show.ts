@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { Json } from "../core/json.js";
 import type { Hub } from "./hub.js";
-import { siteName } from "./names.js";
+import { clientWord, siteName } from "./names.js";
 import { clientOf } from "./references.js";
 import { type Context, type HubSettings, type Platform, properties, type Server } from "./schema.js";
 import type { YamlFile } from "./yaml-file.js";
@@ -96,12 +96,12 @@ function derivedOf(context: Context, { hub: { layout, settings }, platform, webS
         ["tmp_path", generation?.tmp],
         ["config_sync_path", generation?.configSync],
         ["backup_path", layout.siteBackups(context.uri)],
-        ["client_link", layout.clientSite(client.slice("@client_".length), context.uri)],
+        ["client_link", layout.clientSite(clientWord(client), context.uri)],
         ...own,
       ];
     }
     case "client":
-      return [["client_path", join(layout.clients, context.name.replace(/^@(client_)?/, ""))], ...own];
+      return [["client_path", join(layout.clients, clientWord(context.name))], ...own];
   }
 }
 

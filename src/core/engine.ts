@@ -316,7 +316,11 @@ class Execution<Inputs, Use> {
     }
     if (this.#journal) this.#end("changed");
     const data = await this.#operation.data?.(this.#inputs, { operation: id, out: (step) => this.#outs.get(step.id) as never }, this.#use);
-    if (data) this.#emit({ type: "data", data });
+    if (data) {
+      this.#emit({ type: "data", data });
+      const lines = this.#operation.lines?.(data);
+      if (lines) this.#emit({ type: "text", lines });
+    }
     this.#emit({ type: "ended", ms: Date.now() - this.#begun });
     return undefined;
   }
@@ -596,6 +600,6 @@ class Execution<Inputs, Use> {
 
 /** The directories an engine needs below a hub's state directory. */
 export function makeStateDirectories(state: string): void {
-  for (const name of ["operations", "open", "locks", "cache", "queue"])
+  for (const name of ["operations", "open", "locks", "cache", "queue", "platforms"])
     mkdirSync(join(state, name), { recursive: true, mode: name === "operations" ? 0o700 : 0o750 });
 }

@@ -84,6 +84,8 @@ export interface Operation<Args, Inputs, Use> {
   state?(inputs: Inputs, use: Use): Promise<string>;
   /** The command's own `data` of the result document. */
   data?(inputs: Inputs, run: Pick<Run, "out" | "operation">, use: Use): Promise<{ readonly [key: string]: Json }>;
+  /** The same for people, for standard output. */
+  lines?(data: { readonly [key: string]: Json }): readonly string[];
 }
 
 /**

@@ -19,7 +19,14 @@ export interface AskedSite extends SiteInputs {
  * nothing to undo. The site is locked against operations that change it (shared, so that two may ask), and an
  * interrupted operation on it is refused, since nobody knows in which state it would be asked.
  */
-export async function askSite<T>(use: Services, name: string, command: string, wait: number, stop: Stop, ask: (site: AskedSite) => Promise<T>): Promise<T> {
+export async function askSite<T>(
+  use: Services,
+  name: string,
+  command: string,
+  wait: number,
+  stop: Stop,
+  ask: (site: AskedSite) => Promise<T>,
+): Promise<T> {
   const all = await resolveSite(use.store, use.settings, name);
   refuseOtherUser(all.server);
   const locks = siteLocks(all).map((lock) => ({ ...lock, mode: "shared" }) as const);
@@ -31,7 +38,8 @@ export async function askSite<T>(use: Services, name: string, command: string, w
     const [open] = use.operations.interrupted([name]);
     if (open) throw interrupted(open);
     const { generation } = all.site;
-    if (generation === undefined) throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, { next: [`provision install ${name}`] });
+    if (generation === undefined)
+      throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, { next: [`provision install ${name}`] });
     const core = await detectCore(use.host(all.server), use.layout.resolve(all.platform.root));
     const inputs = await siteInputs(use, all, core, generation);
     return await ask({ ...inputs, engine: use.engine(core.engine), code: siteCode(inputs, use) });

@@ -1,4 +1,5 @@
 import { dirname, join } from "node:path";
+import { clientWord } from "../context/names.js";
 import { inUse } from "../context/references.js";
 import type { Context } from "../context/schema.js";
 import { ProvisionError } from "../core/errors.js";
@@ -72,6 +73,6 @@ async function belongings(context: Context, use: Services, id: string): Promise<
       return { trees: [[config, aside(config)]], link: null, rest: [] };
     }
     default:
-      return { trees: [], link: null, rest: [join(use.layout.clients, context.name.slice(1))] };
+      return { trees: [], link: null, rest: [join(use.layout.clients, clientWord(context.name))] };
   }
 }

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { siteName } from "../context/names.js";
+import { clientWord, siteName } from "../context/names.js";
 import { resolveSite, type SiteAndAll } from "../context/references.js";
 import type { Operation, Step } from "../core/step.js";
 import { detectCore } from "../engines/index.js";
@@ -56,7 +56,15 @@ export const deleteSite: Operation<{ readonly name: string }, Inputs, Services> 
     const installed = site.generation !== undefined;
     const db = dbServer.db_service_type === "none" || site.generation === undefined ? undefined : use.db(dbServer);
     const [code, generations] = inputs.aside;
-    const database = db && site.generation !== undefined ? { uri: site.uri, generation: site.generation, paths: use.layout.generation(site.uri, site.generation), names: db.names(site.uri, site.generation) } : undefined;
+    const database =
+      db && site.generation !== undefined
+        ? {
+            uri: site.uri,
+            generation: site.generation,
+            paths: use.layout.generation(site.uri, site.generation),
+            names: db.names(site.uri, site.generation),
+          }
+        : undefined;
     return [
       ...(http ? [http.activate("http/withdraw", `Withdraw ${site.uri}`, http.noSiteFiles([site.uri, ...site.aliases]))] : []),
       // A site that was never installed has no directories here; one that stands at its name is somebody else's.
@@ -69,7 +77,7 @@ export const deleteSite: Operation<{ readonly name: string }, Inputs, Services> 
       ...(db && database ? db.drop(database) : []),
       gone(host, [code, generations], { id: "files/remove", title: "Remove what was set aside", phase: "finish" }),
       ...names(inputs, use),
-      gone(use.local, [use.layout.clientSite(client.name.slice(1), site.uri), use.layout.secretsFile(site.name)], {
+      gone(use.local, [use.layout.clientSite(clientWord(client.name), site.uri), use.layout.secretsFile(site.name)], {
         id: "rest/remove",
         title: "Remove link and secrets",
         phase: "finish",

@@ -23,7 +23,8 @@ export function setEnabled(enabled: boolean): Operation<{ readonly name: string 
       const all = await resolveSite(use.store, use.settings, name);
       refuseOtherUser(all.server);
       const { generation } = all.site;
-      if (generation === undefined) throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, { next: [`provision install ${name}`] });
+      if (generation === undefined)
+        throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, { next: [`provision install ${name}`] });
       const core = await detectCore(use.host(all.server), use.layout.resolve(all.platform.root));
       const inputs = await siteInputs(use, all, core, generation);
       return { inputs: { ...inputs, baseline: await baselineOf(use.host(all.server), sitePaths(inputs, use)) }, locks: siteLocks(all) };

@@ -94,8 +94,9 @@ export async function hubFindings(use: Services): Promise<readonly Finding[]> {
     if (server.context_type !== "server") continue;
     if (server.http_service_type !== "none") {
       const problems = await use.http(server).problems();
-      findings.push(...problems.map((message) => ({ check: `http of ${server.name}`, ok: false, message })));
-      if (problems.length === 0) findings.push({ check: `http of ${server.name}`, ok: true, message: `${server.http_service_type} is well` });
+      findings.push(...problems.map(({ message, blocks }) => ({ check: `http of ${server.name}`, ok: !blocks, message })));
+      if (problems.length === 0)
+        findings.push({ check: `http of ${server.name}`, ok: true, message: `${server.http_service_type} is well` });
     }
     if (server.db_service_type !== "none") {
       const problem = await use
@@ -105,7 +106,11 @@ export async function hubFindings(use: Services): Promise<readonly Finding[]> {
           () => undefined,
           (error: unknown) => (error instanceof Error ? error.message : String(error)),
         );
-      findings.push({ check: `db of ${server.name}`, ok: problem === undefined, message: problem ?? `${server.db_service_type} can be used` });
+      findings.push({
+        check: `db of ${server.name}`,
+        ok: problem === undefined,
+        message: problem ?? `${server.db_service_type} can be used`,
+      });
     }
   }
   for (const id of use.operations.open()) {

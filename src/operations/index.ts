@@ -26,5 +26,7 @@ const OPERATIONS: Readonly<Record<string, () => Promise<unknown>>> = {
 export async function operationNamed(name: string): Promise<AnyOperation> {
   const load = OPERATIONS[name];
   if (load) return (await load()) as AnyOperation;
-  throw new ProvisionError("PLAN_CHANGED", `this version of provision has no operation ${name}`, { next: ["use the version that began it"] });
+  throw new ProvisionError("PLAN_CHANGED", `this version of provision has no operation ${name}`, {
+    next: ["use the version that began it"],
+  });
 }

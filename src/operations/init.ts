@@ -1,11 +1,11 @@
 import { mkdirSync } from "node:fs";
 import { userInfo } from "node:os";
+import { rewrite } from "../context/edit.js";
 import { Layout } from "../context/layout.js";
 import { hubSchema } from "../context/schema.js";
-import { rewrite } from "../context/edit.js";
 import { makeStateDirectories } from "../core/engine.js";
-import type { Operation, Step } from "../core/step.js";
 import type { Scope } from "../core/scope.js";
+import type { Operation, Step } from "../core/step.js";
 import { directories, file } from "../steps/files.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { Services } from "./services.js";
@@ -61,7 +61,13 @@ export const init: Operation<InitArgs, Inputs, Services> = {
         title: "Directories of the hub",
       }),
       once(use, layout.settings, () => SETTINGS, "settings", "provision.yml"),
-      once(use, layout.contextFile("@server_master"), (path) => rewrite(undefined, "server", new Map(server), path), "server", "@server_master"),
+      once(
+        use,
+        layout.contextFile("@server_master"),
+        (path) => rewrite(undefined, "server", new Map(server), path),
+        "server",
+        "@server_master",
+      ),
       once(use, layout.contextFile("@client_admin"), (path) => rewrite(undefined, "client", new Map(), path), "client", "@client_admin"),
     ];
   },

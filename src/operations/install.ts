@@ -53,9 +53,14 @@ export const install: Operation<{ readonly name: string }, Inputs, Services> = {
     const host = use.host(server);
     const root = use.layout.resolve(platform.root);
     if (!(await host.stat(root))) {
-      throw new ProvisionError("FILE_NOT_FOUND", `the root of ${platform.name} does not exist: ${root}`, { next: [`provision verify ${platform.name}`] });
+      throw new ProvisionError("FILE_NOT_FOUND", `the root of ${platform.name} does not exist: ${root}`, {
+        next: [`provision verify ${platform.name}`],
+      });
     }
-    if (platform.locked) throw new ProvisionError("PLATFORM_LOCKED", `${platform.name} is locked and takes no new sites`, { next: [`provision unlock ${platform.name}`] });
+    if (platform.locked)
+      throw new ProvisionError("PLATFORM_LOCKED", `${platform.name} is locked and takes no new sites`, {
+        next: [`provision unlock ${platform.name}`],
+      });
     const core = await detectCore(host, root);
     if (!core.profiles.includes(site.profile)) {
       throw new ProvisionError("REFUSED", `${platform.name} has no install profile ${site.profile}`, {
@@ -64,12 +69,16 @@ export const install: Operation<{ readonly name: string }, Inputs, Services> = {
       });
     }
     await use.db(dbServer).reach();
-    const problems = await use.http(webServer).problems();
-    if (problems.length > 0) throw new ProvisionError("SERVICE_UNAVAILABLE", `the web server of ${webServer.name} is not well`, { why: problems });
+    const problems = (await use.http(webServer).problems()).filter(({ blocks }) => blocks).map(({ message }) => message);
+    if (problems.length > 0)
+      throw new ProvisionError("SERVICE_UNAVAILABLE", `the web server of ${webServer.name} is not well`, { why: problems });
     const inputs = await siteInputs(use, all, core, id);
     await refuseTaken(inputs, use);
     await refuseFullDisk(use, use.layout.sites, ROOM);
-    const mail = site.site_mail ?? webServer.admin_email ?? `webmaster@${site.uri.split("/")[0]?.includes(".") ? site.uri.split("/")[0] : "localhost.localdomain"}`;
+    const mail =
+      site.site_mail ??
+      webServer.admin_email ??
+      `webmaster@${site.uri.split("/")[0]?.includes(".") ? site.uri.split("/")[0] : "localhost.localdomain"}`;
     return { inputs: { ...inputs, siteMail: mail, baseline: await baselineOf(host, sitePaths(inputs, use)) }, locks: siteLocks(all) };
   },
 
@@ -90,11 +99,20 @@ export const install: Operation<{ readonly name: string }, Inputs, Services> = {
       engineInstall(inputs, use, made),
       // Core's installer takes write bits away and leaves settings.php readable by all (reference: engine.md d).
       { ...siteDirectories(inputs, use, "site/modes"), title: "Modes after the installer", undoneBy: made.id },
-      { ...settingsFile(inputs, use, () => db.access(database), salt), id: "site/settings-mode", title: "settings.php after the installer", undoneBy: made.id },
+      {
+        ...settingsFile(inputs, use, () => db.access(database), salt),
+        id: "site/settings-mode",
+        title: "settings.php after the installer",
+        undoneBy: made.id,
+      },
       clientLink(inputs, use),
       publish(inputs, use, site.site_enabled),
       answers(inputs, use),
-      contextFile(use, site.name, "site", new Map([["generation", generation]]), { id: "context", title: `Save ${site.name}`, phase: "finish" }),
+      contextFile(use, site.name, "site", new Map([["generation", generation]]), {
+        id: "context",
+        title: `Save ${site.name}`,
+        phase: "finish",
+      }),
     ];
   },
 
@@ -104,6 +122,7 @@ export const install: Operation<{ readonly name: string }, Inputs, Services> = {
     const { result } = await use.engine(inputs.core.engine).login(siteCode(inputs, use), 1);
     return { url: use.http(inputs.webServer).url(inputs.site.uri), login: result.url };
   },
+  lines: ({ url, login }) => [`URL    ${String(url)}/`, `Login  ${String(login)}`],
 };
 
 /** Names that a new site needs must be free: what stands there belongs to another, or to a site that was lost sight of. */
@@ -176,7 +195,9 @@ function answers(inputs: SiteInputs, use: Services): Step {
     async apply() {
       const answer = await use.http(webServer).request({ uri: site.redirection ?? site.uri, path: "/" });
       // An access-denied front page (403) is a page all the same; a disabled site says so with 503.
-      const right = site.site_enabled ? answer.status < 500 && answer.status !== 404 && !answer.headers["location"]?.includes("install.php") : answer.status === 503;
+      const right = site.site_enabled
+        ? answer.status < 500 && answer.status !== 404 && !answer.headers["location"]?.includes("install.php")
+        : answer.status === 503;
       if (!right) {
         throw new ProvisionError("PROBE_FAILED", `GET ${url}/ answered ${answer.status}`, { why: firstLines(answer.body) });
       }

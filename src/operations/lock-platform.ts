@@ -20,7 +20,10 @@ export function setLocked(locked: boolean): Operation<{ readonly name: string },
       return { inputs: { name, baseline: await baselineOf(use.local, [use.layout.contextFile(name)]) }, locks: platformLocks(all) };
     },
     steps: ({ name }, use) => [
-      contextFile(use, name, "platform", new Map([["locked", locked ? true : undefined]]), { id: "context", title: `${locked ? "Lock" : "Unlock"} ${name}` }),
+      contextFile(use, name, "platform", new Map([["locked", locked ? true : undefined]]), {
+        id: "context",
+        title: `${locked ? "Lock" : "Unlock"} ${name}`,
+      }),
     ],
     confirm: ({ baseline }, use) => differences(use.local, baseline),
   };

@@ -28,7 +28,11 @@ function options(operation: { readonly name: string }, circumstances: Circumstan
 }
 
 /** Runs one operation; everything it has to say goes to `emit`. */
-export async function run<Args, Inputs>(operation: Operation<Args, Inputs, Services>, args: Args, circumstances: Circumstances): Promise<void> {
+export async function run<Args, Inputs>(
+  operation: Operation<Args, Inputs, Services>,
+  args: Args,
+  circumstances: Circumstances,
+): Promise<void> {
   await runOperation(operation, args, circumstances.use, surroundings(circumstances), options(operation, circumstances));
 }
 
@@ -36,9 +40,13 @@ export async function run<Args, Inputs>(operation: Operation<Args, Inputs, Servi
 export async function goOn(direction: "resume" | "abort", summary: OperationSummary, circumstances: Circumstances): Promise<void> {
   const { open } = summary;
   if (summary.state !== "interrupted" || !open) {
-    throw new ProvisionError(summary.state === "running" ? "LOCKED" : "NOT_OPEN", `operation ${summary.id} ${summary.state === "running" ? "is still running" : "has ended"}`, {
-      next: [`provision operations show ${summary.id}`],
-    });
+    throw new ProvisionError(
+      summary.state === "running" ? "LOCKED" : "NOT_OPEN",
+      `operation ${summary.id} ${summary.state === "running" ? "is still running" : "has ended"}`,
+      {
+        next: [`provision operations show ${summary.id}`],
+      },
+    );
   }
   const operation = await operationNamed(open.command);
   await continueOperation(direction, operation, open, circumstances.use, surroundings(circumstances), options(operation, circumstances));
@@ -75,7 +83,11 @@ async function settle(names: readonly string[], circumstances: Circumstances): P
 export function interrupted(summary: OperationSummary): ProvisionError {
   const command = `${summary.open?.command ?? "an operation"} ${summary.open?.target ?? ""}`.trim();
   return new ProvisionError("INTERRUPTED", `${command} was interrupted (operation ${summary.id})`, {
-    state: summary.committed ? "committed, not finished" : summary.undoing ? "partly rolled back" : `stopped in the middle (provision operations show ${summary.id})`,
+    state: summary.committed
+      ? "committed, not finished"
+      : summary.undoing
+        ? "partly rolled back"
+        : `stopped in the middle (provision operations show ${summary.id})`,
     next: summary.committed
       ? [`provision resume ${summary.id}`]
       : summary.undoing

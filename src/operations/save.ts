@@ -1,6 +1,6 @@
-import { rewrite, type Changes, type Value } from "../context/edit.js";
+import { type Changes, rewrite, type Value } from "../context/edit.js";
 import { checkContext, inUse, refusal } from "../context/references.js";
-import { type ContextType, type Context, type Site } from "../context/schema.js";
+import type { Context, ContextType, Site } from "../context/schema.js";
 import { contextOf } from "../context/validate.js";
 import { parseYaml } from "../context/yaml-file.js";
 import { ProvisionError } from "../core/errors.js";
@@ -47,7 +47,12 @@ export const save: Operation<SaveArgs, Inputs, Services> = {
     const conflicts = checkContext(wanted, contexts, use.hub);
     if (conflicts.length > 0) throw await refusal(conflicts, use.store, new Set(changes.keys()));
     return {
-      inputs: { name, type, changes: [...changes].map(([key, value]) => [key, value ?? null] as const), baseline: await baselineOf(use.local, [path]) },
+      inputs: {
+        name,
+        type,
+        changes: [...changes].map(([key, value]) => [key, value ?? null] as const),
+        baseline: await baselineOf(use.local, [path]),
+      },
       locks: locks(type, name),
     };
   },
@@ -90,7 +95,9 @@ export const deleteContext: Operation<{ readonly name: string }, DeleteInputs, S
     const used = inUse(name, contexts, use.settings);
     if (used) throw used;
     if (context.context_type === "site" && context.generation !== undefined) {
-      throw new ProvisionError("IN_USE", `${name} is installed; its database and files would be lost sight of`, { next: [`provision delete ${name}`] });
+      throw new ProvisionError("IN_USE", `${name} is installed; its database and files would be lost sight of`, {
+        next: [`provision delete ${name}`],
+      });
     }
     return {
       inputs: { name, type: context.context_type, baseline: await baselineOf(use.local, [use.layout.contextFile(name)]) },
@@ -98,6 +105,12 @@ export const deleteContext: Operation<{ readonly name: string }, DeleteInputs, S
     };
   },
 
-  steps: ({ name }, use) => [gone(use.local, [use.layout.secretsFile(name), use.layout.contextFile(name)], { id: "context/remove", title: `Remove ${name}`, phase: "finish" })],
+  steps: ({ name }, use) => [
+    gone(use.local, [use.layout.secretsFile(name), use.layout.contextFile(name)], {
+      id: "context/remove",
+      title: `Remove ${name}`,
+      phase: "finish",
+    }),
+  ],
   confirm: ({ baseline }, use) => differences(use.local, baseline),
 };

@@ -18,9 +18,13 @@ export interface ServeArgs {
 export async function serveSites(use: Services, name: string, { port, address, emit, stop, listening }: ServeArgs): Promise<void> {
   const server = await use.store.need(name, "server");
   if (server.http_service_type !== "php") {
-    throw new ProvisionError("CONFIGURATION", `${name} has no web server that provision runs itself (http_service_type: ${server.http_service_type})`, {
-      next: [`provision save ${name} --http_service_type=php`],
-    });
+    throw new ProvisionError(
+      "CONFIGURATION",
+      `${name} has no web server that provision runs itself (http_service_type: ${server.http_service_type})`,
+      {
+        next: [`provision save ${name} --http_service_type=php`],
+      },
+    );
   }
   const begun = Date.now();
   await serve({
@@ -34,7 +38,8 @@ export async function serveSites(use: Services, name: string, { port, address, e
       if (event.type === "listening") {
         emit({ type: "note", message: `serving on http://${event.address}:${event.port}/ (Ctrl-C ends it)` });
         listening?.(event.port);
-      } else if (event.type === "request") emit({ type: "progress", message: `${event.method} ${event.host}${event.path} ${event.status} (${event.ms} ms)` });
+      } else if (event.type === "request")
+        emit({ type: "progress", message: `${event.method} ${event.host}${event.path} ${event.status} (${event.ms} ms)` });
       else if (event.type === "problem") emit({ type: "warning", message: event.message });
       else if (event.type === "crashed") emit({ type: "warning", message: `PHP (${event.pid}) ended: ${event.how}` });
       else if (event.type === "output") emit({ type: "progress", message: event.line });

@@ -9,16 +9,16 @@ import { ProvisionError } from "../core/errors.js";
 import { OperationsDirectory } from "../core/operations.js";
 import type { Scope } from "../core/scope.js";
 import type { Before, UndoKinds, World } from "../core/step.js";
-import { engineNamed } from "../engines/index.js";
 import type { Engine } from "../engines/engine.js";
+import { engineNamed } from "../engines/index.js";
 import type { Host } from "../host/host.js";
 import { LocalHost } from "../host/local.js";
 import { dbServices } from "../services/db/index.js";
 import type { DbService } from "../services/db/service.js";
 import { httpServices } from "../services/http/index.js";
 import type { HttpService } from "../services/http/service.js";
-import { fileUndoKinds } from "./undo.js";
 import { sitesPhpUndo } from "./parts/sites-php.js";
+import { fileUndoKinds } from "./undo.js";
 
 /** What operations work with: the hub's contexts, its hosts and services, made anew in each process. */
 export class Services {

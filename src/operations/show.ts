@@ -1,6 +1,6 @@
-import { parseYaml, readText } from "../context/yaml-file.js";
 import { resolvePlatform, resolveSite } from "../context/references.js";
 import { type Shown, show } from "../context/show.js";
+import { parseYaml, readText } from "../context/yaml-file.js";
 import { ProvisionError } from "../core/errors.js";
 import type { Services } from "./services.js";
 
@@ -8,7 +8,11 @@ import type { Services } from "./services.js";
 export async function showContext(use: Services, name: string): Promise<Shown> {
   const context = await use.store.need(name);
   const text = await readText(use.layout.settings);
-  const around = { hub: use.hub, file: await use.store.file(name), settings: text === undefined ? undefined : parseYaml(use.layout.settings, text) };
+  const around = {
+    hub: use.hub,
+    file: await use.store.file(name),
+    settings: text === undefined ? undefined : parseYaml(use.layout.settings, text),
+  };
   try {
     if (context.context_type === "site") {
       const { platform, webServer } = await resolveSite(use.store, use.settings, name);

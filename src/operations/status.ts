@@ -19,7 +19,7 @@ export async function siteStatus(use: Services, name: string): Promise<{ readonl
     ...said,
     url: use.http(webServer).url(site.uri),
     front_page: { status: answer.status, ms: answer.ms },
-    core: `${use.engine(core.engine).label} ${result.version}`,
+    core: `${core.engine} ${result.version}`,
     profile: result.profile ?? null,
     site_name: result.siteName ?? null,
     maintenance: result.maintenance,

@@ -1,7 +1,7 @@
 import { basename, dirname, join, relative } from "node:path";
-import type { BuildSource } from "../builds/source.js";
 import { buildSource } from "../builds/index.js";
-import { resolvePlatform, type PlatformAndServers } from "../context/references.js";
+import type { BuildSource } from "../builds/source.js";
+import { type PlatformAndServers, resolvePlatform } from "../context/references.js";
 import { ProvisionError } from "../core/errors.js";
 import type { Json } from "../core/json.js";
 import type { Operation, Run, Step } from "../core/step.js";
@@ -69,10 +69,16 @@ export const verifyPlatform: Operation<VerifyPlatformArgs, Inputs, Services> = {
     return [
       build,
       place(inputs, use, build),
-      file(host, inventoryFile(use, platform.name), async (run) => `${JSON.stringify(await core(run), null, 2)}\n`, { mode: 0o644 }, {
-        id: "platform/core",
-        title: "Record the core found",
-      }),
+      file(
+        host,
+        inventoryFile(use, platform.name),
+        async (run) => `${JSON.stringify(await core(run), null, 2)}\n`,
+        { mode: 0o644 },
+        {
+          id: "platform/core",
+          title: "Record the core found",
+        },
+      ),
       emptySitesPhp(inputs, use, build),
     ];
   },
@@ -82,7 +88,7 @@ export const verifyPlatform: Operation<VerifyPlatformArgs, Inputs, Services> = {
     const host = use.host(server);
     if (!(await host.stat(root))) return `${platform.name} has no code yet (${root} does not exist)`;
     const core = await detectCore(host, root);
-    return `${platform.name} is ${use.engine(core.engine).label} ${core.version} at ${root}`;
+    return `${platform.name} is ${core.engine} ${core.version} at ${root}`;
   },
   async data({ server, root }, run, use) {
     const core = await detectCore(use.host(server), root);
@@ -101,7 +107,8 @@ export function inventoryFile(use: Services, name: string): string {
 
 function sourceOf({ platform }: Inputs, use: Services): BuildSource {
   const { makefile } = platform;
-  const source = makefile === undefined ? undefined : buildSource({ makefile: /^https?:/.test(makefile) ? makefile : use.layout.resolve(makefile) });
+  const source =
+    makefile === undefined ? undefined : buildSource({ makefile: /^https?:/.test(makefile) ? makefile : use.layout.resolve(makefile) });
   if (!source) throw new ProvisionError("FAILED", `${platform.name} names nothing it could be built from`);
   return source;
 }
@@ -118,7 +125,9 @@ function buildStep(inputs: Inputs, use: Services): Step {
       return { changes: [`build ${root}`], undo: [{ do: "remove_tree", host: host.name, path: build }] };
     },
     async apply(run) {
-      const mirrors = Object.fromEntries(Object.entries(use.settings.mirrors).map(([from, to]) => [from, /^[a-z]+:/.test(to) ? to : use.layout.resolve(to)]));
+      const mirrors = Object.fromEntries(
+        Object.entries(use.settings.mirrors).map(([from, to]) => [from, /^[a-z]+:/.test(to) ? to : use.layout.resolve(to)]),
+      );
       const report = await sourceOf(inputs, use).build({
         host,
         destination: build,
@@ -160,10 +169,14 @@ function emptySitesPhp({ server, root }: Inputs, use: Services, built: Step): St
   const host = use.host(server);
   const step = async () => {
     const core = await detectCore(host, root);
-    return sitesPhpEntries({ host, engine: use.engine(core.engine), docroot: core.docroot, locks: use.operations.locks }, async () => ({}), {
-      id: "platform/sites.php",
-      title: "sites.php",
-    });
+    return sitesPhpEntries(
+      { host, engine: use.engine(core.engine), docroot: core.docroot, locks: use.operations.locks },
+      async () => ({}),
+      {
+        id: "platform/sites.php",
+        title: "sites.php",
+      },
+    );
   };
   return {
     id: "platform/sites.php",

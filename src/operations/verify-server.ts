@@ -19,7 +19,13 @@ export const verifyServer: Operation<{ readonly name: string }, Inputs, Services
     const server = await use.store.need(name, "server");
     refuseOtherUser(server);
     return {
-      inputs: { server, baseline: await baselineOf(use.host(server), tree(server, use).map(({ path }) => path)) },
+      inputs: {
+        server,
+        baseline: await baselineOf(
+          use.host(server),
+          tree(server, use).map(({ path }) => path),
+        ),
+      },
       locks: [
         { kind: "hub", name: "hub", mode: "shared" },
         { kind: "server", name, mode: "exclusive" },
@@ -38,7 +44,7 @@ export const verifyServer: Operation<{ readonly name: string }, Inputs, Services
   confirm: ({ server, baseline }, use) => differences(use.host(server), baseline),
   state: async ({ server }, use) => {
     const problems = server.http_service_type === "none" ? [] : await use.http(server).problems();
-    return problems.length === 0 ? `${server.name} is in order` : problems.join("; ");
+    return problems.length === 0 ? `${server.name} is in order` : problems.map(({ message }) => message).join("; ");
   },
 };
 

@@ -4,6 +4,7 @@ import type { Operation } from "../core/step.js";
 import { detectCore } from "../engines/index.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { siteLocks } from "./parts/locks.js";
+import { refuseConflicts, siteState } from "./parts/preflight.js";
 import {
   clientLink,
   databaseOf,
@@ -18,7 +19,6 @@ import {
   siteInputs,
   sitePaths,
 } from "./parts/site.js";
-import { refuseConflicts, siteState } from "./parts/preflight.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
 interface Inputs extends SiteInputs {
@@ -35,7 +35,10 @@ export const verifySite: Operation<{ readonly name: string }, Inputs, Services> 
     refuseOtherUser(all.server);
     const { generation } = all.site;
     if (generation === undefined) {
-      throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, { state: "a context without a site", next: [`provision install ${name}`] });
+      throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, {
+        state: "a context without a site",
+        next: [`provision install ${name}`],
+      });
     }
     await refuseConflicts(use, all.site);
     const core = await detectCore(use.host(all.server), use.layout.resolve(all.platform.root));

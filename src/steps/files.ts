@@ -31,7 +31,13 @@ export function inPhase(place: StepPlace, decision: Decision): Decision {
  * The file has exactly this content and mode; no content: it is absent. The text is asked for when the
  * step is checked, so that it can use what earlier steps have made.
  */
-export function file(host: Host, path: string, text: (run: Run) => Promise<Text | undefined>, ownership: Ownership, place: StepPlace): Step<null> {
+export function file(
+  host: Host,
+  path: string,
+  text: (run: Run) => Promise<Text | undefined>,
+  ownership: Ownership,
+  place: StepPlace,
+): Step<null> {
   return {
     ...place,
     async check(run) {

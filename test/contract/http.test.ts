@@ -125,7 +125,7 @@ for (const type of Object.keys(httpServices)) {
     test("a site is published, asked and withdrawn without a running daemon", async () => {
       expect((await publish(one)).changes).toHaveLength(1);
       expect(facts(await get("one.test", "/node/1")).controller).toBe("index.php");
-      expect(await rig.service.problems()).toEqual([expect.stringContaining("provision serve")]);
+      expect(await rig.service.problems()).toEqual([{ message: expect.stringContaining("provision serve"), blocks: false }]);
       await withdraw("one.test");
       expect((await get("one.test")).status).toBe(404);
     });

@@ -307,7 +307,7 @@ describe("provision serve", () => {
     await until(() => phpOf(hub).length === 0, 2_000);
     await busy;
     expect(existsSync(join(layout.state, "serve.server_master.json"))).toBe(true);
-    expect(await service.problems()).toEqual([expect.stringContaining("provision serve")]);
+    expect(await service.problems()).toEqual([{ message: expect.stringContaining("provision serve"), blocks: false }]);
     expect((await service.request({ uri: "one.test", path: "/" })).status).toBe(200);
     const again = await startServe();
     expect((await get(again, "/")).status).toBe(200);

@@ -11,7 +11,11 @@ export async function baselineOf(host: Host, paths: readonly string[]): Promise<
     const stat = await host.stat(path);
     if (!stat) found[path] = null;
     else if (stat.type === "link") found[path] = `link to ${await host.readLink(path)}`;
-    else if (stat.type === "file") found[path] = `file ${stat.mode.toString(8)} ${createHash("sha256").update((await host.readFile(path)) ?? "").digest("hex").slice(0, 16)}`;
+    else if (stat.type === "file")
+      found[path] = `file ${stat.mode.toString(8)} ${createHash("sha256")
+        .update((await host.readFile(path)) ?? "")
+        .digest("hex")
+        .slice(0, 16)}`;
     else found[path] = `${stat.type} ${stat.mode.toString(8)}`;
   }
   return found;

@@ -1,4 +1,4 @@
-import { rewrite, type Changes } from "../../context/edit.js";
+import { type Changes, rewrite } from "../../context/edit.js";
 import type { ContextType } from "../../context/schema.js";
 import type { Step } from "../../core/step.js";
 import { file, type StepPlace } from "../../steps/files.js";

@@ -25,5 +25,8 @@ const MEGABYTE = 1024 * 1024;
 export async function refuseFullDisk(use: Services, path: string, need: number): Promise<void> {
   const free = await use.local.freeSpace(path);
   if (free >= need) return;
-  throw new ProvisionError("DISK_FULL", `${use.local.name}: ${path} has ${Math.floor(free / MEGABYTE)} MiB free; this needs ${Math.ceil(need / MEGABYTE)} MiB`);
+  throw new ProvisionError(
+    "DISK_FULL",
+    `${use.local.name}: ${path} has ${Math.floor(free / MEGABYTE)} MiB free; this needs ${Math.ceil(need / MEGABYTE)} MiB`,
+  );
 }

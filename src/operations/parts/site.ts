@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import type { DatabaseAccess } from "../../context/database-access.js";
 import type { GenerationPaths } from "../../context/layout.js";
-import { siteName } from "../../context/names.js";
+import { clientWord, siteName } from "../../context/names.js";
 import type { SiteAndAll } from "../../context/references.js";
 import type { Server } from "../../context/schema.js";
 import { ProvisionError } from "../../core/errors.js";
@@ -10,9 +10,9 @@ import { Secret } from "../../core/secret.js";
 import type { Step } from "../../core/step.js";
 import type { Core, SiteCode } from "../../engines/engine.js";
 import type { Host } from "../../host/host.js";
+import type { DatabaseOf } from "../../services/db/service.js";
 import type { Vhost } from "../../services/http/service.js";
 import { phpProgram } from "../../services/php.js";
-import type { DatabaseOf } from "../../services/db/service.js";
 import { directories, file, symlink } from "../../steps/files.js";
 import type { Services } from "../services.js";
 import { type Entries, sitesPhpEntries } from "./sites-php.js";
@@ -203,7 +203,7 @@ export function siteEntries(inputs: SiteInputs, use: Services): Step {
 
 /** `clients/<client>/<uri>` → the site's directory, as in Aegir. */
 export function clientLink(inputs: SiteInputs, use: Services): Step {
-  const link = use.layout.clientSite(inputs.client.name.slice(1), inputs.site.uri);
+  const link = use.layout.clientSite(clientWord(inputs.client.name), inputs.site.uri);
   return {
     ...symlink(use.local, link, inputs.siteDirectory, { id: "site/client", title: `Link for ${inputs.client.name}` }),
     async apply() {
@@ -216,7 +216,11 @@ export function clientLink(inputs: SiteInputs, use: Services): Step {
 
 export function publish(inputs: SiteInputs, use: Services, enabled: boolean): Step {
   const http = use.http(inputs.webServer);
-  return http.activate("http/activate", `Vhost of ${inputs.site.uri}${enabled ? "" : " (disabled)"}`, http.siteFiles(vhostOf(inputs, use, enabled)));
+  return http.activate(
+    "http/activate",
+    `Vhost of ${inputs.site.uri}${enabled ? "" : " (disabled)"}`,
+    http.siteFiles(vhostOf(inputs, use, enabled)),
+  );
 }
 
 /** Files and links a verify or install may write, for the baseline. */
@@ -230,7 +234,10 @@ export function sitePaths(inputs: SiteInputs, use: Services): readonly string[] 
     paths.files,
     use.layout.contextFile(site.name),
     use.layout.secretsFile(site.name),
-    use.layout.clientSite(inputs.client.name.slice(1), site.uri),
-    ...use.http(inputs.webServer).siteFiles(vhostOf(inputs, use, true)).map(({ path }) => path),
+    use.layout.clientSite(clientWord(inputs.client.name), site.uri),
+    ...use
+      .http(inputs.webServer)
+      .siteFiles(vhostOf(inputs, use, true))
+      .map(({ path }) => path),
   ];
 }

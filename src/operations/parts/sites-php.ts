@@ -71,7 +71,16 @@ export function sitesPhpEntries(at: SitesPhp, entries: () => Promise<Entries>, p
       const before = Object.fromEntries(Object.keys(wanted).map((name) => [name, names?.get(name) ?? null]));
       return {
         changes,
-        undo: [{ do: "sites_php_entries", host: at.host.name, engine: at.engine.name, docroot: at.docroot, entries: before, created: names === undefined }],
+        undo: [
+          {
+            do: "sites_php_entries",
+            host: at.host.name,
+            engine: at.engine.name,
+            docroot: at.docroot,
+            entries: before,
+            created: names === undefined,
+          },
+        ],
       };
     },
     async apply() {
@@ -85,7 +94,12 @@ export function sitesPhpUndo(reach: { host(name: string): Host; engine(name: str
   return {
     /** Only our entries go back; a file that we made goes when nobody else has entered anything since. */
     async sites_php_entries(undo) {
-      const at: SitesPhp = { host: reach.host(undo.host), engine: reach.engine(String(undo["engine"])), docroot: String(undo["docroot"]), locks: reach.locks };
+      const at: SitesPhp = {
+        host: reach.host(undo.host),
+        engine: reach.engine(String(undo["engine"])),
+        docroot: String(undo["docroot"]),
+        locks: reach.locks,
+      };
       if ((await at.host.stat(pathOf(at.docroot))) === undefined) return;
       await edit(at, undo["entries"] as Entries);
       if (undo["created"] === true && (await read(at))?.size === 0) await at.host.remove(pathOf(at.docroot));

@@ -26,6 +26,12 @@ export interface ConfigFile {
   readonly content: string | undefined;
 }
 
+export interface HttpProblem {
+  readonly message: string;
+  /** Nothing can be published while it lasts; else it is only worth knowing. */
+  readonly blocks: boolean;
+}
+
 export interface HttpAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -68,6 +74,6 @@ export interface HttpService {
    * this type is running, where that is possible (php: a loopback server of its own, ended afterwards).
    */
   request(request: HttpRequest): Promise<HttpAnswer>;
-  /** What is wrong with the daemon, for `status` and `doctor`; empty when all is well. */
-  problems(): Promise<readonly string[]>;
+  /** What is wrong with the daemon, for `status`, `doctor` and preflights; empty when all is well. */
+  problems(): Promise<readonly HttpProblem[]>;
 }

@@ -5,7 +5,7 @@ import type { Step } from "../../../core/step.js";
 import type { Host } from "../../../host/host.js";
 import { directories } from "../../../steps/files.js";
 import { phpProgram } from "../../php.js";
-import type { HttpAnswer, HttpRequest, HttpService } from "../service.js";
+import type { HttpAnswer, HttpProblem, HttpRequest, HttpService } from "../service.js";
 import { activateStep, restoreFiles, type Served } from "./activate.js";
 import { ask, reachable } from "./protocol.js";
 import { readGeneration, runningServe, type ServePaths, servePaths } from "./state.js";
@@ -91,18 +91,21 @@ async function onLoopback<T>(paths: ServePaths, generation: string, action: (por
   }
 }
 
-async function problems(served: Served, server: PhpServer, php: string): Promise<readonly string[]> {
-  const found: string[] = [];
+async function problems(served: Served, server: PhpServer, php: string): Promise<readonly HttpProblem[]> {
+  const found: HttpProblem[] = [];
   try {
     await lookAtPhp(served.host, php);
   } catch (error) {
-    found.push(messageOf(error));
+    found.push({ message: messageOf(error), blocks: true });
   }
   const running = await runningServe(served.host, served.paths);
   if (!running) {
-    found.push(`no sites of ${server.name} are served now: start provision serve --port ${server.http_port}`);
+    found.push({ message: `no sites of ${server.name} are served now: start provision serve --port ${server.http_port}`, blocks: false });
   } else if (running.port !== server.http_port) {
-    found.push(`provision serve of ${server.name} listens on port ${running.port}, but links are made for http_port ${server.http_port}`);
+    found.push({
+      message: `provision serve of ${server.name} listens on port ${running.port}, but links are made for http_port ${server.http_port}`,
+      blocks: false,
+    });
   }
   return found;
 }
