@@ -1,6 +1,7 @@
 import { cron } from "./cron.js";
 import type { CommandDefinition } from "./definition.js";
 import { deleteCommand } from "./delete.js";
+import { demo } from "./demo.js";
 import { doctor } from "./doctor.js";
 import { disable, enable } from "./enable.js";
 import { init } from "./init.js";
@@ -8,6 +9,7 @@ import { install } from "./install.js";
 import { list } from "./list.js";
 import { lock, unlock } from "./lock.js";
 import { login } from "./login.js";
+import { make } from "./make.js";
 import { operations } from "./operations.js";
 import { abort, resume } from "./resume.js";
 import { save } from "./save.js";
@@ -24,9 +26,11 @@ export const commands: readonly CommandDefinition[] = [
   list,
   show,
   save,
+  make,
   lock,
   unlock,
   serve,
+  demo,
   install,
   verify,
   enable,

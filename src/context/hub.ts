@@ -66,3 +66,8 @@ function notFound(message: string, directory: string): ProvisionError {
     next: [`provision init ${directory}`, "or name the hub: --hub DIR, or PROVISION_HUB=DIR"],
   });
 }
+
+/** `mirrors:` with its directories absolute; URLs stay. */
+export function mirrorPlaces(layout: Layout, mirrors: HubSettings["mirrors"]): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(mirrors).map(([from, to]) => [from, /^[a-z]+:/.test(to) ? to : layout.resolve(to)]));
+}

@@ -132,7 +132,7 @@ function buildStep(inputs: Inputs, use: Services): Step {
         host,
         destination: build,
         cache: use.layout.cache,
-        mirrors,
+        mirrors: mirrorPlaces(use.layout, use.settings.mirrors),
         offline: inputs.offline,
         jobs: JOBS,
         signal: run.signal,

@@ -248,7 +248,7 @@ export class Assembly {
   #history(project: string, location: string, core: string): Promise<ReleaseHistory> {
     const base = `${location.replace(/\/+$/, "")}/${encodeURIComponent(project)}`;
     const known = this.#histories.get(`${base} ${core}`);
-    if (known) return known;
+    if (known !== undefined) return known;
     const asked = this.#slots.run(async () => {
       // From Drupal 8 on the list of all releases says which cores each fits; older servers know only one list for each core.
       const lists = Number.parseInt(core, 10) >= 8 ? ["current", core] : [core];

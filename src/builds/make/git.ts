@@ -135,7 +135,7 @@ export class GitMirrors {
     // A full commit that is there needs no fetch; anything else is fetched once a build.
     const whole = request.kind === "revision" && /^[0-9a-f]{40}$/.test(request.ref) ? request.ref : undefined;
     const known = this.#ready.get(path);
-    if (known) return known;
+    if (known !== undefined) return known;
     const made = this.#makeMirror(path, place, whole);
     if (whole === undefined) this.#ready.set(path, made);
     return made;

@@ -1,0 +1,121 @@
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+import { ProvisionError } from "../core/errors.js";
+import { Scope } from "../core/scope.js";
+import type { Action, CommandDefinition } from "./definition.js";
+
+const PLATFORM = "@platform_demo";
+const SITE = "@demo.localhost";
+
+export const demo: CommandDefinition = {
+  name: "demo",
+  group: "local",
+  summary: "make a hub, build a platform, install a site, and serve it",
+  description:
+    "Makes a local hub in DIR (default ~/provision-demo; PHP's own server, SQLite), builds a platform from a make file, installs the site demo.localhost, prints its URL and a one-time login link, and serves it until Ctrl-C. Builds Drupal 7 when drupal.org or a mirror can be reached, else the bundled sample core, and says which. A second run on the same DIR changes nothing.",
+  arguments: [{ name: "[dir]", description: "directory of the hub" }],
+  options: [
+    { flags: "--check", description: "fetch the front page and a login, print what came, and exit" },
+    { flags: "--sample", description: "the bundled sample core, also when Drupal can be reached" },
+    {
+      flags: "--mirror <prefix=place>",
+      description: "take URLs with this prefix from a directory or another URL (entered into provision.yml)",
+    },
+    { flags: "--port <port>", description: "port to serve on (default 8080, or what the hub has)" },
+  ],
+  examples: [
+    { line: "provision demo /tmp/x", says: "then open the URL it prints" },
+    { line: "provision demo /tmp/x --check", says: "for CI: exit 0 when the site answers and the login works" },
+  ],
+  load: async () => ({ run }),
+};
+
+const run: Action = async (invocation) => {
+  const { operate } = await import("./hub.js");
+  const { Services } = await import("../operations/services.js");
+  const { futureHub, init } = await import("../operations/init.js");
+  const { demoFiles } = await import("../operations/demo.js");
+  const { save } = await import("../operations/save.js");
+  const { verifyServer } = await import("../operations/verify-server.js");
+  const { verifyPlatform } = await import("../operations/verify-platform.js");
+  const { verifySite } = await import("../operations/verify-site.js");
+  const { install } = await import("../operations/install.js");
+  const { options, session } = invocation;
+  if (session.common.dryRun)
+    throw new ProvisionError("USAGE", "demo has no dry run: its steps stand on each other", { next: ["provision demo DIR --check"] });
+  const port = Number(options["port"] ?? 8080);
+  if (!Number.isInteger(port) || port < 1 || port > 65535)
+    throw new ProvisionError("USAGE", `--port=${String(options["port"])} is not a port`);
+  const root = resolve(invocation.arguments[0] ?? join(homedir(), "provision-demo"));
+  session.severalTargets();
+  let changed = 0;
+  // One after the other; the first that fails ends the demo.
+  const step = async (result: Promise<{ readonly ok: boolean; readonly counts: { readonly changed: number } }>) => {
+    const { ok, counts } = await result;
+    changed += counts.changed;
+    return ok;
+  };
+  if (!(await step(operate(invocation, futureHub(root, new Scope()), "init", root, init, { local: true, port })))) return;
+  if (
+    !(await step(
+      operate(invocation, await Services.of(root, new Scope()), "demo", root, demoFiles, {
+        sample: options["sample"] === true,
+        mirrors: mirrorsOf(options["mirror"]),
+      }),
+    ))
+  )
+    return;
+  const use = await Services.of(root, new Scope());
+  if (!(await step(operate(invocation, use, "verify", "@server_master", verifyServer, { name: "@server_master" })))) return;
+  const platform = new Map([
+    ["root", "platforms/demo"],
+    ["makefile", "makes/demo.make"],
+  ]);
+  if (
+    !(await use.store.read(PLATFORM)) &&
+    !(await step(operate(invocation, use, "save", PLATFORM, save, { name: PLATFORM, type: "platform", changes: platform })))
+  )
+    return;
+  if (!(await step(operate(invocation, use, "verify", PLATFORM, verifyPlatform, { name: PLATFORM })))) return;
+  const site = new Map([
+    ["uri", SITE.slice(1)],
+    ["platform", PLATFORM],
+  ]);
+  if (
+    !(await use.store.read(SITE)) &&
+    !(await step(operate(invocation, use, "save", SITE, save, { name: SITE, type: "site", changes: site })))
+  )
+    return;
+  const installed = (await use.store.need(SITE, "site")).generation !== undefined;
+  if (!(await step(operate(invocation, use, installed ? "verify" : "install", SITE, installed ? verifySite : install, { name: SITE }))))
+    return;
+  const { introduce, look } = await import("../operations/demo-site.js");
+  await session.subject({ command: "demo", target: SITE }, async (emit) => {
+    emit({ type: "note", message: await introduce(use, root, SITE) });
+    if (options["check"] === true) await look(use, SITE, changed, emit);
+  });
+  if (options["check"] === true || session.exit !== 0) return;
+  const { serveSites } = await import("../operations/serve.js");
+  const { askSite } = await import("../operations/ask-site.js");
+  const { result } = await askSite(use, SITE, "login", session.common.lockWait, session.stop, ({ engine, code }) => engine.login(code, 1));
+  await session.subject({ command: "serve", target: "@server_master" }, async (emit) => {
+    emit({ type: "text", lines: [`Login (once): ${result.url}`] });
+    await serveSites(use, "@server_master", {
+      port: options["port"] === undefined ? undefined : port,
+      address: "127.0.0.1",
+      emit,
+      stop: session.stop,
+    });
+  });
+};
+
+function mirrorsOf(value: unknown): Readonly<Record<string, string>> {
+  if (value === undefined) return {};
+  const text = String(value);
+  const at = text.indexOf("=");
+  if (at < 1)
+    throw new ProvisionError("USAGE", `--mirror=${text} is not prefix=place`, {
+      next: ["--mirror=https://ftp.drupal.org/files/projects/=/srv/mirror"],
+    });
+  return { [text.slice(0, at)]: text.slice(at + 1) };
+}
