@@ -1,3 +1,5 @@
+import { didYouMean } from "../core/errors.js";
+
 /**
  * The grammar of names (DESIGN 3). Everything that reaches a path, a vhost, SQL or PHP has passed one of these.
  * Each predicate answers with what is wrong, or undefined. The patterns say the same, as far as one
@@ -113,6 +115,25 @@ export function emailProblem(address: string): string | undefined {
 export function urlProblem(url: string): string | undefined {
   if (url.length > 2000) return "is longer than 2000 characters";
   return /^https?:\/\/[A-Za-z0-9][^\s\p{Cc}'"`$;<>\\{}|^]*$/u.test(url) && URL.canParse(url) ? undefined : "is not an http or https URL";
+}
+
+/** The context that was meant by `name`, both with their `@`. A common `client_` does not make two names alike. */
+export function meantContext(name: string, names: readonly string[]): string | undefined {
+  const prefix = /^@(server|platform|client)_/.exec(name)?.[0];
+  if (prefix === undefined) {
+    const prefixed = ["server", "platform", "client"]
+      .map((type) => `@${type}_${name.slice(1)}`)
+      .find((candidate) => names.includes(candidate));
+    return prefixed ?? didYouMean(name, names);
+  }
+  const alike = names.filter((candidate) => candidate.startsWith(prefix)).map((candidate) => candidate.slice(prefix.length));
+  const meant = didYouMean(name.slice(prefix.length), alike);
+  return meant === undefined
+    ? didYouMean(
+        name,
+        names.filter((candidate) => !candidate.startsWith(prefix)),
+      )
+    : prefix + meant;
 }
 
 /** `example.com/foo` → `example.com.foo`, as in directory and file names. */

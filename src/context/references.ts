@@ -1,8 +1,8 @@
 import { resolve } from "node:path";
-import { didYouMean, ProvisionError } from "../core/errors.js";
+import { ProvisionError } from "../core/errors.js";
 import type { Hub } from "./hub.js";
 import type { Layout } from "./layout.js";
-import { siteName } from "./names.js";
+import { meantContext, siteName } from "./names.js";
 import type { Client, Context, ContextOf, ContextType, HubSettings, Platform, Server, Site } from "./schema.js";
 import type { ContextStore } from "./store.js";
 import { nameOf } from "./validate.js";
@@ -158,7 +158,7 @@ function ofReferences(context: Context, contexts: ReadonlyMap<string, Context>, 
 function wrong({ name, type }: Reference, found: Context | undefined, known: () => readonly string[]): string | undefined {
   if (found) return found.context_type === type ? undefined : `${name} is a ${found.context_type}; a ${type} is wanted here`;
   const names = known();
-  const meant = didYouMean(name, names);
+  const meant = meantContext(name, names);
   const shown = names.length > 5 ? `${names.slice(0, 5).join(", ")} and ${names.length - 5} more` : names.join(", ");
   return `there is no ${type} ${name}; ${meant ? `did you mean ${meant}?` : names.length > 0 ? `there is ${shown}` : `make it first: provision save ${name} --context_type=${type}`}`;
 }

@@ -1,9 +1,9 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { didYouMean, isSystemError, ProvisionError } from "../core/errors.js";
+import { isSystemError, ProvisionError } from "../core/errors.js";
 import type { Layout } from "./layout.js";
-import { contextNameProblem, quoted } from "./names.js";
-import { CONTEXT_TYPES, type Context, type ContextOf, type ContextType } from "./schema.js";
+import { contextNameProblem, meantContext, quoted } from "./names.js";
+import type { Context, ContextOf, ContextType } from "./schema.js";
 import { contextOf } from "./validate.js";
 import { parseYaml, readText, type YamlFile } from "./yaml-file.js";
 
@@ -131,8 +131,7 @@ export class ContextStore {
 
 /** CONTEXT_NOT_FOUND, with the name that was meant and what there is. */
 function missing(name: string, names: readonly string[], type: ContextType | undefined): ProvisionError {
-  const prefixed = CONTEXT_TYPES.map((prefix) => `@${prefix}_${name.slice(1)}`).find((candidate) => names.includes(candidate));
-  const meant = prefixed ?? didYouMean(name, names);
+  const meant = meantContext(name, names);
   const known = names.length > 10 ? `${names.slice(0, 10).join(", ")} and ${names.length - 10} more` : names.join(", ");
   return new ProvisionError("CONTEXT_NOT_FOUND", `there is no context ${name}${meant ? `; did you mean ${meant}?` : ""}`, {
     why: [names.length > 0 ? `this hub has ${known}` : "this hub has no contexts yet"],

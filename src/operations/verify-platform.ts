@@ -1,6 +1,7 @@
 import { basename, dirname, join, relative } from "node:path";
 import { buildSource } from "../builds/index.js";
 import type { BuildSource } from "../builds/source.js";
+import { mirrorPlaces } from "../context/hub.js";
 import { type PlatformAndServers, resolvePlatform } from "../context/references.js";
 import { ProvisionError } from "../core/errors.js";
 import type { Json } from "../core/json.js";
@@ -125,9 +126,6 @@ function buildStep(inputs: Inputs, use: Services): Step {
       return { changes: [`build ${root}`], undo: [{ do: "remove_tree", host: host.name, path: build }] };
     },
     async apply(run) {
-      const mirrors = Object.fromEntries(
-        Object.entries(use.settings.mirrors).map(([from, to]) => [from, /^[a-z]+:/.test(to) ? to : use.layout.resolve(to)]),
-      );
       const report = await sourceOf(inputs, use).build({
         host,
         destination: build,

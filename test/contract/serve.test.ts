@@ -221,9 +221,11 @@ describe("provision serve", () => {
     const { pid } = await facts(serving, "/");
     expect((await get(serving, "/?die=1")).status).toBe(502);
     expect((await facts(serving, "/")).pid).not.toBe(pid);
+    const crashes = () => serving.said().filter((event) => event.type === "crashed").length;
+    expect(crashes()).toBe(1);
     process.kill((await facts(serving, "/")).pid, "SIGKILL");
+    await until(() => crashes() === 2);
     expect((await get(serving, "/")).status).toBe(200);
-    expect(serving.said().filter((event) => event.type === "crashed").length).toBeGreaterThan(0);
   });
 
   test("a visitor who goes away does not take the process with him", async () => {

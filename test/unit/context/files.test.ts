@@ -270,7 +270,7 @@ describe("the store", () => {
     expect(await store.read("@link")).toBeUndefined();
   });
 
-  test.skipIf(process.getuid?.() === 0)("a file that may not be read: exit 77", async () => {
+  test.skipIf(process.getuid?.() === 0)("a file that may not be read: exit 77 (root may read all)", async () => {
     const { store, root } = await hubOf(BASE);
     await chmod(`${root}/aliases/client_admin.yml`, 0);
     expect(await failureOf(() => store.read("@client_admin"))).toMatchObject({ code: "PERMISSION_DENIED", exit: 77 });

@@ -165,9 +165,10 @@ describe.each(grammars)("$name", ({ problem, pattern, right, wrong }) => {
       expect(problem(value as string)).toMatch(/^(is|has|may|holds|does|begins|ends) /);
     },
   );
-  test.runIf(pattern)("its pattern takes everything that is right", () => {
-    for (const value of right) expect(value).toMatch(new RegExp(pattern as string, "u"));
-  });
+  if (pattern !== undefined)
+    test("its pattern takes everything that is right", () => {
+      for (const value of right) expect(value).toMatch(new RegExp(pattern, "u"));
+    });
 });
 
 test("a /segment is part of the directory name", () => {

@@ -12,7 +12,7 @@ import { Front } from "./front.js";
 import { readGeneration, type ServePaths, type ServeState, servePaths } from "./state.js";
 
 /** Processes for each PHP program, as PHP_CLI_SERVER_WORKERS would have. */
-export const PROCESSES = 4;
+const PROCESSES = 4;
 const LOOK_EVERY = 200;
 
 export interface ServeOptions {
