@@ -81,7 +81,7 @@ export class Assembly {
     this.#slots = new Slots(request.jobs, signal);
     this.#downloads = { cache: new DownloadCache(cache), mirrors, offline, ...(signal ? { signal } : {}) };
     this.#git = new GitMirrors({ host, cache, mirrors, offline, mainFile: options.makefile });
-    this.#staging = join(dirname(destination), `.${basename(destination)}.building-${randomBytes(6).toString("hex")}`);
+    this.#staging = request.staging ?? join(dirname(destination), `.${basename(destination)}.building-${randomBytes(6).toString("hex")}`);
   }
 
   async run(): Promise<BuildReport> {
