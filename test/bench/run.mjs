@@ -32,15 +32,29 @@ let missed = 0;
 function verdict(what, value, limit, unit, detail) {
   const far = value > 2 * limit;
   if (far) missed++;
-  rows.push(`${what.padEnd(44)} ${value.toFixed(2).padStart(9)} ${unit.padEnd(4)} limit ${String(limit).padEnd(5)} ${value <= limit ? "within" : far ? "MISSED BY FAR" : "missed"}   ${detail}`);
+  rows.push(
+    `${what.padEnd(44)} ${value.toFixed(2).padStart(9)} ${unit.padEnd(4)} limit ${String(limit).padEnd(5)} ${value <= limit ? "within" : far ? "MISSED BY FAR" : "missed"}   ${detail}`,
+  );
 }
 
 try {
-  const start = times(15, { version: () => run(process.execPath, [provision, "--version"]), node: () => run(process.execPath, ["-e", "0"]) });
-  verdict("provision --version against node -e 0", median(start.version) / median(start.node), 1.5, "x", `${median(start.version).toFixed(0)} / ${median(start.node).toFixed(0)} ms`);
+  const start = times(15, {
+    version: () => run(process.execPath, [provision, "--version"]),
+    node: () => run(process.execPath, ["-e", "0"]),
+  });
+  verdict(
+    "provision --version against node -e 0",
+    median(start.version) / median(start.node),
+    1.5,
+    "x",
+    `${median(start.version).toFixed(0)} / ${median(start.node).toFixed(0)} ms`,
+  );
 
   run(process.execPath, [provision, "init", "--local", hub]);
-  writeFileSync(join(hub, "core.make"), `core = 7.x\napi = 2\nprojects[drupal][type] = core\nprojects[drupal][download][type] = copy\nprojects[drupal][download][url] = "${core}"\n`);
+  writeFileSync(
+    join(hub, "core.make"),
+    `core = 7.x\napi = 2\nprojects[drupal][type] = core\nprojects[drupal][download][type] = copy\nprojects[drupal][download][url] = "${core}"\n`,
+  );
   cli("save", "@platform_b", "--root=platforms/b", "--makefile=core.make");
   cli("verify", "@platform_b");
   let made = 0;
@@ -53,16 +67,48 @@ try {
   writeFileSync(bare, BARE());
   const bareInstall = () => run("php", [bare, join(hub, "platforms/b"), join(work, `bare${made++}`)]);
   const installs = times(5, { install, bare: bareInstall });
-  verdict("install minimal on SQLite against bare PHP", median(installs.install) / median(installs.bare), 1.5, "x", `${median(installs.install).toFixed(0)} / ${median(installs.bare).toFixed(0)} ms`);
+  verdict(
+    "install minimal on SQLite against bare PHP",
+    median(installs.install) / median(installs.bare),
+    1.5,
+    "x",
+    `${median(installs.install).toFixed(0)} / ${median(installs.bare).toFixed(0)} ms`,
+  );
 
   cli("verify", "@b0.localhost");
   const verify = times(9, { verify: () => cli("verify", "@b0.localhost"), platform: () => cli("verify", "@platform_b") });
-  verdict("a verify @site that changes nothing", median(verify.verify) / 1000, 0.4, "s", `${verify.verify.map((ms) => ms.toFixed(0)).join(" ")} ms`);
-  verdict("a verify @platform that changes nothing", median(verify.platform) / 1000, 0.4, "s", `${verify.platform.map((ms) => ms.toFixed(0)).join(" ")} ms`);
+  verdict(
+    "a verify @site that changes nothing",
+    median(verify.verify) / 1000,
+    0.4,
+    "s",
+    `${verify.verify.map((ms) => ms.toFixed(0)).join(" ")} ms`,
+  );
+  verdict(
+    "a verify @platform that changes nothing",
+    median(verify.platform) / 1000,
+    0.4,
+    "s",
+    `${verify.platform.map((ms) => ms.toFixed(0)).join(" ")} ms`,
+  );
 
   // VmHWM: the most that the Node process itself had resident.
-  const memory = run(process.execPath, ["--import", `data:text/javascript,process.on("exit",()=>process.stderr.write("\\nHWM "+(process.resourceUsage().maxRSS)))`, provision, "verify", "@b0.localhost", "--hub", hub]);
-  verdict("memory of the Node process in a verify", Number(/HWM (\d+)/.exec(memory.stderr)?.[1] ?? Number.NaN) / 1024, 120, "MiB", "maximum resident");
+  const memory = run(process.execPath, [
+    "--import",
+    `data:text/javascript,process.on("exit",()=>process.stderr.write("\\nHWM "+(process.resourceUsage().maxRSS)))`,
+    provision,
+    "verify",
+    "@b0.localhost",
+    "--hub",
+    hub,
+  ]);
+  verdict(
+    "memory of the Node process in a verify",
+    Number(/HWM (\d+)/.exec(memory.stderr)?.[1] ?? Number.NaN) / 1024,
+    120,
+    "MiB",
+    "maximum resident",
+  );
 } finally {
   rmSync(work, { recursive: true, force: true });
 }

@@ -1,5 +1,5 @@
-import { commands } from "../../src/commands/index.js";
 import { EXIT_TABLE } from "../../src/cli.js";
+import { commands } from "../../src/commands/index.js";
 import { type Kind, properties } from "../../src/context/schema.js";
 
 /** The parts of the README that are made from the code; by the name of their markers. */
@@ -10,7 +10,8 @@ export function readmeParts(): Readonly<Record<string, string>> {
 /** The text with every marked part made anew. */
 export function withParts(readme: string): string {
   return Object.entries(readmeParts()).reduce(
-    (text, [name, part]) => text.replace(new RegExp(`<!-- ${name} -->[\\s\\S]*?<!-- /${name} -->`), () => `<!-- ${name} -->\n${part}\n<!-- /${name} -->`),
+    (text, [name, part]) =>
+      text.replace(new RegExp(`<!-- ${name} -->[\\s\\S]*?<!-- /${name} -->`), () => `<!-- ${name} -->\n${part}\n<!-- /${name} -->`),
     readme,
   );
 }
@@ -26,7 +27,11 @@ function commandTable(): string {
   const rows = GROUPS.flatMap((group) =>
     commands
       .filter((command) => command.group === group)
-      .map(({ name, arguments: args = [], summary }) => [group, `\`${[name, ...args.map((argument) => argument.name)].join(" ")}\``, summary]),
+      .map(({ name, arguments: args = [], summary }) => [
+        group,
+        `\`${[name, ...args.map((argument) => argument.name)].join(" ")}\``,
+        summary,
+      ]),
   );
   return table(["group", "command", "what it does"], rows);
 }
