@@ -49,7 +49,8 @@ export class Assembly {
     this.#request = request;
     this.#slots = new Slots(request.jobs, signal);
     const name = `.${basename(destination)}.building-${randomBytes(6).toString("hex")}`;
-    this.#staging = request.staging ?? join(options.noCore && !options.tar && existsSync(destination) ? destination : dirname(destination), name);
+    this.#staging =
+      request.staging ?? join(options.noCore && !options.tar && existsSync(destination) ? destination : dirname(destination), name);
     const downloads: DownloadOptions = { cache: new DownloadCache(cache), mirrors, offline, ...(signal ? { signal } : {}) };
     const shallow = options.shallowClone === true;
     this.#tools = {

@@ -171,7 +171,7 @@ export class Resolver {
   }
 
   async #jobsOf(document: PhpArray, mainFile: string, of: string | undefined, given: PlanOptions, asked: string[]): Promise<Job[]> {
-    const { warn, failures, plain } = this.#tools;
+    const { failures, plain } = this.#tools;
     const core = phpText(document.get("core"));
     const options = this.options.updateUrl === undefined ? given : { ...given, location: this.options.updateUrl };
     const first =
@@ -201,7 +201,6 @@ export class Resolver {
         jobs.push(this.#job(entry, core, mainFile, of, history, locked));
       });
     }
-    if (this.#newest) for (const { entry, version } of jobs) if (version !== "") warn(`${entry.name} ${version}`);
     return jobs;
   }
 
