@@ -28,6 +28,7 @@ beforeEach(() => {
   commits = repository(repo, [{ files: { v: "one" }, tag: "7.x-1.0" }, { files: { v: "two" } }]);
   rig.write({ "fix.patch": "--- a/v.txt\n+++ b/v.txt\n@@ -1 +1 @@\n-atom 7.x-1.1\n+patched\n", "lib/a.js": "a" });
   rig.server.serve("/more.make", `projects[] = panopoly\n`);
+  rig.server.serve("/z.zip", archive("zip", "z", { "z.js": "z" }));
 });
 
 const text = () => `core = 7.x
@@ -39,7 +40,7 @@ projects[g][download][url] = ${repo}
 libraries[l][download][type] = copy
 libraries[l][download][url] = lib
 libraries[z][download][type] = file
-libraries[z][download][url] = ${rig.server.serve("/z.zip", archive("zip", "z", { "z.js": "z" }))}
+libraries[z][download][url] = ${rig.server.url}/z.zip
 `;
 
 /** Everything that the sources have changes, as it does in a year. */

@@ -1,4 +1,4 @@
-import { type Diagnostics, invalidMakeFile } from "./diagnostic.js";
+import { Diagnostics, invalidMakeFile } from "./diagnostic.js";
 import { parseIni } from "./ini.js";
 import { isTruthy, type Mark, PhpArray } from "./php-value.js";
 import { parseYaml, YamlError } from "./yaml.js";
@@ -29,15 +29,23 @@ const CORE_IN_INI = /(?<![^\n])[ \t\n\v\f\r]*core[ \t\n\v\f\r]*=/;
 
 function parseWithoutCore(text: string, file: string, diagnostics: Diagnostics): ParsedMakeFile {
   let failure: unknown;
+  // What is wrong with it as YAML is only said when it is not INI either.
+  const asYaml = new Diagnostics();
   try {
-    const value = yaml(text, file, diagnostics);
-    if (value instanceof PhpArray && isTruthy(value)) return { format: "yaml", parsed: withFormat(value, "yaml", file, diagnostics) };
+    const value = yaml(text, file, asYaml);
+    if (value instanceof PhpArray && isTruthy(value)) {
+      diagnostics.all.push(...asYaml.all);
+      return { format: "yaml", parsed: withFormat(value, "yaml", file, diagnostics) };
+    }
   } catch (error) {
     failure = error;
   }
   const value = parseIni(text, file, diagnostics);
   if (value) return { format: "ini", parsed: withFormat(value, "ini", file, diagnostics) };
-  if (failure !== undefined) throw failure;
+  if (failure !== undefined) {
+    diagnostics.all.push(...asYaml.all);
+    throw failure;
+  }
   diagnostics.error(
     "file/unknown-format",
     file,
