@@ -70,4 +70,4 @@ it("a build killed with SIGKILL at 20 moments leaves the target absent or whole,
   }
   expect(killed).toBeGreaterThan(5);
   expect(readdirSync(rig.work).filter((name) => name.startsWith("after"))).toHaveLength(4);
-});
+}, 180_000);
