@@ -6,6 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
+import { benchMake } from "./make.mjs";
+
 const project = fileURLToPath(new URL("../..", import.meta.url));
 const provision = join(project, "bin/provision.js");
 const work = mkdtempSync(join(tmpdir(), "provision-bench-"));
@@ -91,6 +93,19 @@ try {
     "s",
     `${verify.platform.map((ms) => ms.toFixed(0)).join(" ")} ms`,
   );
+
+  const built = benchMake();
+  for (const [name, limit] of [
+    ["cold", 0.8],
+    ["warm", 0.5],
+  ])
+    verdict(
+      `31 local projects, ${name} cache, against tar and git`,
+      built[name] / built.serial,
+      limit,
+      "x",
+      `${built[name].toFixed(0)} / ${built.serial.toFixed(0)} ms`,
+    );
 
   // VmHWM: the most that the Node process itself had resident.
   const memory = run(process.execPath, [

@@ -181,7 +181,11 @@ export class Assembly {
     const translations = languages.length === 0 ? [] : await this.#slots.run(() => this.#translate(job, fetched));
     if (info && fetched.git) {
       const { request, found } = fetched.git;
-      await writeInfoFiles(fetched.tree, { version: gitVersion(entry, job.core, request, found), project: entry.name, date: found.date });
+      await writeInfoFiles(fetched.tree, {
+        version: gitVersion(entry, job.core, request, found),
+        project: entry.name,
+        date: found.date ?? 0,
+      });
     }
     this.#unfinished.delete(entry.name);
     return { job, fetched, patches: applied, translations };

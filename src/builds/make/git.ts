@@ -22,9 +22,9 @@ export interface GitOptions {
 /** What comes out of a repository. */
 export interface CheckedOut {
   readonly commit: string;
-  /** Seconds since the epoch, of the commit. */
-  readonly date: number;
-  /** As `git describe --tags` says it; absent without a tag, or with a shallow history. */
+  /** Seconds since the epoch, of the commit; when asked to describe it. */
+  readonly date?: number;
+  /** As `git describe --tags --long` says it, when asked; absent without a tag below the commit. */
   readonly described?: string;
 }
 
@@ -34,7 +34,7 @@ export interface CheckOutOptions {
   readonly workingCopy?: string;
   /** This commit and no other, whatever the names say now. */
   readonly commit?: string;
-  /** Also say how tags describe the commit. */
+  /** Also say when the commit was made, and how tags describe it. */
   readonly describe?: boolean;
 }
 
@@ -162,9 +162,10 @@ export class GitMirrors {
     else if (options.submodules) await this.#clone(request.url, mirror, commit, into);
     else await this.#tree(mirror, commit, into);
     if (options.submodules) await this.#submodules(request.url, place.local, into);
-    const shown = await this.#git(["--git-dir", mirror, "show", "--no-patch", "--format=%ct", "--end-of-options", commit], {});
-    const described = options.describe ? await this.#describe(mirror, commit) : undefined;
-    return { commit, date: Number(shown.stdout.trim()), ...(described === undefined ? {} : { described }) };
+    if (!options.describe) return { commit };
+    const { stdout } = await this.#git(["--git-dir", mirror, "show", "--no-patch", "--format=%ct", "--end-of-options", commit], {});
+    const described = await this.#describe(mirror, commit);
+    return { commit, date: Number(stdout.trim()), ...(described === undefined ? {} : { described }) };
   }
 
   /** The branch that the repository's HEAD names, and the commit of `branch` or of HEAD. */
