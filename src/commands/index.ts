@@ -10,6 +10,7 @@ import { list } from "./list.js";
 import { lock, unlock } from "./lock.js";
 import { login } from "./login.js";
 import { make } from "./make.js";
+import { makeCheck } from "./make-check.js";
 import { operations } from "./operations.js";
 import { abort, resume } from "./resume.js";
 import { save } from "./save.js";
@@ -27,6 +28,7 @@ export const commands: readonly CommandDefinition[] = [
   show,
   save,
   make,
+  makeCheck,
   lock,
   unlock,
   serve,

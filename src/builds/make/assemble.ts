@@ -431,7 +431,8 @@ function isRelease(entry: PlanEntry): boolean {
   return phpText(entry.download.get("type")) === "pm" && entry.download.has("status url");
 }
 
-function checkedPath(entry: PlanEntry): string {
+/** Where an entry goes, relative to the platform and short. Rejects with BUILD_FAILED for a name, type or place that is refused. */
+export function checkedPath(entry: PlanEntry): string {
   const refused = (what: string, why: string) => new ProvisionError("BUILD_FAILED", `its ${what} is refused: ${why}`);
   const badName = entry.kind === "library" ? unsafePath(entry.name) : unsafeName(entry.name);
   if (badName !== undefined) throw refused("name", badName);
