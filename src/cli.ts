@@ -66,6 +66,16 @@ function duration(text: string, option: string): number {
   return Number(match[1]) * unit;
 }
 
+function isFormat(flags: string): boolean {
+  return flags.startsWith("--format ");
+}
+
+function namedCommand(argv: readonly string[]): CommandDefinition | undefined {
+  const names = new Map(commands.flatMap((definition) => namesOf(definition).map((name) => [name, definition] as const)));
+  const word = argv.find((each) => names.has(each));
+  return word === undefined ? undefined : names.get(word);
+}
+
 function namesOf(definition: CommandDefinition): readonly string[] {
   return [definition.name, ...(definition.aliases ?? []), `provision-${definition.name}`];
 }
@@ -106,10 +116,12 @@ export function ordered(argv: readonly string[], known: readonly CommandDefiniti
 /** How to tell the outcome, from a command line that may not be understood otherwise. */
 export function mannerOf(argv: readonly string[], env: NodeJS.ProcessEnv): Manner {
   const has = (...flags: readonly string[]) => argv.some((word) => flags.includes(word));
+  // Where --format is a command's own (make-convert), only --json and the environment say how to tell the outcome.
   const value =
-    argv.findLast((word) => word.startsWith("--format="))?.slice("--format=".length) ??
-    argv[argv.indexOf("--format") + 1 || argv.length] ??
-    env["PROVISION_FORMAT"];
+    (namedCommand(argv)?.options?.some(({ flags }) => isFormat(flags))
+      ? undefined
+      : (argv.findLast((word) => word.startsWith("--format="))?.slice("--format=".length) ??
+        argv[argv.indexOf("--format") + 1 || argv.length])) ?? env["PROVISION_FORMAT"];
   const format: Format =
     has("--json") || env["PROVISION_JSON"] !== undefined ? "json" : value === "json" || value === "yaml" ? value : "table";
   const verbose =
@@ -141,7 +153,8 @@ export async function runCommandLine(argv: readonly string[], line: CommandLine)
     .configureOutput({ writeOut: line.print, writeErr: () => {}, outputError: () => {} })
     .addHelpText("after", `\n${EXIT_TABLE}`)
     .showSuggestionAfterError(false);
-  for (const option of commonOptions()) program.addOption(option);
+  const own = namedCommand(argv)?.options?.map(({ flags }) => new Option(flags).long) ?? [];
+  for (const option of commonOptions()) if (!own.includes(option.long)) program.addOption(option);
   for (const definition of commands) {
     const command = program
       .command(definition.name)

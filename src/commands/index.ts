@@ -11,6 +11,7 @@ import { lock, unlock } from "./lock.js";
 import { login } from "./login.js";
 import { make } from "./make.js";
 import { makeCheck } from "./make-check.js";
+import { makeConvert } from "./make-convert.js";
 import { operations } from "./operations.js";
 import { abort, resume } from "./resume.js";
 import { save } from "./save.js";
@@ -29,6 +30,7 @@ export const commands: readonly CommandDefinition[] = [
   save,
   make,
   makeCheck,
+  makeConvert,
   lock,
   unlock,
   serve,
