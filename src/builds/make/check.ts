@@ -1,12 +1,12 @@
 import { isSystemError, ProvisionError } from "../../core/errors.js";
 import type { Host } from "../../host/host.js";
-import { checkedPath } from "./assemble.js";
 import { type Diagnostic, Diagnostics } from "./diagnostic.js";
 import { fetchOf } from "./fetch-entry.js";
 import { patchesOf } from "./patch.js";
 import { type Ordered, type PhpArray, phpText } from "./php-value.js";
 import { encodePlan, type PlanEntry, planOf } from "./plan.js";
 import { readMakeFile } from "./read.js";
+import { checkedPath } from "./resolve.js";
 
 /** What can be said of a make file without a network; the form of `make-check --json` (make.md 6). */
 export interface CheckedMakeFile {
