@@ -83,7 +83,7 @@ function namesOf(definition: CommandDefinition): readonly string[] {
 /**
  * Puts a command line into the one order that is parsed: `@context command` becomes `command @context`
  * (as Drush takes it), `--lock_wait` becomes `--lock-wait` (Aegir's spelling), `--lock-wait` alone gets its
- * default (a value only after `=`, so that a context after it is not taken for one).
+ * default (a value only after `=`, so that a context after it is not taken for one; a command's own `--lock [file]` too).
  */
 export function ordered(argv: readonly string[], known: readonly CommandDefinition[]): readonly string[] {
   const names = new Set(known.flatMap(namesOf));
@@ -102,9 +102,12 @@ export function ordered(argv: readonly string[], known: readonly CommandDefiniti
         ...options.slice(commandAt + 1),
       ]
     : options;
+  const named = known.find((definition) => namesOf(definition).includes(options[commandAt] ?? ""));
+  const valueMayFollow = new Set(named?.options?.flatMap(({ flags }) => (flags.endsWith("]") ? [flags.split(" ", 1)[0]] : [])));
   const common = new Set(["dry-run", "exit-code", "no-interaction", "no-color", "lock-wait"]);
   const spelled = sorted.map((word) => {
     if (word === "--lock-wait" || word === "--lock_wait") return `--lock-wait=${DEFAULT_WAIT}`;
+    if (valueMayFollow.has(word)) return `${word}=`;
     const match = /^--([a-z][a-z0-9_-]*)(=.*)?$/s.exec(word);
     if (!match?.[1]?.includes("_")) return word;
     const kebab = match[1].replaceAll("_", "-");

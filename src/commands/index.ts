@@ -12,6 +12,7 @@ import { login } from "./login.js";
 import { make } from "./make.js";
 import { makeCheck } from "./make-check.js";
 import { makeConvert } from "./make-convert.js";
+import { makeLock, makeUpdate } from "./make-lock.js";
 import { operations } from "./operations.js";
 import { abort, resume } from "./resume.js";
 import { save } from "./save.js";
@@ -31,6 +32,8 @@ export const commands: readonly CommandDefinition[] = [
   make,
   makeCheck,
   makeConvert,
+  makeLock,
+  makeUpdate,
   lock,
   unlock,
   serve,

@@ -2,7 +2,7 @@ import { ProvisionError } from "../core/errors.js";
 import type { Emit } from "../core/events.js";
 import type { Action, CommandDefinition, Invocation } from "./definition.js";
 
-export const MAKE_FORMATS = { make: "ini", ini: "ini", yml: "yaml", yaml: "yaml", composer: "composer" } as const;
+const MAKE_FORMATS = { make: "ini", ini: "ini", yml: "yaml", yaml: "yaml", composer: "composer" } as const;
 
 export const makeConvert: CommandDefinition = {
   name: "make-convert",
@@ -27,8 +27,7 @@ const run: Action = async (invocation) => {
   const [file = ""] = invocation.arguments;
   const format = makeFormat(invocation.options["format"], ["make", "yml", "composer"]);
   const { convertMake } = await import("../operations/make-convert.js");
-  const converted = await convertMake(file, format);
-  await madeText(invocation, { command: "make-convert", target: file }, converted);
+  await madeText(invocation, { command: "make-convert", target: file }, () => convertMake(file, format));
 };
 
 /** A format of make files as typed. Rejects with USAGE. */
@@ -45,17 +44,15 @@ export function makeFormat(given: unknown, known: readonly (keyof typeof MAKE_FO
 export async function madeText(
   { options, session }: Invocation,
   subject: { readonly command: string; readonly target: string },
-  made: { readonly format: string; readonly text: string; readonly warnings: readonly string[] },
-  more: (emit: Emit) => void = () => {},
+  make: (emit: Emit) => Promise<{ readonly format: string; readonly text: string; readonly warnings: readonly string[] }>,
 ): Promise<void> {
   const { writeResultFile } = await import("../operations/result-file.js");
   const path = options["resultFile"] as string | undefined;
   const begun = Date.now();
   await session.subject(subject, async (emit) => {
-    for (const message of made.warnings) emit({ type: "warning", message });
-    const { format, text } = made;
+    const { format, text, warnings } = await make(emit);
+    for (const message of warnings) emit({ type: "warning", message });
     emit({ type: "data", data: { format, ...(path === undefined ? { text } : { path }) } });
-    more(emit);
     if (path === undefined || path === "-") emit({ type: "text", lines: text.replace(/\n$/, "").split("\n") });
     else await writeResultFile({ path, text, dryRun: session.common.dryRun, replace: session.common.yes }, emit);
     emit({ type: "ended", ms: Date.now() - begun });
