@@ -12,6 +12,7 @@ import { login } from "./login.js";
 import { make } from "./make.js";
 import { makeCheck } from "./make-check.js";
 import { makeConvert } from "./make-convert.js";
+import { makeGenerate } from "./make-generate.js";
 import { makeLock, makeUpdate } from "./make-lock.js";
 import { operations } from "./operations.js";
 import { abort, resume } from "./resume.js";
@@ -32,6 +33,7 @@ export const commands: readonly CommandDefinition[] = [
   make,
   makeCheck,
   makeConvert,
+  makeGenerate,
   makeLock,
   makeUpdate,
   lock,

@@ -128,7 +128,8 @@ export function concurrency(given: unknown): number {
   return jobs;
 }
 
-function words(given: unknown): readonly string[] | undefined {
+/** A comma-separated list as typed. */
+export function words(given: unknown): readonly string[] | undefined {
   if (given === undefined) return undefined;
   return String(given)
     .split(",")

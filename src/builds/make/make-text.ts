@@ -97,7 +97,7 @@ function floatText(value: PhpFloat, mark: Mark | undefined): string {
   return /^-?\d+$/.test(text) ? `${text}.0` : text;
 }
 
-const PLAIN = /^(?:[A-Za-z_][\w./+:?&=%@~-]*|\d+\.x(?:-[\w.]+)?)$/;
+const PLAIN = /^(?:[A-Za-z_/][\w./+:?&=%@~-]*|\d+\.x(?:-[\w.]+)?)$/;
 const OTHER_THAN_TEXT = /^(?:true|false|null|yes|no|on|off|y|n|inf|nan)$/i;
 
 function yamlString(text: string): string {
