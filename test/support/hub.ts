@@ -200,8 +200,8 @@ export class TestHub {
   /** The hub without what every run may touch: lock files, and what only tells of past operations. */
   tree(options: { readonly times?: boolean } = {}): readonly string[] {
     const except = ["state/locks", "state/operations", "state/history.jsonl", "state/open", "state/reserve"];
-    // A directory's time moves with what is in it: state/ itself says nothing.
-    return treeOf(this.root, { ...options, except }).filter((line) => !line.startsWith("state "));
+    // A directory's time moves with what is in it: state/ itself says nothing; state/serve.* is of whoever serves.
+    return treeOf(this.root, { ...options, except }).filter((line) => !line.startsWith("state ") && !line.startsWith("state/serve."));
   }
 
   /** All of the hub but lock files: what a command that does nothing must leave as it is, to the nanosecond. */
