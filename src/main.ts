@@ -40,6 +40,15 @@ async function printDocument(document: unknown, manner: Manner): Promise<void> {
   }
 }
 
+function stackOf(error: unknown): readonly string[] {
+  return error instanceof Error && error.stack
+    ? error.stack
+        .split("\n")
+        .slice(1, 6)
+        .map((line) => line.trim())
+    : [];
+}
+
 /** A command that could not be run at all: the same document and the same lines as for one that failed. */
 async function refuse(subject: Subject, error: ProvisionError, reporter: Reporter, manner: Manner): Promise<number> {
   const { resultOf } = await import("./core/result.js");
@@ -51,9 +60,9 @@ async function refuse(subject: Subject, error: ProvisionError, reporter: Reporte
 }
 
 async function main(argv: readonly string[]): Promise<number> {
-  const { mannerOf, runCommandLine } = await import("./cli.js");
+  const { mannerOf, runCommandLine, subjectOf } = await import("./cli.js");
   const { Stop, STOP_REASONS } = await import("./core/stop.js");
-  const { ProvisionError } = await import("./core/errors.js");
+  const { messageOf, ProvisionError } = await import("./core/errors.js");
   const manner = mannerOf(argv, process.env);
   const reporter = await reporterFor(manner);
   const stop = new Stop();
@@ -71,17 +80,16 @@ async function main(argv: readonly string[]): Promise<number> {
     return session.exit;
   } catch (error) {
     if (error instanceof ProvisionError) {
-      const words = argv.filter((word) => !word.startsWith("-"));
-      const target = words.find((word) => word.startsWith("@"));
-      return refuse({ command: words.find((word) => !word.startsWith("@")) ?? "provision", target }, error, reporter, manner);
+      return refuse(subjectOf(argv), error, reporter, manner);
     }
-    const bug = new ProvisionError("FAILED", "a bug in provision", { cause: error });
+    const bug = new ProvisionError("BUG", `a bug in provision ${version}: ${messageOf(error)}`, {
+      why: stackOf(error),
+      state: "not known",
+      cause: error,
+    });
     if (manner.format !== "table") {
       const { resultOf } = await import("./core/result.js");
-      await printDocument(
-        resultOf({ command: "provision", target: undefined }, [{ type: "failed", error: bug, outcome: "failed", exit: 70 }]),
-        manner,
-      );
+      await printDocument(resultOf(subjectOf(argv), [{ type: "failed", error: bug, outcome: "failed", exit: 70 }]), manner);
     }
     streams.err(
       `This is a bug in provision ${version}; please report it with the lines below.\n${error instanceof Error ? error.stack : String(error)}\n`,
