@@ -19,6 +19,8 @@ export type Trap =
   | "cron-locked"
   | "cron-exception"
   | "fatal-in-install"
+  /** Waits at the end of the installation until the trap is taken away (a minute at most); makes traps/reached. */
+  | "slow-in-install"
   | "exit-in-install"
   | "error-in-install"
   | "password-in-error"
