@@ -77,7 +77,7 @@ export async function runOperation<Args, Inputs, Use>(
   const id = around.operations.newId(new Date(), randomBytes(4).toString("hex"));
   let held: HeldLocks | undefined;
   try {
-    let prepared = await operation.prepare(args, use, id);
+    let prepared = await prepareAfterOthers(() => operation.prepare(args, use, id), around, options);
     if (options.dryRun) {
       await dryRun(operation.steps(prepared.inputs, use), id, around, options.emit);
       options.emit({ type: "ended", ms: Date.now() - begun });
@@ -114,6 +114,31 @@ export async function runOperation<Args, Inputs, Use>(
   } finally {
     around.scope.descriptors = [];
     held?.release();
+  }
+}
+
+/**
+ * What `prepare` refuses may be the doing of an operation on the same target that is under way, or was killed: that
+ * one is waited for, or dealt with, before the refusal is believed.
+ */
+async function prepareAfterOthers<T>(prepare: () => Promise<T>, { operations, stop }: Surroundings, options: RunOptions): Promise<T> {
+  const { target } = options;
+  for (;;) {
+    try {
+      return await prepare();
+    } catch (error) {
+      if (!(error instanceof ProvisionError) || target === undefined || options.dryRun) throw error;
+      const onTarget = (lock: Lock) => lock.mode === "exclusive" && lock.name === target;
+      const others = operations
+        .open()
+        .map((id) => operations.read(id))
+        .filter(({ state, open }) => state !== "ended" && open?.locks.some(onTarget));
+      if (others.length === 0) throw error;
+      await options.settle([target]);
+      const locks = others.flatMap(({ open }) => open?.locks.filter(onTarget) ?? []);
+      const held = await takeLocks(operations.locks, locks, { command: options.command, operation: "none" }, options.lockWait, stop.signal);
+      held.release();
+    }
   }
 }
 

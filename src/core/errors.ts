@@ -139,6 +139,30 @@ export function isSystemError(error: unknown, code?: string): error is NodeJS.Er
   return error instanceof Error && "code" in error && "syscall" in error && (code === undefined || error.code === code);
 }
 
+/** What the operating system refused, as an error a user can act on; undefined for anything else. */
+export function systemFailure(error: unknown): ProvisionError | undefined {
+  if (!isSystemError(error)) return undefined;
+  const path = error.path ?? "a file";
+  switch (error.code) {
+    case "EACCES":
+    case "EPERM":
+    case "EROFS":
+      return new ProvisionError(
+        "PERMISSION_DENIED",
+        `${path}: ${error.code === "EROFS" ? "the file system is read-only" : "permission denied"}`,
+        {
+          next: ["run provision as the account that owns the hub (script_user of @server_master)"],
+          cause: error,
+        },
+      );
+    case "ENOSPC":
+    case "EDQUOT":
+      return new ProvisionError("DISK_FULL", `${path}: no space left`, { cause: error });
+    default:
+      return undefined;
+  }
+}
+
 /** The nearest of `known` to `word`, when near enough to be meant (two edits, or a third of its length). */
 export function didYouMean(word: string, known: Iterable<string>): string | undefined {
   let best: string | undefined;

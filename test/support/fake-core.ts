@@ -22,6 +22,8 @@ export type Trap =
   /** Waits at the end of the installation until the trap is taken away (a minute at most); makes traps/reached. */
   | "slow-in-install"
   | "exit-in-install"
+  /** With slow-in-install: takes no notice of SIGTERM. */
+  | "deaf"
   | "error-in-install"
   | "password-in-error"
   | "pending-updates"

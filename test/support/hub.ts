@@ -142,7 +142,9 @@ export class TestHub {
   }
 
   start(line: string | readonly string[], options: StartOptions = {}) {
-    return startProvision(line, { cwd: existsSync(this.root) ? this.root : this.base, ...options });
+    // The mark is inherited by every program it starts: by it a test finds what was left running.
+    const env = { PROVISION_TEST_HUB: this.root, ...options.env };
+    return startProvision(line, { cwd: existsSync(this.root) ? this.root : this.base, ...options, env });
   }
 
   /** One command that has to succeed. */
