@@ -69,7 +69,7 @@ async function stoppedAtOnce(subject: Subject, manner: Manner): Promise<void> {
     next: ["provision operations list"],
   });
   if (manner.format === "table")
-    streams.err(`\n${errorLines(subject, error, { color: manner.color && process.stderr.isTTY === true, verbosity: 0 }).join("\n")}\n`);
+    streams.err(`\n${errorLines(subject, error, [], { color: manner.color && process.stderr.isTTY === true, verbosity: 0 }).join("\n")}\n`);
   else await printDocument(resultOf(subject, [{ type: "failed", error, outcome: "needs_attention", exit: error.exit }]), manner);
 }
 
@@ -78,6 +78,8 @@ async function main(argv: readonly string[]): Promise<number> {
   const { Stop, STOP_REASONS } = await import("./core/stop.js");
   const { EXIT, messageOf, ProvisionError, systemFailure } = await import("./core/errors.js");
   const manner = mannerOf(argv, process.env);
+  // What draws for us (listr2) looks at the environment only.
+  if (!manner.color) process.env["NO_COLOR"] = "1";
   const reporter = await reporterFor(manner);
   const stop = new Stop();
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, () => stop.ask(STOP_REASONS[name]));

@@ -149,7 +149,7 @@ export class OperationsDirectory {
   }
 }
 
-export type OperationState = "running" | "interrupted" | "ended";
+type OperationState = "running" | "interrupted" | "ended";
 
 export interface OperationSummary {
   readonly id: string;
