@@ -1,4 +1,10 @@
+import { writeFileSync } from "node:fs";
+
 let seen = 0;
+
+const count = process.env["PROVISION_TEST_KILL_COUNT"];
+// A kill test walks from 1 to what is found there.
+if (count !== undefined) process.on("exit", () => writeFileSync(count, String(seen)));
 
 /**
  * A place where the kill tests end the process, as a power cut would: at the point whose number

@@ -76,6 +76,8 @@ export interface Host {
   chmod(path: string, ownership: Ownership): Promise<void>;
   /** With everything below it, also when directories below lack the write bit; absent is fine. */
   remove(path: string): Promise<void>;
+  /** Removes a directory that is empty; false, and untouched, when there is none or something is in it. */
+  removeEmpty(path: string): Promise<boolean>;
   /** Replaces what stands at `to` when that is a file, a link or an empty directory. Same file system. */
   rename(from: string, to: string): Promise<void>;
   /** Atomic: made beside, renamed over a link or file that stands there. */

@@ -23,6 +23,7 @@ export class LocalHost implements Host {
   async run(argv: Argv, options: RunOptions = {}): Promise<RunResult> {
     const program = await this.#start(argv, options);
     const { code, signal, stdout, stderr, document } = await program.ended;
+    killPoint();
     if (code === undefined) {
       throw new HostError(
         program.timedOut() ? "TIMED_OUT" : "COMMAND_FAILED",
@@ -123,6 +124,7 @@ export class LocalHost implements Host {
   async mkdir(path: string, ownership: Ownership = {}): Promise<void> {
     await this.#translated(path, "make directory", async () => {
       await fs.mkdirp(path, { mode: 0o755 });
+      killPoint();
       await syncDirectory(dirname(path));
     });
     await this.chmod(path, ownership);
@@ -145,12 +147,28 @@ export class LocalHost implements Host {
         await makeDeletable(path);
         await fs.rm(path, { recursive: true, force: true });
       }
+      killPoint();
     });
+  }
+
+  async removeEmpty(path: string): Promise<boolean> {
+    let removed = false;
+    await this.#translated(path, "remove", async () => {
+      try {
+        await fs.rmdir(path);
+        removed = true;
+      } catch (error) {
+        if (!["ENOENT", "ENOTDIR", "ENOTEMPTY", "EEXIST"].some((code) => isSystemError(error, code))) throw error;
+      }
+      killPoint();
+    });
+    return removed;
   }
 
   async rename(from: string, to: string): Promise<void> {
     await this.#translated(`${from} → ${to}`, "rename", async () => {
       await fs.rename(from, to);
+      killPoint();
       await syncDirectory(dirname(to));
       if (dirname(from) !== dirname(to)) await syncDirectory(dirname(from));
     });

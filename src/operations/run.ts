@@ -40,9 +40,11 @@ export async function run<Args, Inputs>(
 export async function goOn(direction: "resume" | "abort", summary: OperationSummary, circumstances: Circumstances): Promise<void> {
   const { open } = summary;
   if (summary.state !== "interrupted" || !open) {
+    // One that was killed after its end, or before its beginning, is put away.
+    circumstances.use.operations.interrupted([]);
     throw new ProvisionError(
       summary.state === "running" ? "LOCKED" : "NOT_OPEN",
-      `operation ${summary.id} ${summary.state === "running" ? "is still running" : "has ended"}`,
+      `operation ${summary.id} ${summary.state === "running" ? "is still running" : open ? "has ended" : "never began"}`,
       {
         next: [`provision operations show ${summary.id}`],
       },
