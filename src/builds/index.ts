@@ -21,5 +21,3 @@ export function buildSource(code: PlatformCode): BuildSource | undefined {
     return directorySource({ path: code.directory, ...(code.copy === undefined ? {} : { copy: code.copy }) });
   return undefined;
 }
-
-export type { BuildReport, BuildRequest, BuildSource } from "./source.js";

@@ -6,6 +6,8 @@ export interface BuildRequest {
   readonly host: Host;
   /** Does not exist yet. Made whole or not at all: a failed build leaves nothing there. */
   readonly destination: string;
+  /** Where it is put together, on the same file system; a kill leaves it there. Default: beside the destination, under a random name. */
+  readonly staging?: string;
   /** Content-addressed cache shared by all builds of the hub (`state/cache`); made when missing. */
   readonly cache: string;
   /** URL prefix → local directory or other URL, tried longest prefix first (`mirrors:` of provision.yml). */

@@ -111,11 +111,14 @@ const run: Action = async (invocation) => {
 
 function mirrorsOf(value: unknown): Readonly<Record<string, string>> {
   if (value === undefined) return {};
-  const text = String(value);
-  const at = text.indexOf("=");
-  if (at < 1)
-    throw new ProvisionError("USAGE", `--mirror=${text} is not prefix=place`, {
-      next: ["--mirror=https://ftp.drupal.org/files/projects/=/srv/mirror"],
+  const pairs = String(value)
+    .split(",")
+    .map((pair): [string, string] => {
+      const at = pair.indexOf("=");
+      if (at > 0) return [pair.slice(0, at), pair.slice(at + 1)];
+      throw new ProvisionError("USAGE", `--mirror: ${pair} is not prefix=place`, {
+        next: ["--mirror=https://ftp.drupal.org/files/projects/=/srv/mirror"],
+      });
     });
-  return { [text.slice(0, at)]: text.slice(at + 1) };
+  return Object.fromEntries(pairs);
 }

@@ -1,4 +1,3 @@
-import { didYouMean, ProvisionError } from "../core/errors.js";
 import type { Json } from "../core/json.js";
 import type { Action, CommandDefinition } from "./definition.js";
 
@@ -16,16 +15,9 @@ export const list: CommandDefinition = {
 };
 
 const run: Action = async ({ arguments: [type], session }) => {
-  const { CONTEXT_TYPES } = await import("../context/schema.js");
+  const { listedType } = await import("../context/save.js");
   const { columns, openHub } = await import("./hub.js");
-  const wanted = CONTEXT_TYPES.find((known) => type === known || type === `${known}s`);
-  if (type !== undefined && !wanted) {
-    const near = didYouMean(
-      type,
-      CONTEXT_TYPES.map((known) => `${known}s`),
-    );
-    throw new ProvisionError("USAGE", `there is no type ${JSON.stringify(type)}`, { next: [`provision list ${near ?? "sites"}`] });
-  }
+  const wanted = listedType(type);
   const use = await openHub(session);
   const contexts = await use.store.all(wanted);
   const rows = contexts.map((context) => {

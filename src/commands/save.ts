@@ -26,7 +26,7 @@ export const save: CommandDefinition = {
 
 const run: Action = async (invocation) => {
   const { contextName, openHub, operate } = await import("./hub.js");
-  const { parseSaveOptions } = await import("../context/save-options.js");
+  const { saveRequest } = await import("../context/save.js");
   const operations = await import("../operations/save.js");
   const use = await openHub(invocation.session);
   const name = contextName(invocation.arguments[0] ?? "");
@@ -34,8 +34,7 @@ const run: Action = async (invocation) => {
     await operate(invocation, use, "save", name, operations.deleteContext, { name });
     return;
   }
-  const existing = (await use.store.file(name))?.values["context_type"];
-  const { type, changes, warnings } = parseSaveOptions(name, invocation.rest, existing as never);
+  const { type, changes, warnings } = await saveRequest(use.store, name, invocation.rest);
   await operate(invocation, use, "save", name, operations.save, { name, type, changes }, async (emit) => {
     for (const message of warnings) emit({ type: "warning", message });
   });

@@ -2,7 +2,7 @@ import { ProvisionError } from "../core/errors.js";
 import { rewrite } from "./edit.js";
 import type { Hub } from "./hub.js";
 import { checkContext, inUse, refusal } from "./references.js";
-import { parseSaveOptions } from "./save-options.js";
+import { parseSaveOptions, type SaveRequest } from "./save-options.js";
 import { CONTEXT_TYPES, type Context, type ContextType } from "./schema.js";
 import type { ContextStore } from "./store.js";
 import { contextOf } from "./validate.js";
@@ -17,26 +17,36 @@ export interface Saved {
   readonly before: string | undefined;
   /** The same bytes as `before` when nothing is to do. */
   readonly text: string;
-  /** Options of Aegir that were let go. */
-  readonly warnings: readonly string[];
+}
+
+/** `save @name --key=value …` as changes. Errors: those of parseSaveOptions. */
+export async function saveRequest(store: ContextStore, name: string, args: readonly string[]): Promise<SaveRequest> {
+  const { context_type: was } = (await store.file(name))?.values ?? {};
+  return parseSaveOptions(
+    name,
+    args,
+    CONTEXT_TYPES.find((type) => type === was),
+  );
 }
 
 /**
- * `save @name --key=value …`: the text that the alias file is to have, checked against the schema and
- * against every other context. Only reads. Errors: those of parseSaveOptions, rewrite and refusal; INVALID_FILE
- * also when another context cannot be read, because nobody could tell whether a name is free.
+ * The text that the alias file is to have, checked against the schema and against every other context. Only reads.
+ * Errors: those of rewrite and refusal; INVALID_FILE also when another context cannot be read, because nobody could tell
+ * whether a name is free.
  */
-export async function save(hub: Hub, store: ContextStore, name: string, args: readonly string[]): Promise<Saved> {
+export async function save(
+  hub: Hub,
+  store: ContextStore,
+  name: string,
+  { type, changes }: Pick<SaveRequest, "type" | "changes">,
+): Promise<Saved> {
   const path = store.layout.contextFile(name);
   const file = await store.file(name);
-  const { context_type: was } = file?.values ?? {};
-  const existing = CONTEXT_TYPES.find((type) => type === was);
-  const { type, changes, warnings } = parseSaveOptions(name, args, existing);
   const text = rewrite(file?.text, type, changes, path);
   const context = contextOf(parseYaml(path, text), name);
   const conflicts = checkContext(context, await others(store, path), hub);
   if (conflicts.length > 0) throw await refusal(conflicts, store, file ? new Set(changes.keys()) : new Set(keysOf(context)));
-  return { context, path, before: file?.text, text, warnings };
+  return { context, path, before: file?.text, text };
 }
 
 /** `save @name --delete`: the alias file to remove, or CONTEXT_NOT_FOUND, or IN_USE while another context refers to it. Only reads. */

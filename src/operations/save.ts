@@ -1,8 +1,6 @@
-import { type Changes, rewrite, type Value } from "../context/edit.js";
-import { checkContext, inUse, refusal } from "../context/references.js";
+import type { Changes, Value } from "../context/edit.js";
+import { saveDelete, save as saved } from "../context/save.js";
 import type { Context, ContextType, Site } from "../context/schema.js";
-import { contextOf } from "../context/validate.js";
-import { parseYaml } from "../context/yaml-file.js";
 import { ProvisionError } from "../core/errors.js";
 import type { Lock, Operation } from "../core/step.js";
 import { gone } from "../steps/files.js";
@@ -38,14 +36,8 @@ export const save: Operation<SaveArgs, Inputs, Services> = {
   recovery: "automatic",
 
   async prepare({ name, type, changes }, use) {
-    const path = use.layout.contextFile(name);
-    const text = rewrite(await use.store.source(name), type, changes, path);
-    const wanted = contextOf(parseYaml(path, text), name);
-    const before = await use.store.read(name).catch(() => undefined);
-    refuseMove(before, wanted);
-    const { contexts } = await use.store.load();
-    const conflicts = checkContext(wanted, contexts, use.hub);
-    if (conflicts.length > 0) throw await refusal(conflicts, use.store, new Set(changes.keys()));
+    const { context, path } = await saved(use.hub, use.store, name, { type, changes });
+    refuseMove(await use.store.read(name).catch(() => undefined), context);
     return {
       inputs: {
         name,
@@ -90,18 +82,17 @@ export const deleteContext: Operation<{ readonly name: string }, DeleteInputs, S
   recovery: "automatic",
 
   async prepare({ name }, use) {
-    const context = await use.store.need(name);
-    const { contexts } = await use.store.load();
-    const used = inUse(name, contexts, use.settings);
-    if (used) throw used;
-    if (context.context_type === "site" && context.generation !== undefined) {
+    await saveDelete(use.hub, use.store, name);
+    // A file that cannot be read can be removed all the same.
+    const context = await use.store.read(name).catch(() => undefined);
+    if (context?.context_type === "site" && context.generation !== undefined) {
       throw new ProvisionError("IN_USE", `${name} is installed; its database and files would be lost sight of`, {
         next: [`provision delete ${name}`],
       });
     }
     return {
-      inputs: { name, type: context.context_type, baseline: await baselineOf(use.local, [use.layout.contextFile(name)]) },
-      locks: locks(context.context_type, name),
+      inputs: { name, type: context?.context_type ?? "server", baseline: await baselineOf(use.local, [use.layout.contextFile(name)]) },
+      locks: locks(context?.context_type ?? "server", name),
     };
   },
 

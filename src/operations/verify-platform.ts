@@ -114,6 +114,11 @@ function sourceOf({ platform }: Inputs, use: Services): BuildSource {
   return source;
 }
 
+/** Named after the build, so that what a kill leaves of it is found by the undo. */
+function stagingOf(build: string): string {
+  return join(dirname(build), `.${basename(build)}.building`);
+}
+
 /** Beside the root, under a name of its own: never half a platform where sites look for one. */
 function buildStep(inputs: Inputs, use: Services): Step {
   const { platform, server, root, build } = inputs;
@@ -123,12 +128,13 @@ function buildStep(inputs: Inputs, use: Services): Step {
     title: platform.makefile === undefined ? `Code of ${platform.name}` : `Build ${platform.name} from ${platform.makefile}`,
     async check() {
       if (await host.stat(root)) return { changes: [] };
-      return { changes: [`build ${root}`], undo: [{ do: "remove_tree", host: host.name, path: build }] };
+      return { changes: [`build ${root}`], undo: [build, stagingOf(build)].map((path) => ({ do: "remove_tree", host: host.name, path })) };
     },
     async apply(run) {
       const report = await sourceOf(inputs, use).build({
         host,
         destination: build,
+        staging: stagingOf(build),
         cache: use.layout.cache,
         mirrors: mirrorPlaces(use.layout, use.settings.mirrors),
         offline: inputs.offline,

@@ -7,8 +7,8 @@ import { Secret } from "../../src/core/secret.js";
 import type { Engine, InstallInput, SiteCode } from "../../src/engines/engine.js";
 import type { Host } from "../../src/host/host.js";
 
-export const GENERATION = "20261123T091500-7f3a";
-export const PASSWORD = "correct horse 'battery' \\staple";
+const GENERATION = "20261123T091500-7f3a";
+const PASSWORD = "correct horse 'battery' \\staple";
 
 /** Directories and settings.php of a site on SQLite, as an operation makes them before it calls engine.install. */
 export async function makeSite(

@@ -195,6 +195,16 @@ export function engineSuite(engine: Engine, core: string, makeCore: (docroot: st
       }
     });
 
+    it("does not take a site whose settings.php cannot be read for one that is not installed", async () => {
+      const unreadable = await siteOf("unreadable.example.com");
+      await host.remove(join(unreadable.sitePath, "settings.php"));
+      // A directory of that name: root reads every file.
+      await host.mkdir(join(unreadable.sitePath, "settings.php"));
+      const error = await failure(engine.status(unreadable));
+      expect(error.code).toBe("ENGINE_FAILED");
+      expect(error.why[0]).toContain("cannot be read");
+    });
+
     it("touches no sites/default", async () => {
       const stranger = await siteOf("nowhere.test");
       await host.chmod(stranger.sitePath, { mode: 0o755 });

@@ -39,12 +39,12 @@ export async function makeFakeCore(docroot: string, { traps = [] }: { traps?: re
   return docroot;
 }
 
-export async function setTrap(docroot: string, trap: Trap): Promise<void> {
+async function setTrap(docroot: string, trap: Trap): Promise<void> {
   await mkdir(join(docroot, "traps"), { recursive: true });
   await writeFile(join(docroot, "traps", trap), "");
 }
 
-export async function clearTraps(docroot: string): Promise<void> {
+async function clearTraps(docroot: string): Promise<void> {
   await rm(join(docroot, "traps"), { recursive: true, force: true });
 }
 

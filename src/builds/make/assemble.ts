@@ -81,7 +81,7 @@ export class Assembly {
     this.#slots = new Slots(request.jobs, signal);
     this.#downloads = { cache: new DownloadCache(cache), mirrors, offline, ...(signal ? { signal } : {}) };
     this.#git = new GitMirrors({ host, cache, mirrors, offline, mainFile: options.makefile });
-    this.#staging = join(dirname(destination), `.${basename(destination)}.building-${randomBytes(6).toString("hex")}`);
+    this.#staging = request.staging ?? join(dirname(destination), `.${basename(destination)}.building-${randomBytes(6).toString("hex")}`);
   }
 
   async run(): Promise<BuildReport> {
@@ -116,7 +116,7 @@ export class Assembly {
     } catch (error) {
       throw this.#explained(error);
     } finally {
-      await rm(this.#staging, { recursive: true, force: true });
+      await host.remove(this.#staging);
     }
   }
 
@@ -373,7 +373,8 @@ export class Assembly {
     try {
       return await work();
     } catch (error) {
-      if (error instanceof ProvisionError) this.#failures.push({ name, message: error.message, why: error.why });
+      if (error instanceof ProvisionError)
+        this.#failures.push({ name, message: error.message, why: [...(await this.#fullDisk(error)), ...error.why] });
       else if (isSystemError(error))
         this.#failures.push({
           name,
@@ -383,6 +384,13 @@ export class Assembly {
       else throw error;
       return undefined;
     }
+  }
+
+  /** tar and git say in many ways that the disk is full. */
+  async #fullDisk(error: ProvisionError): Promise<string[]> {
+    if (error.code !== "COMMAND_FAILED") return [];
+    const free = await this.#request.host.freeSpace(this.#staging);
+    return free < 1024 ** 2 ? [`no space left on the disk: ${free} bytes are free beside ${this.#request.destination}`] : [];
   }
 
   #throwFailures(built: number): void {

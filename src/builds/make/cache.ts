@@ -51,8 +51,13 @@ export class DownloadCache {
     const index = this.#indexPath(url);
     await mkdir(join(index, ".."), { recursive: true });
     const beside = await this.scratch();
-    await writeFile(beside, JSON.stringify(entry));
-    await rename(beside, index);
+    try {
+      await writeFile(beside, JSON.stringify(entry));
+      await rename(beside, index);
+    } finally {
+      // gone by the rename, unless the disk was full
+      await rm(beside, { force: true });
+    }
     return path;
   }
 

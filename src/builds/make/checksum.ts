@@ -4,7 +4,7 @@ import { pipeline } from "node:stream/promises";
 import { ProvisionError } from "../../core/errors.js";
 import { isTruthy, PhpArray, type PhpValue, phpText } from "./php-value.js";
 
-export const CHECKSUMS = ["md5", "sha1", "sha256", "sha512"] as const;
+const CHECKSUMS = ["md5", "sha1", "sha256", "sha512"] as const;
 export type Checksums = Readonly<Partial<Record<(typeof CHECKSUMS)[number], string>>>;
 
 /** Those that a download or patch names, in lower case. */

@@ -2,11 +2,6 @@ import { didYouMean } from "../../core/errors.js";
 import type { Diagnostics } from "./diagnostic.js";
 import { isNumeric, isTruthy, type Mark, PhpArray, PhpFloat, type PhpKey, type PhpValue, phpText } from "./php-value.js";
 
-/** Drush's name of the core family that a file builds: `7.x`; `undefined` when `core` says nothing that can be understood. */
-export function coreFamily(core: PhpValue | undefined): string | undefined {
-  return /^(\d+)(\.|$)/.exec(phpText(core))?.[1]?.concat(".x");
-}
-
 /**
  * What drush does after each merge (`make_normalize_info`): `projects[] = views` becomes `views` with an empty
  * version, at the end; `views: 3.0` becomes `{version: 3.0}`. Changes `info`.

@@ -29,7 +29,7 @@ export class PhpFloat {
     if (Object.is(this.value, -0)) return "-0";
     const [digits = "", exponent = "0"] = this.value.toExponential(13).split("e");
     const power = Number(exponent);
-    if (power < -5 || power >= 14) {
+    if (power < -4 || power >= 14) {
       const mantissa = trimZeros(digits);
       return `${mantissa.includes(".") ? mantissa : `${mantissa}.0`}E${power < 0 ? "" : "+"}${power}`;
     }

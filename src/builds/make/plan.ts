@@ -1,6 +1,6 @@
 import { encodeOrdered, isTruthy, type Mark, type Ordered, PhpArray, type PhpValue, phpText } from "./php-value.js";
 
-export const RELEASE_HISTORY = "https://updates.drupal.org/release-history";
+const RELEASE_HISTORY = "https://updates.drupal.org/release-history";
 
 export interface PlanOptions {
   /** No core is needed, and one that is named is left out. */
@@ -17,7 +17,7 @@ export interface PlanOptions {
 }
 
 export type ProjectType = "core" | "module" | "profile" | "theme" | "library" | "translation";
-export type EntryKind = "core" | "contrib" | "library";
+type EntryKind = "core" | "contrib" | "library";
 
 /** One thing to fetch and where it goes. */
 export interface PlanEntry {

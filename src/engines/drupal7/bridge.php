@@ -12,7 +12,7 @@
  *   … and per op: profile, language, site_name, site_mail, account_name, account_mail, account_password; uid; on
  * }
  * Error codes: wrong_site, not_installed, already_installed, not_empty, no_profile, no_account, cron_locked,
- * overridden, incomplete, exception, died, bad_request.
+ * overridden, incomplete, unreadable, exception, died, bad_request.
  */
 
 require dirname(__DIR__) . '/bridge.php';
@@ -72,6 +72,10 @@ function provision_boot_settings(array $request) {
   ProvisionBridge::pretendRequest($request['lookup'], DRUPAL_ROOT);
   require_once DRUPAL_ROOT . '/includes/bootstrap.inc';
   provision_check_site($request);
+  // Core would go on with a warning, as a site without a database.
+  if (!is_file("sites/$request[directory]/settings.php") || !is_readable("sites/$request[directory]/settings.php")) {
+    ProvisionBridge::refuse('unreadable', "sites/$request[directory]/settings.php cannot be read by the user that PHP runs as");
+  }
   if ($request['op'] !== 'install') {
     ProvisionBridge::pretendRequest($request['url'], DRUPAL_ROOT);
   }

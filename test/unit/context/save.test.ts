@@ -1,7 +1,14 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
-import { listedType, save, saveDelete } from "../../../src/context/save.js";
+import type { Hub } from "../../../src/context/hub.js";
+import { listedType, save as saveChecked, saveDelete, saveRequest } from "../../../src/context/save.js";
+import type { ContextStore } from "../../../src/context/store.js";
 import { BASE, failureOf, hubOf, site } from "../../support/context-hub.js";
+
+async function save(hub: Hub, store: ContextStore, name: string, args: readonly string[]) {
+  const request = await saveRequest(store, name, args);
+  return { ...(await saveChecked(hub, store, name, request)), warnings: request.warnings };
+}
 
 describe("save", () => {
   test("gives the text of a new context, and writes nothing", async () => {

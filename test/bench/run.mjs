@@ -1,0 +1,133 @@
+// Ratios in one run against plain tools on the same machine: never a timed test, since machines differ.
+// Prints a table and ends with exit 1 when a ratio of the issue is missed by far (twice its limit), which is a regression.
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const project = fileURLToPath(new URL("../..", import.meta.url));
+const provision = join(project, "bin/provision.js");
+const work = mkdtempSync(join(tmpdir(), "provision-bench-"));
+const hub = join(work, "hub");
+const core = process.env["PROVISION_TEST_DRUPAL7"] ?? join(project, "src/demo/sample");
+
+function run(program, args, options = {}) {
+  const begun = performance.now();
+  const { status, stdout, stderr } = spawnSync(program, args, { encoding: "utf8", maxBuffer: 1 << 26, ...options });
+  if (status !== 0) throw new Error(`${program} ${args.join(" ")} ended with ${status}: ${stderr || stdout}`);
+  return { ms: performance.now() - begun, stdout, stderr };
+}
+const cli = (...args) => run(process.execPath, [provision, ...args, "--hub", hub]);
+
+/** Interleaved, so that a busy moment hits all alike. */
+function times(rounds, subjects) {
+  const found = Object.fromEntries(Object.keys(subjects).map((name) => [name, []]));
+  for (let round = 0; round < rounds; round++) for (const [name, action] of Object.entries(subjects)) found[name].push(action().ms);
+  return Object.fromEntries(Object.entries(found).map(([name, all]) => [name, all.sort((a, b) => a - b)]));
+}
+const median = (sorted) => sorted[Math.floor(sorted.length / 2)];
+const rows = [];
+let missed = 0;
+function verdict(what, value, limit, unit, detail) {
+  const far = value > 2 * limit;
+  if (far) missed++;
+  rows.push(
+    `${what.padEnd(44)} ${value.toFixed(2).padStart(9)} ${unit.padEnd(4)} limit ${String(limit).padEnd(5)} ${value <= limit ? "within" : far ? "MISSED BY FAR" : "missed"}   ${detail}`,
+  );
+}
+
+try {
+  const start = times(15, {
+    version: () => run(process.execPath, [provision, "--version"]),
+    node: () => run(process.execPath, ["-e", "0"]),
+  });
+  verdict(
+    "provision --version against node -e 0",
+    median(start.version) / median(start.node),
+    1.5,
+    "x",
+    `${median(start.version).toFixed(0)} / ${median(start.node).toFixed(0)} ms`,
+  );
+
+  run(process.execPath, [provision, "init", "--local", hub]);
+  writeFileSync(
+    join(hub, "core.make"),
+    `core = 7.x\napi = 2\nprojects[drupal][type] = core\nprojects[drupal][download][type] = copy\nprojects[drupal][download][url] = "${core}"\n`,
+  );
+  cli("save", "@platform_b", "--root=platforms/b", "--makefile=core.make");
+  cli("verify", "@platform_b");
+  let made = 0;
+  const install = () => {
+    const name = `@b${made++}.localhost`;
+    cli("save", name, "--context_type=site", "--platform=@platform_b", "--profile=minimal");
+    return cli("install", name);
+  };
+  const bare = join(work, "bare.php");
+  writeFileSync(bare, BARE());
+  const bareInstall = () => run("php", [bare, join(hub, "platforms/b"), join(work, `bare${made++}`)]);
+  const installs = times(5, { install, bare: bareInstall });
+  verdict(
+    "install minimal on SQLite against bare PHP",
+    median(installs.install) / median(installs.bare),
+    1.5,
+    "x",
+    `${median(installs.install).toFixed(0)} / ${median(installs.bare).toFixed(0)} ms`,
+  );
+
+  cli("verify", "@b0.localhost");
+  const verify = times(9, { verify: () => cli("verify", "@b0.localhost"), platform: () => cli("verify", "@platform_b") });
+  verdict(
+    "a verify @site that changes nothing",
+    median(verify.verify) / 1000,
+    0.4,
+    "s",
+    `${verify.verify.map((ms) => ms.toFixed(0)).join(" ")} ms`,
+  );
+  verdict(
+    "a verify @platform that changes nothing",
+    median(verify.platform) / 1000,
+    0.4,
+    "s",
+    `${verify.platform.map((ms) => ms.toFixed(0)).join(" ")} ms`,
+  );
+
+  // VmHWM: the most that the Node process itself had resident.
+  const memory = run(process.execPath, [
+    "--import",
+    `data:text/javascript,process.on("exit",()=>process.stderr.write("\\nHWM "+(process.resourceUsage().maxRSS)))`,
+    provision,
+    "verify",
+    "@b0.localhost",
+    "--hub",
+    hub,
+  ]);
+  verdict(
+    "memory of the Node process in a verify",
+    Number(/HWM (\d+)/.exec(memory.stderr)?.[1] ?? Number.NaN) / 1024,
+    120,
+    "MiB",
+    "maximum resident",
+  );
+} finally {
+  rmSync(work, { recursive: true, force: true });
+}
+console.log(rows.join("\n"));
+console.log(`core: ${core}`);
+process.exitCode = missed === 0 ? 0 : 1;
+
+/** The same installation by core's own installer alone, in one PHP process. */
+function BARE() {
+  return `<?php
+[$_, $root, $site] = $argv;
+$name = 'bare' . getmypid() . '.localhost';
+mkdir("$root/sites/$name"); mkdir($site); mkdir("$site/files"); symlink("$site/files", "$root/sites/$name/files");
+file_put_contents("$root/sites/$name/settings.php", "<?php\\n\\$databases['default']['default'] = array('driver' => 'sqlite', 'database' => '$site/db.sqlite', 'prefix' => '');\\n\\$drupal_hash_salt = 'x';\\n");
+define('DRUPAL_ROOT', $root); define('MAINTENANCE_MODE', 'install'); chdir($root);
+foreach (['HTTP_HOST' => $name, 'SERVER_NAME' => $name, 'SERVER_PORT' => 80, 'SCRIPT_NAME' => '/index.php', 'PHP_SELF' => '/index.php', 'REQUEST_URI' => '/', 'REQUEST_METHOD' => 'GET', 'REMOTE_ADDR' => '127.0.0.1', 'SERVER_PROTOCOL' => 'HTTP/1.1', 'HTTP_USER_AGENT' => 'bench', 'QUERY_STRING' => '', 'SERVER_SOFTWARE' => NULL, 'SCRIPT_FILENAME' => "$root/index.php"] as $key => $value) $_SERVER[$key] = $value;
+error_reporting(0); ob_start();
+require "$root/includes/install.core.inc";
+install_drupal(['parameters' => ['profile' => 'minimal', 'locale' => 'en'], 'server' => $_SERVER, 'forms' => ['install_configure_form' => ['site_name' => 'bench', 'site_mail' => 'a@example.com', 'account' => ['name' => 'admin', 'mail' => 'a@example.com', 'pass' => ['pass1' => 'x', 'pass2' => 'x']], 'site_default_country' => '', 'date_default_timezone' => 'UTC', 'update_status_module' => [1 => NULL, 2 => NULL], 'clean_url' => TRUE, 'op' => 'Save']]]);
+exit(variable_get('install_task') === 'done' ? 0 : 1);
+`;
+}
