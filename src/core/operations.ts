@@ -96,7 +96,9 @@ export class OperationsDirectory {
 
   /** Ids of all operations that changed something, oldest first. */
   all(): readonly string[] {
-    return listDirectory(join(this.state, "operations")).filter((id) => ID.test(id) && existsSync(join(this.directory(id), "journal.jsonl")));
+    return listDirectory(join(this.state, "operations")).filter(
+      (id) => ID.test(id) && existsSync(join(this.directory(id), "journal.jsonl")),
+    );
   }
 
   /** The full id of one, from the id or its unique end (`7f3a`). Errors: OPERATION_NOT_FOUND. */
@@ -149,7 +151,9 @@ export class OperationsDirectory {
     if (names.length === 0) return [];
     return this.open()
       .map((id) => this.read(id))
-      .filter(({ state, open }) => state === "running" && open?.locks.some((lock) => lock.mode === "exclusive" && names.includes(lock.name)));
+      .filter(
+        ({ state, open }) => state === "running" && open?.locks.some((lock) => lock.mode === "exclusive" && names.includes(lock.name)),
+      );
   }
 
   #alive(id: string): boolean {

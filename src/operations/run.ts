@@ -58,7 +58,7 @@ export async function goOn(direction: "resume" | "abort", summary: OperationSumm
  * Before a changing command: operations on the same contexts that were killed (DESIGN 6, Interrupted). A committed one
  * is finished first; one that may be undone by itself is; any other is left to a person, exit 75.
  */
-async function settle(names: readonly string[], circumstances: Circumstances): Promise<void> {
+export async function settle(names: readonly string[], circumstances: Circumstances): Promise<void> {
   for (const summary of circumstances.use.operations.interrupted(names)) {
     const { open } = summary;
     if (!open) continue;

@@ -174,9 +174,10 @@ async function next(hub: FakeHub, subject: Subject, at: Stands | undefined): Pro
     must(ended.code === 0, `abort: ${brief(ended)}`);
     return "before";
   }
+  // It was finished first, and an installed site is refused.
   if (subject === INSTALL && at?.begun && (at.committed || at.ended))
     must(answer.code === 1 && answer.said?.error?.code === "ALREADY_INSTALLED", `the next command: ${brief(answer)}`);
-  else if (subject === DELETE && (at?.ended || (gone && !interrupted)))
+  else if (subject === DELETE && at?.ended === true)
     must(answer.code === 66 && answer.said?.error?.code === "CONTEXT_NOT_FOUND", `the next command: ${brief(answer)}`);
   else must(answer.code === 0, `the next command: ${brief(answer)}`);
   return "complete";
