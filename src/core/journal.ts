@@ -1,6 +1,6 @@
 import { closeSync, existsSync, fsyncSync, ftruncateSync, mkdirSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { isSystemError, ProvisionError } from "./errors.js";
+import { isSystemError } from "./errors.js";
 import type { Json } from "./json.js";
 import { killPoint } from "./kill-point.js";
 import type { Lock, Undo } from "./step.js";
@@ -131,12 +131,7 @@ export class Journal {
       rmSync(this.#reserve, { force: true });
       // What was written of the line before the disk was full must not stay before it.
       ftruncateSync(this.#descriptor, readJournal(this.directory).bytes);
-      try {
-        writeAll(this.#descriptor, text);
-      } catch (again) {
-        if (!isSystemError(again, "ENOSPC") && !isSystemError(again, "EDQUOT")) throw again;
-        throw new ProvisionError("DISK_FULL", `no space left to write ${join(this.directory, "journal.jsonl")}`, { cause: again });
-      }
+      writeAll(this.#descriptor, text);
     }
   }
 }

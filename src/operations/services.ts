@@ -5,7 +5,7 @@ import type { Layout } from "../context/layout.js";
 import type { HubSettings, Server } from "../context/schema.js";
 import { SecretStore } from "../context/secrets.js";
 import { ContextStore } from "../context/store.js";
-import { isSystemError, ProvisionError } from "../core/errors.js";
+import { ProvisionError } from "../core/errors.js";
 import { OperationsDirectory } from "../core/operations.js";
 import type { Scope } from "../core/scope.js";
 import type { Before, UndoKinds, World } from "../core/step.js";
@@ -90,20 +90,11 @@ export class Services {
       async copyBefore(before: Before, to: string) {
         const text = await hosts(before.host).readFile(before.path);
         if (text === undefined) return false;
-        writeDurably(to, text);
+        // On the disk before the intent that names it.
+        writeFileSync(to, text, { mode: 0o600, flush: true });
         return true;
       },
     };
-  }
-}
-
-/** A before-image has to be on the disk before the intent that names it. Rejects with DISK_FULL. */
-function writeDurably(path: string, text: string): void {
-  try {
-    writeFileSync(path, text, { mode: 0o600, flush: true });
-  } catch (error) {
-    if (!isSystemError(error, "ENOSPC") && !isSystemError(error, "EDQUOT")) throw error;
-    throw new ProvisionError("DISK_FULL", `no space left to keep a copy in ${path}`, { cause: error });
   }
 }
 

@@ -1,8 +1,10 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { makeFakeCore } from "../support/fake-core.js";
+import { makeFakeCore, setTrap } from "../support/fake-core.js";
 import { type Answered, type FakeHub, newHub, saveSite, treeDifference } from "../support/fake-hub.js";
 import { PhpServer } from "../support/php-server.js";
 import { inParallel } from "../support/processes.js";
@@ -49,8 +51,10 @@ interface Subject {
   readonly recovery: "automatic" | "ask";
   before: string;
   complete: string;
-  /** Kill points of a whole run, and those of its journal records. */
+  /** Kill points of a whole run. */
   points: number;
+  /** Those that tear a journal record; the one before comes before it is written, the second after it when it is on the disk. */
+  torn: readonly number[];
 }
 
 const INSTALL: Subject = subject(["install", "@a.test"], () => built, "@a.test", "ask");
@@ -59,7 +63,7 @@ const DELETE: Subject = subject(["delete", "@a.test", "--no-backup", "--yes"], (
 const SUBJECTS = { install: INSTALL, "verify of a platform": BUILD, delete: DELETE };
 
 function subject(args: readonly string[], origin: () => FakeHub, context: string, recovery: Subject["recovery"]): Subject {
-  return { args, origin, context, recovery, before: "", complete: "", points: 0 };
+  return { args, origin, context, recovery, before: "", complete: "", points: 0, torn: [] };
 }
 
 beforeAll(async () => {
@@ -70,7 +74,7 @@ beforeAll(async () => {
     expect(code).toBe(0);
     each.before = each.origin().tree();
     each.complete = hub.tree();
-    each.points = Number(readFileSync(count, "utf8"));
+    Object.assign(each, JSON.parse(readFileSync(count, "utf8")));
     hub.remove();
   }
 });
@@ -231,13 +235,140 @@ async function allRight(walks: readonly (() => Promise<string>)[]): Promise<void
 describe.each(Object.entries(SUBJECTS))("kill -9 of %s", (_name, subject) => {
   it("at every point: resume ends complete, abort as before or naming resume, the next command as it should (M8)", async () => {
     expect(subject.points).toBeGreaterThan(50);
-    const points = Array.from({ length: subject.points }, (_, index) => index + 1);
+    expect(subject.torn.length).toBeGreaterThan(10);
+    const records = new Set(subject.torn.flatMap((torn) => [torn - 1, torn, torn + 2]));
+    const every = Array.from({ length: subject.points }, (_, index) => index + 1);
+    const points = every.filter((point) => EXHAUSTIVE || records.has(point) || point % 4 === 0);
     await allRight(
-      points.flatMap((point) =>
-        (EXHAUSTIVE ? VERBS : [VERBS[point % VERBS.length] as Verb]).map(
-          (verb) => () => walk(subject, point, verb, EXHAUSTIVE || point % 12 === 0),
+      points.flatMap((point, index) =>
+        (EXHAUSTIVE ? VERBS : [VERBS[index % VERBS.length] as Verb]).map(
+          (verb) => () => walk(subject, point, verb, EXHAUSTIVE || index % 10 === 0),
         ),
       ),
     );
   }, 3_600_000);
+
+  it("twice: what is killed while it resumes or aborts is brought to an end all the same", async () => {
+    const doubles: (() => Promise<string>)[] = [];
+    for (let point = 9; point < subject.points; point += EXHAUSTIVE ? 5 : Math.ceil(subject.points / 4)) {
+      for (let at = 3; at < 90; at += EXHAUSTIVE ? 4 : 29) {
+        doubles.push(() => walk(subject, point, "resume", false, { verb: "resume", at }));
+        doubles.push(() => walk(subject, point, "abort", false, { verb: "abort", at: at + 1 }));
+        if (EXHAUSTIVE) doubles.push(() => walk(subject, point, "abort", false, { verb: "resume", at }));
+      }
+    }
+    await allRight(doubles);
+  }, 3_600_000);
+
+  it("from outside, its whole process group, at some moment", async () => {
+    const random = seeded(20261123);
+    const moments = Array.from({ length: EXHAUSTIVE ? 60 : 6 }, (_, index) => ({ ms: 50 + Math.floor(random() * 750), index }));
+    await allRight(
+      moments.map(
+        ({ ms, index }) =>
+          () =>
+            killedAfter(subject, ms, VERBS[index % VERBS.length] as Verb),
+      ),
+    );
+  }, 3_600_000);
+});
+
+/** Park and Miller: the same moments in every run. */
+function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state * 48271) % 2147483647;
+    return state / 2147483647;
+  };
+}
+
+async function killedAfter(subject: Subject, ms: number, verb: Verb): Promise<string> {
+  const hub = subject.origin().copy(nextRoot());
+  const known = hub.operations;
+  const running = hub.start(subject.args, { detached: true });
+  await sleep(ms);
+  try {
+    process.kill(-(running.child.pid as number), "SIGKILL");
+  } catch {
+    // It had ended.
+  }
+  const ended = await running.ended;
+  try {
+    // Programs it had started may go on for a moment, and hold its locks.
+    await quiet(hub);
+    if (ended.code === 0) mustBe(hub, subject.complete, "complete");
+    else await finish(hub, subject, known, verb, false);
+    hub.remove();
+    return "right";
+  } catch (error) {
+    if (!(error instanceof Wrong)) throw error;
+    return `${subject.args[0]} killed after ${ms} ms, ${verb}: ${error.message}`;
+  }
+}
+
+/** Waits until no program that was started for an operation of this hub is left. */
+async function quiet(hub: FakeHub): Promise<void> {
+  for (let n = 0; n < 400; n++) {
+    const busy = hub.open.some((id) => spawnSync("flock", ["-n", hub.path("state/open", id), "true"]).status !== 0);
+    if (!busy) return;
+    await sleep(25);
+  }
+  throw new Error("a program of the killed operation does not end");
+}
+
+describe("kill -9 while PHP installs", () => {
+  it("its PHP keeps the operation running; when that is gone too it is interrupted, and abort ends as before (M8)", async () => {
+    const hub = built.copy(nextRoot());
+    const known = hub.operations;
+    const traps = hub.path("platforms/d7/traps");
+    await setTrap(hub.path("platforms/d7"), "waiting-in-install");
+    const before = hub.tree();
+    const running = hub.start(["install", "@a.test"], { detached: true });
+    for (let n = 0; n < 400 && !existsSync(join(traps, "reached")); n++) await sleep(25);
+    process.kill(-(running.child.pid as number), "SIGKILL");
+    expect((await running.ended).signal).toBe("SIGKILL");
+    const id = String(stands(hub, known)?.id);
+
+    expect((await hub.do("operations", "show", id)).data).toMatchObject({ state: "running" });
+    for (const args of [
+      ["install", "@a.test"],
+      ["resume", id],
+      ["abort", id],
+      ["verify", "@platform_d7"],
+    ]) {
+      const busy = await hub.run(args);
+      expect([busy.code, busy.said?.error?.code], args.join(" ")).toEqual([75, "LOCKED"]);
+    }
+    expect((await hub.run(["show", "@a.test"])).said?.warnings).toBeUndefined();
+
+    rmSync(join(traps, "waiting-in-install"));
+    await quiet(hub);
+    expect((await hub.do("operations", "show", id)).data).toMatchObject({ state: "interrupted" });
+    const refused = await hub.run(["install", "@a.test"]);
+    expect([refused.code, refused.said?.error?.code]).toEqual([75, "INTERRUPTED"]);
+    await hub.do("abort", id);
+    rmSync(join(traps, "reached"));
+    await setTrap(hub.path("platforms/d7"), "waiting-in-install");
+    expect(hub.tree()).toBe(before);
+    expect(hub.open).toEqual([]);
+    hub.remove();
+  });
+});
+
+describe("kill -9 of the first install of a hub", () => {
+  it("leaves no directory behind that an abort does not take away", async () => {
+    const hub = bare.copy(nextRoot());
+    await hub.do("verify", "@platform_d7");
+    await saveSite(hub, "a.test");
+    const before = hub.tree();
+    for (const point of [60, 110, 140]) {
+      const known = hub.operations;
+      await hub.run(INSTALL.args, { env: { PROVISION_TEST_KILL_AT: String(point) } });
+      const at = stands(hub, known);
+      expect(at?.begun && !at.committed, `point ${point}`).toBe(true);
+      await hub.do("abort", String(at?.id));
+      expect(hub.tree()).toBe(before);
+    }
+    hub.remove();
+  });
 });
