@@ -62,6 +62,8 @@ export interface Host {
   run(argv: Argv, options?: RunOptions): Promise<RunResult>;
   /** Bytes as UTF-8; `undefined` when absent. */
   readFile(path: string): Promise<string | undefined>;
+  /** The bytes as they are; `undefined` when absent. */
+  readBytes(path: string): Promise<Buffer | undefined>;
   /** Atomic: written beside, mode and owner set, fsynced, renamed. The directory must exist. Mode defaults to 0644. */
   writeFile(path: string, content: string | Buffer | Secret, ownership?: Ownership): Promise<void>;
   /** Of the entry itself: a link is not followed. */

@@ -89,6 +89,10 @@ export class LocalHost implements Host {
     return this.#absent(path, "read", () => fs.readFile(path, "utf8"));
   }
 
+  readBytes(path: string): Promise<Buffer | undefined> {
+    return this.#absent(path, "read", () => fs.readFile(path));
+  }
+
   async writeFile(path: string, content: string | Buffer | Secret, ownership: Ownership = {}): Promise<void> {
     const beside = besidePath(path);
     await this.#translated(path, "write", async () => {

@@ -80,6 +80,7 @@ describe.each(HOSTS)("host: $name", ({ make }) => {
       writeFileSync(at("file"), "x");
       for (const path of [at("none"), at("none/below"), at("file/below")]) {
         expect(await host.readFile(path)).toBeUndefined();
+        expect(await host.readBytes(path)).toBeUndefined();
         expect(await host.stat(path)).toBeUndefined();
         expect(await host.list(path)).toBeUndefined();
         expect(await host.readLink(path)).toBeUndefined();
@@ -160,6 +161,7 @@ describe.each(HOSTS)("host: $name", ({ make }) => {
       await host.writeFile(at("empty"), "");
       expect(await host.readFile(at("text"))).toBe("a\nü€\n");
       expect([...readFileSync(at("bytes"))]).toEqual([0, 255, 10, 128]);
+      expect([...((await host.readBytes(at("bytes"))) ?? [])]).toEqual([0, 255, 10, 128]);
       expect(await host.readFile(at("secret"))).toBe("s3cret");
       expect(await host.readFile(at("empty"))).toBe("");
       expect(await host.stat(at("text"))).toMatchObject({ type: "file", mode: 0o644, size: 8 });

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -72,6 +72,21 @@ describe("install that fails late", () => {
     await clearTraps(docroot(hub));
     await hub.do("install", "@a.test");
     expect((await hub.do("verify", "@a.test")).counts["changed"]).toBe(0);
+  });
+
+  it("a file that is put back has its bytes, also when they are no text", async () => {
+    const hub = world(built);
+    await hub.do("install", "@a.test");
+    const settings = hub.path("platforms/d7/sites/a.test/settings.php");
+    chmodSync(settings, 0o600);
+    writeFileSync(settings, Buffer.from([0x3c, 0x3f, 0x70, 0x68, 0x70, 0x20, 0x23, 0xe9, 0xff, 0x0a]), { flag: "w" });
+    // The vhost is the last step: what stands in its way has settings.php put back.
+    const vhost = hub.path("config/server_master/php/vhost.d/a.test.json");
+    rmSync(vhost);
+    mkdirSync(join(vhost, "obstacle"), { recursive: true });
+    const failed = await hub.run(["verify", "@a.test"]);
+    expect(failed.code, told(failed)).not.toBe(0);
+    expect([...readFileSync(settings)]).toEqual([0x3c, 0x3f, 0x70, 0x68, 0x70, 0x20, 0x23, 0xe9, 0xff, 0x0a]);
   });
 
   it("M12, a profile that is not there: refused with those there are, nothing done, the context stays", async () => {
@@ -179,7 +194,7 @@ describe("--keep-failed, and undo that fails", () => {
 });
 
 async function reached(hub: FakeHub): Promise<void> {
-  for (let n = 0; n < 400; n++) {
+  for (let n = 0; n < 2000; n++) {
     if (existsSync(join(docroot(hub), "traps/reached"))) return;
     await sleep(25);
   }
@@ -313,7 +328,8 @@ describe("at the same time", () => {
     const both = await Promise.all([hub.run(["install", "@a.test"]), hub.run(["install", "@a.test"])]);
     const [good, bad] = both.sort((a, b) => Number(a.code) - Number(b.code));
     expect(good?.code).toBe(0);
-    expect([bad?.code, bad?.said?.error?.code], bad && told(bad)).toEqual([75, "LOCKED"]);
+    // The second may come so late that the first is done.
+    expect(["75 LOCKED", "1 ALREADY_INSTALLED"], bad && told(bad)).toContain(`${bad?.code} ${bad?.said?.error?.code}`);
     expect((await hub.do("verify", "@a.test")).counts["changed"]).toBe(0);
   });
 
@@ -356,7 +372,7 @@ describe("at the same time", () => {
     const waited = await waiting.ended;
     expect(waited.code, told(waited)).toBe(0);
     expect(readdirSync(hub.path("state/open"))).toEqual([]);
-  });
+  }, 240_000);
 });
 
 describe("hostile input", () => {

@@ -324,7 +324,7 @@ describe("kill -9 while PHP installs", () => {
     await setTrap(hub.path("platforms/d7"), "waiting-in-install");
     const before = hub.tree();
     const running = hub.start(["install", "@a.test"], { detached: true });
-    for (let n = 0; n < 400 && !existsSync(join(traps, "reached")); n++) await sleep(25);
+    for (let n = 0; n < 2000 && !existsSync(join(traps, "reached")); n++) await sleep(25);
     process.kill(-(running.child.pid as number), "SIGKILL");
     expect((await running.ended).signal).toBe("SIGKILL");
     const id = String(stands(hub, known)?.id);
@@ -352,7 +352,7 @@ describe("kill -9 while PHP installs", () => {
     expect(hub.tree()).toBe(before);
     expect(hub.open).toEqual([]);
     hub.remove();
-  });
+  }, 240_000);
 });
 
 describe("kill -9 of the first install of a hub", () => {
