@@ -138,6 +138,12 @@ export function isSystemError(error: unknown, code?: string): error is NodeJS.Er
   return error instanceof Error && "code" in error && "syscall" in error && (code === undefined || error.code === code);
 }
 
+/** What node:fs throws on a full disk, as the error of ours; anything else as it is. */
+export function asDiskFull(error: unknown): unknown {
+  if (!isSystemError(error, "ENOSPC") && !isSystemError(error, "EDQUOT")) return error;
+  return new ProvisionError("DISK_FULL", `no space left${error.path === undefined ? "" : ` to write ${error.path}`}`, { cause: error });
+}
+
 /** The nearest of `known` to `word`, when near enough to be meant (two edits, or a third of its length). */
 export function didYouMean(word: string, known: Iterable<string>): string | undefined {
   let best: string | undefined;

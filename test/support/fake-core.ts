@@ -18,6 +18,10 @@ export type Trap =
   | "slow"
   | "cron-locked"
   | "cron-exception"
+  | "broken-page"
+  | "waiting-in-install"
+  | "out-of-memory-in-install"
+  | "full-disk-in-install"
   | "fatal-in-install"
   | "exit-in-install"
   | "error-in-install"
@@ -39,12 +43,12 @@ export async function makeFakeCore(docroot: string, { traps = [] }: { traps?: re
   return docroot;
 }
 
-async function setTrap(docroot: string, trap: Trap): Promise<void> {
+export async function setTrap(docroot: string, trap: Trap): Promise<void> {
   await mkdir(join(docroot, "traps"), { recursive: true });
   await writeFile(join(docroot, "traps", trap), "");
 }
 
-async function clearTraps(docroot: string): Promise<void> {
+export async function clearTraps(docroot: string): Promise<void> {
   await rm(join(docroot, "traps"), { recursive: true, force: true });
 }
 
