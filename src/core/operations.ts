@@ -186,7 +186,7 @@ function lockedSoon(descriptor: number): boolean {
   return false;
 }
 
-export type OperationState = "running" | "interrupted" | "ended";
+type OperationState = "running" | "interrupted" | "ended";
 
 export interface OperationSummary {
   readonly id: string;
