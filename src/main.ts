@@ -55,6 +55,8 @@ async function main(argv: readonly string[]): Promise<number> {
   const { Stop, STOP_REASONS } = await import("./core/stop.js");
   const { ProvisionError } = await import("./core/errors.js");
   const manner = mannerOf(argv, process.env);
+  // What draws for us (listr2) looks at the environment only.
+  if (!manner.color) process.env["NO_COLOR"] = "1";
   const reporter = await reporterFor(manner);
   const stop = new Stop();
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, () => stop.ask(STOP_REASONS[name]));

@@ -22,7 +22,9 @@ const run: Action = async ({ session }) => {
     throw error;
   });
   const wrong = findings.filter(({ ok }) => !ok);
-  const lines = findings.map(({ ok, message, fix }) => `${ok ? "✔" : "✖"} ${message}${fix === undefined ? "" : `\n    ${fix}`}`);
+  const lines = findings.map(
+    ({ ok, note, message, fix }) => `${note ? "·" : ok ? "✔" : "✖"} ${message}${fix === undefined ? "" : `\n    ${fix}`}`,
+  );
   await session.subject({ command: "doctor", target: undefined }, async (emit) => {
     emit({ type: "data", data: { findings: findingsData(findings) } });
     emit({ type: "text", lines });

@@ -6,6 +6,8 @@ import type { Services } from "./services.js";
 export interface Finding {
   readonly check: string;
   readonly ok: boolean;
+  /** Nothing is wrong, but it is worth knowing. */
+  readonly note?: true;
   readonly message: string;
   /** What to type. */
   readonly fix?: string;
@@ -94,7 +96,14 @@ export async function hubFindings(use: Services): Promise<readonly Finding[]> {
     if (server.context_type !== "server") continue;
     if (server.http_service_type !== "none") {
       const problems = await use.http(server).problems();
-      findings.push(...problems.map(({ message, blocks }) => ({ check: `http of ${server.name}`, ok: !blocks, message })));
+      findings.push(
+        ...problems.map(({ message, blocks }) => ({
+          check: `http of ${server.name}`,
+          ok: !blocks,
+          ...(blocks ? {} : { note: true as const }),
+          message,
+        })),
+      );
       if (problems.length === 0)
         findings.push({ check: `http of ${server.name}`, ok: true, message: `${server.http_service_type} is well` });
     }

@@ -30,6 +30,9 @@ export class Services {
   /** The hub itself. */
   readonly local: Host;
 
+  readonly #http = new Map<string, HttpService>();
+  readonly #db = new Map<string, DbService>();
+
   constructor(hub: Hub, scope: Scope) {
     this.hub = hub;
     this.scope = scope;
@@ -55,13 +58,22 @@ export class Services {
     return this.local;
   }
 
+  /** One service object per server and process: what it has found out (which PHP, which extensions) it need not ask again. */
   http(server: Server): HttpService {
+    return remembered(this.#http, server, () => this.#makeHttp(server));
+  }
+
+  db(server: Server): DbService {
+    return remembered(this.#db, server, () => this.#makeDb(server));
+  }
+
+  #makeHttp(server: Server): HttpService {
     const make = httpServices[server.http_service_type];
     if (!make) throw noService(server, "http_service_type", "web server", Object.keys(httpServices));
     return make({ layout: this.layout, server, host: this.host(server) });
   }
 
-  db(server: Server): DbService {
+  #makeDb(server: Server): DbService {
     const make = dbServices[server.db_service_type];
     if (!make) throw noService(server, "db_service_type", "database", Object.keys(dbServices));
     return make({ layout: this.layout, server, host: this.host(server) });
@@ -96,6 +108,14 @@ export class Services {
       },
     };
   }
+}
+
+function remembered<T>(known: Map<string, T>, server: Server, make: () => T): T {
+  // By everything the context says: a server that was saved anew is another.
+  const key = JSON.stringify(server);
+  const found = known.get(key) ?? make();
+  known.set(key, found);
+  return found;
 }
 
 function noService(server: Server, key: string, what: string, known: readonly string[]): ProvisionError {

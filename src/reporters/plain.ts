@@ -44,7 +44,7 @@ export class PlainReporter implements Reporter {
       case "undoing":
         return look.verbosity < 0 ? [] : [`↶ ${subjectText(subject)} failed (${event.cause.message}); rolling back`];
       case "failed":
-        return errorLines(subject, event.error, look);
+        return errorLines(subject, event.error, events, look);
       case "ended": {
         const planned = events.some(({ type }) => type === "planned" || type === "finished");
         return planned && look.verbosity >= 0 ? [countLine(subject, resultOf(subject, events), event.ms)] : [];

@@ -41,10 +41,18 @@ export function stepLines(event: Extract<Event, { type: "finished" }>, look: Loo
   return [head, ...event.changes.map((change) => `${" ".repeat(15)}${change.split("\n").join(`\n${" ".repeat(15)}`)}`)];
 }
 
-/** What failed, why, what the state is now, and the next command to type. */
-export function errorLines(subject: Subject, error: ProvisionError, look: Look): readonly string[] {
+/** ` (step 3 of 9)`, when a step of a plan failed. */
+function whichStep(events: readonly Event[]): string {
+  const steps = events.findLast((event) => event.type === "planned")?.steps ?? [];
+  const failed = events.find((event) => event.type === "finished" && event.outcome === "failed");
+  const at = failed?.type === "finished" ? steps.findIndex(({ id }) => id === failed.step) : -1;
+  return at === -1 || steps.length < 2 ? "" : ` (step ${at + 1} of ${steps.length})`;
+}
+
+/** What failed, why, what the state is now, and the next command to type. `events`: all of the command so far. */
+export function errorLines(subject: Subject, error: ProvisionError, events: readonly Event[], look: Look): readonly string[] {
   const chalk = chalkFor(look);
-  const lines = [chalk.red(`✖ ${subjectText(subject)}: ${error.message}`)];
+  const lines = [chalk.red(`✖ ${subjectText(subject)}: ${error.message}${whichStep(events)}`)];
   const block = (label: string, texts: readonly string[]) => {
     texts.forEach((text, index) => {
       lines.push(`  ${(index === 0 ? label : "").padEnd(5)} ${text}`);

@@ -67,7 +67,7 @@ export class TtyReporter implements Reporter {
           later.push(`↶ ${subjectText(subject)} failed; rolling back`);
           return;
         case "failed":
-          later.push(...errorLines(subject, event.error, this.#look));
+          later.push(...errorLines(subject, event.error, events, this.#look));
           return;
         case "text":
           this.#after(() => this.#streams.out(event.lines.map((line) => `${line}\n`).join("")));

@@ -38,11 +38,15 @@ export type SqliteServer = Pick<Server, "name" | "php" | "web_group">;
 /** One SQLite file per generation of a site, in a directory of its own: `sites/<uri>/<generation>/db/site.sqlite`. */
 export function sqlite({ layout, server, host }: { layout: Layout; server: SqliteServer; host: Host }): DbService {
   const php = phpProgram(server.php);
+  let reached: Promise<void> | undefined;
   return {
     type: "sqlite",
     serverSteps: () => [proofStep(host, php, layout)],
     names: () => ({}),
-    reach: () => reach(host, php),
+    reach: () => {
+      reached ??= reach(host, php);
+      return reached;
+    },
     access: async ({ paths }) => ({ driver: "sqlite", database: paths.database }),
     create: (database) => [createStep(host, php, server.web_group, database)],
     drop: (database) => [dropStep(host, database)],

@@ -31,11 +31,16 @@ export function phpHttp({
   const paths = servePaths(layout, server.name);
   const served: Served = { host, paths, server: server.name };
   const php = phpProgram(server.php);
+  let look: Promise<void> | undefined;
+  const looked = () => {
+    look ??= lookAtPhp(host, php);
+    return look;
+  };
   return {
     type: "php",
     url: (uri) => urlOf(uri, server.http_port),
     serverSteps: () => [
-      phpStep(host, php),
+      phpStep(php, looked),
       directories(
         host,
         [paths.config, paths.vhosts].map((path) => ({ path, ownership: { mode: 0o755 } })),
@@ -47,7 +52,7 @@ export function phpHttp({
     activate: (id, title, files, more = {}) => activateStep(served, id, title, files, more),
     restore: (files) => restoreFiles(served, files),
     request: (request) => requestSite(served, server, request),
-    problems: () => problems(served, server, php),
+    problems: () => problems(served, server, looked),
   };
 }
 
@@ -91,10 +96,10 @@ async function onLoopback<T>(paths: ServePaths, generation: string, action: (por
   }
 }
 
-async function problems(served: Served, server: PhpServer, php: string): Promise<readonly HttpProblem[]> {
+async function problems(served: Served, server: PhpServer, looked: () => Promise<void>): Promise<readonly HttpProblem[]> {
   const found: HttpProblem[] = [];
   try {
-    await lookAtPhp(served.host, php);
+    await looked();
   } catch (error) {
     found.push({ message: messageOf(error), blocks: true });
   }
@@ -110,12 +115,12 @@ async function problems(served: Served, server: PhpServer, php: string): Promise
   return found;
 }
 
-function phpStep(host: Host, php: string): Step {
+function phpStep(php: string, looked: () => Promise<void>): Step {
   return {
     id: "http/php",
     title: `Look at ${php}`,
     async check() {
-      await lookAtPhp(host, php);
+      await looked();
       return { changes: [] };
     },
     apply: async () => null,
