@@ -239,7 +239,7 @@ describe.each(Object.entries(SUBJECTS))("kill -9 of %s", (_name, subject) => {
     expect(subject.torn.length).toBeGreaterThanOrEqual(10);
     const records = new Set(subject.torn.flatMap((torn) => [torn - 1, torn, torn + 2]));
     const every = Array.from({ length: subject.points }, (_, index) => index + 1);
-    const points = every.filter((point) => EXHAUSTIVE || records.has(point) || point % 4 === 0);
+    const points = every.filter((point) => EXHAUSTIVE || records.has(point) || point % 6 === 0);
     await allRight(
       points.flatMap((point, index) =>
         (EXHAUSTIVE ? VERBS : [VERBS[index % VERBS.length] as Verb]).map(
@@ -251,7 +251,7 @@ describe.each(Object.entries(SUBJECTS))("kill -9 of %s", (_name, subject) => {
 
   it("twice: what is killed while it resumes or aborts is brought to an end all the same", async () => {
     const doubles: (() => Promise<string>)[] = [];
-    for (let point = 9; point < subject.points; point += EXHAUSTIVE ? 5 : Math.ceil(subject.points / 4)) {
+    for (let point = 9; point < subject.points; point += EXHAUSTIVE ? 5 : Math.ceil(subject.points / 3)) {
       for (let at = 3; at < 90; at += EXHAUSTIVE ? 4 : 29) {
         doubles.push(() => walk(subject, point, "resume", false, { verb: "resume", at }));
         doubles.push(() => walk(subject, point, "abort", false, { verb: "abort", at: at + 1 }));
