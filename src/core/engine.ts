@@ -3,7 +3,7 @@ import { mkdirSync } from "node:fs";
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { asDiskFull, EXIT, messageOf, ProvisionError } from "./errors.js";
+import { EXIT, messageOf, ProvisionError, systemFailure } from "./errors.js";
 import type { Emit } from "./events.js";
 import { appendLine, Journal, type OpenRecord } from "./journal.js";
 import type { Json } from "./json.js";
@@ -108,7 +108,7 @@ export async function runOperation<Args, Inputs, Use>(
     }
     await new Execution(operation, prepared.inputs, use, around, options, begun).start(id, prepared.locks);
   } catch (thrown) {
-    const error = asDiskFull(thrown);
+    const error = systemFailure(thrown) ?? thrown;
     if (!(error instanceof ProvisionError)) throw error;
     const exit = around.stop.reason && error.code === "STOPPED" ? around.stop.reason.exit : error.exit;
     options.emit({ type: "failed", error, outcome: "failed", exit });
@@ -177,7 +177,7 @@ export async function continueOperation<Args, Inputs, Use>(
     const execution = new Execution(operation, open.inputs as unknown as Inputs, use, around, options, begun);
     await execution.continue(direction, open.id);
   } catch (thrown) {
-    const error = asDiskFull(thrown);
+    const error = systemFailure(thrown) ?? thrown;
     if (!(error instanceof ProvisionError)) throw error;
     options.emit({ type: "failed", error, outcome: "failed", exit: error.exit });
     options.emit({ type: "ended", ms: Date.now() - begun });
@@ -488,7 +488,7 @@ class Execution<Inputs, Use> {
   }
 
   async #failed(id: string, thrown: unknown): Promise<void> {
-    const error = asDiskFull(thrown);
+    const error = systemFailure(thrown) ?? thrown;
     const journal = this.#journal;
     const stopped = error instanceof Stopped ? this.#around.stop.reason : undefined;
     const cause =
@@ -544,7 +544,7 @@ class Execution<Inputs, Use> {
       await this.#undo(null);
       differences = await this.#operation.confirm(this.#inputs, this.#use);
     } catch (thrown) {
-      const error = asDiskFull(thrown);
+      const error = systemFailure(thrown) ?? thrown;
       if (!(error instanceof ProvisionError)) throw error;
       return this.#fail(
         cause.with({

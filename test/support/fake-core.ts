@@ -24,6 +24,8 @@ export type Trap =
   | "full-disk-in-install"
   | "fatal-in-install"
   | "exit-in-install"
+  /** With waiting-in-install: takes no notice of SIGTERM. */
+  | "deaf"
   | "error-in-install"
   | "password-in-error"
   | "pending-updates"

@@ -44,6 +44,13 @@ async function read(at: Pick<SitesPhp, "host" | "engine" | "docroot">): Promise<
   });
 }
 
+/** Every name that leads to this directory; none when the file is not ours to change. */
+export async function namesOfDirectory(at: Pick<SitesPhp, "host" | "engine" | "docroot">, directory: string): Promise<readonly string[]> {
+  const text = await at.host.readFile(pathOf(at.docroot));
+  const names = text === undefined ? undefined : at.engine.readSitesPhp(text);
+  return [...(names ?? [])].filter(([, to]) => to === directory).map(([name]) => name);
+}
+
 async function edit(at: SitesPhp, entries: Entries): Promise<void> {
   await withInnerLock(at.locks, lockName(at.docroot), async () => {
     const names = new Map((await read(at)) ?? []);
