@@ -473,7 +473,7 @@ describe("a world that is not ready", () => {
 describe("two at once", () => {
   test("the second install of a site ends with 75 and names the first; with --lock-wait it waits", async () => {
     await hub.saveSite("race.localhost");
-    await hub.trapped(["slow-in-install"], async () => {
+    await hub.trapped(["waiting-in-install"], async () => {
       const first = hub.start("install @race.localhost");
       try {
         const marker = join(hub.docroot, "traps/reached");
@@ -481,7 +481,7 @@ describe("two at once", () => {
         const second = await hub.document("install @race.localhost");
         expect(second).toMatchObject({ exit: 75, error: { code: "LOCKED", why: [expect.stringContaining("install")] } });
         const waited = hub.start("install @race.localhost --lock-wait=60s --json");
-        rmSync(join(hub.docroot, "traps/slow-in-install"));
+        rmSync(join(hub.docroot, "traps/waiting-in-install"));
         expect((await first.ended).code).toBe(0);
         expect((await waited.said).json).toMatchObject({ exit: 1, error: { code: "ALREADY_INSTALLED" } });
       } finally {

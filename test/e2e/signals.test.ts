@@ -33,7 +33,7 @@ async function until(so: () => boolean, what: string, within = 20_000): Promise<
 
 /** Starts a command that the core holds up, and waits until PHP has come so far. */
 async function heldUp(line: string): Promise<ReturnType<TestHub["start"]>> {
-  await setTrap(hub.docroot, "slow-in-install");
+  await setTrap(hub.docroot, "waiting-in-install");
   const started = hub.start(line);
   await until(() => existsSync(join(hub.docroot, "traps/reached")) || started.child.exitCode !== null, `${line} reaches the trap`);
   return started;
@@ -67,7 +67,7 @@ describe("install, stopped in the middle of core's installer", () => {
 
   test("--timeout: exit 124, the same", async () => {
     const before = hub.tree({ times: false });
-    await setTrap(hub.docroot, "slow-in-install");
+    await setTrap(hub.docroot, "waiting-in-install");
     const { code, json } = await hub.provision("install @site.localhost --json --timeout=3s");
     await clearTraps(hub.docroot);
     expect([code, json.error?.code, json.outcome]).toEqual([124, "TIMED_OUT", "rolled_back"]);
@@ -128,7 +128,12 @@ describe("stopped twice", () => {
 
   test("exit 5 at once, the journal stays, no PHP goes on", async () => {
     expect(first.code, first.stderr).toBe(5);
-    expect(first.json).toMatchObject({ ok: false, exit: 5, outcome: "needs_attention", error: { next: ["provision operations list"] } });
+    expect(first.json).toMatchObject({
+      ok: false,
+      exit: 5,
+      outcome: "needs_attention",
+      error: { next: [`provision abort ${id}`, `provision resume ${id}`] },
+    });
     expect(id).not.toBe("");
   });
 

@@ -18,11 +18,13 @@ export type Trap =
   | "slow"
   | "cron-locked"
   | "cron-exception"
+  | "broken-page"
+  | "waiting-in-install"
+  | "out-of-memory-in-install"
+  | "full-disk-in-install"
   | "fatal-in-install"
-  /** Waits at the end of the installation until the trap is taken away (a minute at most); makes traps/reached. */
-  | "slow-in-install"
   | "exit-in-install"
-  /** With slow-in-install: takes no notice of SIGTERM. */
+  /** With waiting-in-install: takes no notice of SIGTERM. */
   | "deaf"
   | "error-in-install"
   | "password-in-error"

@@ -13,7 +13,7 @@ import type { Host } from "../../host/host.js";
 import type { DatabaseOf } from "../../services/db/service.js";
 import type { ConfigFile, Vhost } from "../../services/http/service.js";
 import { phpProgram } from "../../services/php.js";
-import { directories, file, symlink } from "../../steps/files.js";
+import { directories, file, symlink, undoParents } from "../../steps/files.js";
 import type { Services } from "../services.js";
 import { type Entries, namesOfDirectory, sitesPhpEntries } from "./sites-php.js";
 
@@ -209,8 +209,13 @@ export function siteEntries(inputs: SiteInputs, use: Services): Step {
 /** `clients/<client>/<uri>` → the site's directory, as in Aegir. */
 export function clientLink(inputs: SiteInputs, use: Services): Step {
   const link = use.layout.clientSite(clientWord(inputs.client.name), inputs.site.uri);
+  const step = symlink(use.local, link, inputs.siteDirectory, { id: "site/client", title: `Link for ${inputs.client.name}` });
   return {
-    ...symlink(use.local, link, inputs.siteDirectory, { id: "site/client", title: `Link for ${inputs.client.name}` }),
+    ...step,
+    async check(run) {
+      const { changes, undo = [] } = await step.check(run);
+      return { changes, undo: [...(await undoParents(use.local, link)), ...undo] };
+    },
     async apply() {
       await use.local.mkdir(join(link, ".."), { mode: 0o750 });
       await use.local.symlink(inputs.siteDirectory, link);

@@ -3,7 +3,7 @@ import { ProvisionError } from "../../core/errors.js";
 import { withInnerLock } from "../../core/lock.js";
 import type { Step, UndoKinds } from "../../core/step.js";
 import type { Engine } from "../../engines/engine.js";
-import type { Host } from "../../host/host.js";
+import { besidePath, type Host } from "../../host/host.js";
 import type { StepPlace } from "../../steps/files.js";
 
 /**
@@ -107,7 +107,11 @@ export function sitesPhpUndo(reach: { host(name: string): Host; engine(name: str
         docroot: String(undo["docroot"]),
         locks: reach.locks,
       };
-      if ((await at.host.stat(pathOf(at.docroot))) === undefined) return;
+      if ((await at.host.stat(pathOf(at.docroot))) === undefined) {
+        // A kill may have left the one that was to become the first.
+        if (undo["created"] === true) await at.host.remove(besidePath(pathOf(at.docroot)));
+        return;
+      }
       await edit(at, undo["entries"] as Entries);
       if (undo["created"] === true && (await read(at))?.size === 0) await at.host.remove(pathOf(at.docroot));
     },
