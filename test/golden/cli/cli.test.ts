@@ -43,6 +43,7 @@ describe("errors, as people read them", () => {
       .replaceAll(hub.base, "/tmp/x")
       .replaceAll(String(hub.port), "8080")
       .replace(/\d{8}T\d{6}-[0-9a-f]{4,8}/g, "20261123T091500-7f3a")
+      .replace(/trap\.module:\d+/g, "trap.module:96")
       .replace(/\b\d+ ms\b/g, "12 ms")
       .replace(/\(\d+\.\d s/g, "(0.5 s");
   }
