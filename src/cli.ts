@@ -1,9 +1,9 @@
-import { Command, CommanderError, Option } from "commander";
+import { type Argument, Command, CommanderError, Option } from "commander";
 import type { CommandDefinition, Invocation } from "./commands/definition.js";
 import { commands } from "./commands/index.js";
 import { type CommonOptions, type Format, Session } from "./commands/session.js";
 import { didYouMean, ProvisionError } from "./core/errors.js";
-import type { Reporter } from "./core/events.js";
+import type { Reporter, Subject } from "./core/events.js";
 import type { Stop } from "./core/stop.js";
 
 /** How the outcome is told; needed before, and also without, a command line that can be understood. */
@@ -53,7 +53,7 @@ function commonOptions(): readonly Option[] {
     new Option("-v, --verbose", "say more; twice: reasons and times"),
     option("--debug", "as -vv", "DEBUG"),
     option("--no-color", "no colours (also NO_COLOR)", "NO_COLOR"),
-    option("--lock-wait [time]", `wait for a busy lock: 30s, 5m (default ${DEFAULT_WAIT})`, "LOCK_WAIT"),
+    option("--lock-wait [time]", `wait for a busy lock, for ${DEFAULT_WAIT} or =TIME: 30s, 10m (default: do not wait)`, "LOCK_WAIT"),
     option("--timeout <time>", "stop and roll back after this time: 90s, 10m", "TIMEOUT"),
   ];
 }
@@ -116,6 +116,20 @@ export function ordered(argv: readonly string[], known: readonly CommandDefiniti
   return end === -1 ? spelled : [...spelled, ...words.slice(end)];
 }
 
+/** Options whose value may stand in a word of its own. */
+const VALUED = new Set(["--hub", "--format", "--timeout"]);
+
+/** Command and target of a command line that may not be understood otherwise. */
+export function subjectOf(argv: readonly string[]): Subject {
+  const end = argv.indexOf("--");
+  const words = (end === -1 ? argv : argv.slice(0, end)).filter(
+    (word, index, all) => !word.startsWith("-") && !VALUED.has(all[index - 1] ?? "") && word !== "@none",
+  );
+  const name = words.find((word) => !word.startsWith("@"));
+  const definition = commands.find((candidate) => name !== undefined && namesOf(candidate).includes(name));
+  return { command: definition?.name ?? name ?? "provision", target: words.find((word) => word.startsWith("@")) };
+}
+
 /** How to tell the outcome, from a command line that may not be understood otherwise. */
 export function mannerOf(argv: readonly string[], env: NodeJS.ProcessEnv): Manner {
   const has = (...flags: readonly string[]) => argv.some((word) => flags.includes(word));
@@ -155,7 +169,11 @@ export async function runCommandLine(argv: readonly string[], line: CommandLine)
     .exitOverride()
     .configureOutput({ writeOut: line.print, writeErr: () => {}, outputError: () => {} })
     .addHelpText("after", `\n${EXIT_TABLE}`)
-    .showSuggestionAfterError(false);
+    .showSuggestionAfterError(false)
+    // Old names work, but whoever reads the list wants to see what there is, once.
+    .configureHelp({
+      subcommandTerm: (command) => [command.name(), ...command.registeredArguments.map(argumentTerm)].join(" "),
+    });
   const own = namedCommand(argv)?.options?.map(({ flags }) => new Option(flags).long) ?? [];
   for (const option of commonOptions()) if (!own.includes(option.long)) program.addOption(option);
   for (const definition of commands) {
@@ -193,6 +211,8 @@ export async function runCommandLine(argv: readonly string[], line: CommandLine)
   program.action(() => {
     const [word] = program.args;
     if (word === undefined) {
+      if (mannerOf(argv, line.env).format !== "table")
+        throw new ProvisionError("USAGE", "no command is given", { next: ["provision --help"] });
       line.print(program.helpInformation());
       line.print(`\n${EXIT_TABLE}\n`);
       return;
@@ -219,6 +239,11 @@ export async function runCommandLine(argv: readonly string[], line: CommandLine)
     throw new ProvisionError("USAGE", text, { next: near ? [`did you mean ${near}?`] : ["provision --help"] });
   }
   return session;
+}
+
+function argumentTerm(argument: Argument): string {
+  const word = `${argument.name()}${argument.variadic ? "..." : ""}`;
+  return argument.required ? `<${word}>` : `[${word}]`;
 }
 
 const GROUP_TITLES: Readonly<Record<CommandDefinition["group"], string>> = {

@@ -91,7 +91,7 @@ function currentUser(): string {
   }
 }
 
-export const serverSchema = z.strictObject({
+const serverSchema = z.strictObject({
   context_type: z.literal("server").describe("What this file describes."),
   remote_host: z
     .string()
@@ -121,7 +121,7 @@ export const serverSchema = z.strictObject({
   php: php().optional().describe("PHP for platforms that name none: a version or the path of its command line program."),
 });
 
-export const platformSchema = z.strictObject({
+const platformSchema = z.strictObject({
   context_type: z.literal("platform").describe("What this file describes."),
   root: path("platforms/d7").describe("Drupal root, relative to the hub or absolute."),
   makefile: text((value) => (/^[a-z]+:\/\//i.test(value) ? urlProblem(value) : pathProblem(value)), { example: "makes/d7.make" })
@@ -136,7 +136,7 @@ export const platformSchema = z.strictObject({
 const LANGUAGE = /^[a-z]{2,8}(-[a-z0-9]{1,8})*$/;
 const GENERATION = /^[0-9]{8}T[0-9]{6}-[0-9a-f]{4,8}$/;
 
-export const siteSchema = z
+const siteSchema = z
   .strictObject({
     context_type: z.literal("site").describe("What this file describes."),
     uri: uri().describe("Host name of the site, optionally with one /segment."),
@@ -181,7 +181,7 @@ export const siteSchema = z
       });
   });
 
-export const clientSchema = z.strictObject({
+const clientSchema = z.strictObject({
   context_type: z.literal("client").describe("What this file describes."),
   email: email().optional().describe("Address of the client."),
   max_sites: z

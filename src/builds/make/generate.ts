@@ -3,7 +3,7 @@ import type { Host } from "../../host/host.js";
 import { PhpArray } from "./php-value.js";
 
 /** One project or library as it stands in a code tree. */
-export interface FoundProject {
+interface FoundProject {
   readonly kind: "module" | "theme" | "profile" | "library";
   /** Of its directory. */
   readonly name: string;
