@@ -26,11 +26,13 @@ export interface BuildReport {
   /** One line per entry built: `views 7.x-3.29`, `jquery 2c4…`. */
   readonly entries: readonly { readonly name: string; readonly type: string; readonly path: string; readonly source: string }[];
   readonly warnings: readonly string[];
+  /** What was chosen while building, for the record: commits, checksums, versions. The same build gives the same words; no dates. */
+  readonly resolved?: Readonly<Record<string, string>>;
 }
 
 /** Where a platform's code comes from: one folder under builds/ for each kind (DESIGN 9). */
 export interface BuildSource {
-  /** `make`, `directory`, later `composer`, `git`, `archive`. */
+  /** `make`, `composer`, `git`, `archive`, `directory`. */
   readonly type: string;
   /** Builds into `request.destination`, all or nothing. Rejects with BUILD_FAILED and one line per entry that failed, with its cause. */
   build(request: BuildRequest): Promise<BuildReport>;
