@@ -38,7 +38,9 @@ export function archiveSource({ archive, sha256 }: ArchiveOptions): BuildSource 
         });
         const kind = await archiveKind(file);
         if (kind === undefined)
-          throw new ProvisionError("BUILD_FAILED", `${shown(archive)} is no archive`, { why: ["it is neither tar, tar.gz, tar.bz2 nor zip"] });
+          throw new ProvisionError("BUILD_FAILED", `${shown(archive)} is no archive`, {
+            why: ["it is neither tar, tar.gz, tar.bz2 nor zip"],
+          });
         request.progress?.(`unpack ${shown(archive)}`);
         const unpacked = join(staging, "unpacked");
         await unpack(host, file, kind, unpacked);
