@@ -3,7 +3,7 @@ import type { CommandDefinition, Invocation } from "./commands/definition.js";
 import { commands } from "./commands/index.js";
 import { type CommonOptions, type Format, Session } from "./commands/session.js";
 import { didYouMean, ProvisionError } from "./core/errors.js";
-import type { Reporter } from "./core/events.js";
+import type { Reporter, Subject } from "./core/events.js";
 import type { Stop } from "./core/stop.js";
 
 /** How the outcome is told; needed before, and also without, a command line that can be understood. */
@@ -103,6 +103,20 @@ export function ordered(argv: readonly string[], known: readonly CommandDefiniti
   return end === -1 ? spelled : [...spelled, ...words.slice(end)];
 }
 
+/** Options whose value may stand in a word of its own. */
+const VALUED = new Set(["--hub", "--format", "--timeout"]);
+
+/** Command and target of a command line that may not be understood otherwise. */
+export function subjectOf(argv: readonly string[]): Subject {
+  const end = argv.indexOf("--");
+  const words = (end === -1 ? argv : argv.slice(0, end)).filter(
+    (word, index, all) => !word.startsWith("-") && !VALUED.has(all[index - 1] ?? "") && word !== "@none",
+  );
+  const name = words.find((word) => !word.startsWith("@"));
+  const definition = commands.find((candidate) => name !== undefined && namesOf(candidate).includes(name));
+  return { command: definition?.name ?? name ?? "provision", target: words.find((word) => word.startsWith("@")) };
+}
+
 /** How to tell the outcome, from a command line that may not be understood otherwise. */
 export function mannerOf(argv: readonly string[], env: NodeJS.ProcessEnv): Manner {
   const has = (...flags: readonly string[]) => argv.some((word) => flags.includes(word));
@@ -177,6 +191,8 @@ export async function runCommandLine(argv: readonly string[], line: CommandLine)
   program.action(() => {
     const [word] = program.args;
     if (word === undefined) {
+      if (mannerOf(argv, line.env).format !== "table")
+        throw new ProvisionError("USAGE", "no command is given", { next: ["provision --help"] });
       line.print(program.helpInformation());
       line.print(`\n${EXIT_TABLE}\n`);
       return;

@@ -12,6 +12,17 @@ import { besidePath, HostError } from "./host.js";
 const TERMINATE_GRACE = 10_000;
 const MAX_OUTPUT = 256 * 1024 * 1024;
 
+/** How one end of a pipe ended. */
+interface Outcome {
+  readonly argv: Argv;
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stderr: string;
+  /** When it ended, beside the other. */
+  readonly order: number;
+  readonly timedOut: boolean;
+}
+
 /** The machine provision itself runs on. */
 export class LocalHost implements Host {
   readonly name = "local";
@@ -24,6 +35,7 @@ export class LocalHost implements Host {
   async run(argv: Argv, options: RunOptions = {}): Promise<RunResult> {
     const program = await this.#start(argv, options);
     const { code, signal, stdout, stderr, document } = await program.ended;
+    killPoint();
     if (code === undefined) {
       throw new HostError(
         program.timedOut() ? "TIMED_OUT" : "COMMAND_FAILED",
@@ -45,7 +57,7 @@ export class LocalHost implements Host {
 
   async pipe(from: Argv, to: Argv, options: RunOptions = {}): Promise<void> {
     const { spawn } = await import("node:child_process");
-    // Two programs joined by one kernel pipe: bytes never pass through this process.
+    // Joined by the kernel: bytes never pass through this process.
     const source = spawn(from[0], from.slice(1), {
       ...this.#spawnOptions(options),
       stdio: ["ignore", "pipe", "pipe", "ignore", ...this.#scope.descriptors],
@@ -55,24 +67,31 @@ export class LocalHost implements Host {
       stdio: [source.stdout ?? "ignore", "ignore", "pipe", "ignore", ...this.#scope.descriptors],
     });
     source.stdout?.destroy();
-    const outcomes = await Promise.all([this.#outcome(source, from, options), this.#outcome(target, to, options)]);
-    // The first failure in the pipe is the cause; a writer that only saw its reader go is not.
-    const failed =
-      outcomes.find((outcome) => outcome.code !== 0 && outcome.signal !== "SIGPIPE") ?? outcomes.find((outcome) => outcome.code !== 0);
-    if (failed) {
-      throw new HostError(
-        "COMMAND_FAILED",
-        `${this.name}: ${failed.argv[0]} ${failed.code === null ? `was ended by ${failed.signal ?? "an unknown cause"}` : `ended with exit code ${failed.code}`}`,
-        {
-          why: lastLines(failed.stderr),
-          ...(failed.code === null ? {} : { exitCode: failed.code }),
-        },
-      );
+    const ended = [this.#outcome(source, from, options), this.#outcome(target, to, options)];
+    // Nobody would read what it writes, and one that writes nothing would stay.
+    if (target.pid === undefined && source.pid !== undefined) process.kill(-source.pid, "SIGTERM");
+    const outcomes: Outcome[] = [];
+    for (const settled of await Promise.allSettled(ended)) {
+      if (settled.status === "rejected") throw settled.reason;
+      outcomes.push(settled.value);
     }
+    // The first that ended badly is the cause: a writer loses its reader, a reader its writer.
+    const [failed, other] = outcomes.filter(({ code }) => code !== 0).sort((a, b) => a.order - b.order);
+    if (failed === undefined) return;
+    const also = other && other.signal !== "SIGPIPE" ? lastLines(other.stderr).map((line) => `${other.argv[0]}: ${line}`) : [];
+    throw new HostError(
+      failed.timedOut ? "TIMED_OUT" : "COMMAND_FAILED",
+      `${this.name}: ${failed.argv[0]} ${failed.code === null ? `was ended by ${failed.signal ?? "an unknown cause"}` : `ended with exit code ${failed.code}`}`,
+      { why: [...lastLines(failed.stderr), ...also], ...(failed.code === null ? {} : { exitCode: failed.code }) },
+    );
   }
 
   readFile(path: string): Promise<string | undefined> {
     return this.#absent(path, "read", () => fs.readFile(path, "utf8"));
+  }
+
+  readBytes(path: string): Promise<Buffer | undefined> {
+    return this.#absent(path, "read", () => fs.readFile(path));
   }
 
   async writeFile(path: string, content: string | Buffer | Secret, ownership: Ownership = {}): Promise<void> {
@@ -126,6 +145,7 @@ export class LocalHost implements Host {
       // Loaded when something is made: a command that changes nothing starts faster without it.
       const { ensureDir } = (await import("fs-extra")).default;
       await ensureDir(path, 0o755);
+      killPoint();
       await syncDirectory(dirname(path));
     });
     await this.chmod(path, ownership);
@@ -148,12 +168,28 @@ export class LocalHost implements Host {
         await makeDeletable(path);
         await fs.rm(path, { recursive: true, force: true });
       }
+      killPoint();
     });
+  }
+
+  async removeEmpty(path: string): Promise<boolean> {
+    let removed = false;
+    await this.#translated(path, "remove", async () => {
+      try {
+        await fs.rmdir(path);
+        removed = true;
+      } catch (error) {
+        if (!["ENOENT", "ENOTDIR", "ENOTEMPTY", "EEXIST"].some((code) => isSystemError(error, code))) throw error;
+      }
+      killPoint();
+    });
+    return removed;
   }
 
   async rename(from: string, to: string): Promise<void> {
     await this.#translated(`${from} → ${to}`, "rename", async () => {
       await fs.rename(from, to);
+      killPoint();
       await syncDirectory(dirname(to));
       if (dirname(from) !== dirname(to)) await syncDirectory(dirname(from));
     });
@@ -257,14 +293,18 @@ export class LocalHost implements Host {
     child.stderr?.on("data", (chunk: Buffer) => {
       stderr = (stderr + chunk.toString()).slice(-100_000);
     });
-    return new Promise<{ argv: Argv; code: number | null; signal: NodeJS.Signals | null; stderr: string }>((resolve, reject) => {
+    let order = Number.POSITIVE_INFINITY;
+    child.once("exit", () => {
+      order = performance.now();
+    });
+    return new Promise<Outcome>((resolve, reject) => {
       child.once("error", (error) => {
         watch.done();
         reject(this.#notStarted(argv, error, options.cwd));
       });
       child.once("close", (code, signal) => {
         watch.done();
-        resolve({ argv, code, signal, stderr });
+        resolve({ argv, code, signal, stderr, order, timedOut: watch.timedOut() });
       });
     });
   }

@@ -1,4 +1,5 @@
 import { access, constants } from "node:fs/promises";
+import { delimiter, join } from "node:path";
 import type { Json } from "../core/json.js";
 import type { Services } from "./services.js";
 
@@ -32,10 +33,21 @@ const EXTENSIONS: readonly { readonly extension: string; readonly needed: string
   { extension: "mbstring", needed: "Drupal", debian: "php-mbstring" },
 ];
 
+async function inPath(program: string): Promise<boolean> {
+  for (const directory of (process.env["PATH"] ?? "").split(delimiter)) {
+    const found = await access(join(directory, program), constants.X_OK).then(
+      () => true,
+      () => false,
+    );
+    if (directory !== "" && found) return true;
+  }
+  return false;
+}
+
 export async function programFindings(use: Pick<Services, "local">): Promise<readonly Finding[]> {
   const findings: Finding[] = [];
   for (const { program, needed, debian } of PROGRAMS) {
-    const found = (await use.local.run(["sh", "-c", 'command -v -- "$1"', "sh", program], { anyExit: true })).code === 0;
+    const found = await inPath(program);
     findings.push({
       check: `program ${program}`,
       ok: found,

@@ -100,9 +100,10 @@ export class Services {
     return {
       undo,
       async copyBefore(before: Before, to: string) {
-        const text = await hosts(before.host).readFile(before.path);
-        if (text === undefined) return false;
-        writeFileSync(to, text, { mode: 0o600 });
+        const bytes = await hosts(before.host).readBytes(before.path);
+        if (bytes === undefined) return false;
+        // On the disk before the intent that names it.
+        writeFileSync(to, bytes, { mode: 0o600, flush: true });
         return true;
       },
     };

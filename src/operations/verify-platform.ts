@@ -8,7 +8,7 @@ import type { Json } from "../core/json.js";
 import type { Operation, Run, Step } from "../core/step.js";
 import type { Core } from "../engines/engine.js";
 import { detectCore } from "../engines/index.js";
-import { file } from "../steps/files.js";
+import { file, undoParents } from "../steps/files.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { platformLocks } from "./parts/locks.js";
 import { refuseConflicts } from "./parts/preflight.js";
@@ -128,7 +128,8 @@ function buildStep(inputs: Inputs, use: Services): Step {
     title: platform.makefile === undefined ? `Code of ${platform.name}` : `Build ${platform.name} from ${platform.makefile}`,
     async check() {
       if (await host.stat(root)) return { changes: [] };
-      return { changes: [`build ${root}`], undo: [build, stagingOf(build)].map((path) => ({ do: "remove_tree", host: host.name, path })) };
+      const trees = [build, stagingOf(build)].map((path) => ({ do: "remove_tree", host: host.name, path }));
+      return { changes: [`build ${root}`], undo: [...(await undoParents(host, build)), ...trees] };
     },
     async apply(run) {
       const report = await sourceOf(inputs, use).build({
@@ -158,7 +159,10 @@ function place({ server, root, build }: Inputs, use: Services, built: Step): Ste
     async check(run) {
       if (await host.stat(root)) return { changes: [] };
       run.need(built);
-      return { changes: [`link ${root} to ${target}`], undo: [{ do: "restore_link", host: host.name, path: root, target: null }] };
+      return {
+        changes: [`link ${root} to ${target}`],
+        undo: [...(await undoParents(host, root)), { do: "restore_link", host: host.name, path: root, target: null }],
+      };
     },
     async apply() {
       await host.mkdir(dirname(root));

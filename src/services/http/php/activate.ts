@@ -45,6 +45,7 @@ export function activateStep(served: Served, id: string, title: string, files: r
 /** The undo kind `http_restore`: the old files, served again. Writes and reloads only what is not yet so. */
 export async function restoreFiles(served: Served, files: readonly ConfigFile[]): Promise<void> {
   for (const { path } of files) await served.host.remove(besidePath(path));
+  await withInnerLock(served.paths.locks, `http.${served.server.slice(1)}`, () => served.host.remove(besidePath(served.paths.generation)));
   // The journal knows null, not undefined.
   await bringAbout(
     served,
