@@ -54,7 +54,7 @@ export const verifyPlatform: Operation<VerifyPlatformArgs, Inputs, Services> = {
       if (sourceName(platform) === undefined) {
         throw new ProvisionError("FILE_NOT_FOUND", `the root of ${name} does not exist: ${root}`, {
           why: ["the context names nothing it could be built from"],
-          next: [`provision save ${name} --makefile=…`, `provision save ${name} --root=…`],
+          next: [`provision save ${name} --makefile=…    # or --composer, --git, --archive`, `provision save ${name} --root=…`],
         });
       }
       if (await host.stat(project))
