@@ -1,4 +1,4 @@
-import { Command, CommanderError, Option } from "commander";
+import { type Argument, Command, CommanderError, Option } from "commander";
 import type { CommandDefinition, Invocation } from "./commands/definition.js";
 import { commands } from "./commands/index.js";
 import { type CommonOptions, type Format, Session } from "./commands/session.js";
@@ -53,7 +53,7 @@ function commonOptions(): readonly Option[] {
     new Option("-v, --verbose", "say more; twice: reasons and times"),
     option("--debug", "as -vv", "DEBUG"),
     option("--no-color", "no colours (also NO_COLOR)", "NO_COLOR"),
-    option("--lock-wait [time]", `wait for a busy lock: 30s, 5m (default ${DEFAULT_WAIT})`, "LOCK_WAIT"),
+    option("--lock-wait [time]", `wait for a busy lock, for ${DEFAULT_WAIT} or =TIME: 30s, 10m (default: do not wait)`, "LOCK_WAIT"),
     option("--timeout <time>", "stop and roll back after this time: 90s, 10m", "TIMEOUT"),
   ];
 }
@@ -154,7 +154,11 @@ export async function runCommandLine(argv: readonly string[], line: CommandLine)
     .exitOverride()
     .configureOutput({ writeOut: line.print, writeErr: () => {}, outputError: () => {} })
     .addHelpText("after", `\n${EXIT_TABLE}`)
-    .showSuggestionAfterError(false);
+    .showSuggestionAfterError(false)
+    // Old names work, but whoever reads the list wants to see what there is, once.
+    .configureHelp({
+      subcommandTerm: (command) => [command.name(), ...command.registeredArguments.map(argumentTerm)].join(" "),
+    });
   for (const option of commonOptions()) program.addOption(option);
   for (const definition of commands) {
     const command = program
@@ -219,6 +223,11 @@ export async function runCommandLine(argv: readonly string[], line: CommandLine)
     throw new ProvisionError("USAGE", text, { next: near ? [`did you mean ${near}?`] : ["provision --help"] });
   }
   return session;
+}
+
+function argumentTerm(argument: Argument): string {
+  const word = `${argument.name()}${argument.variadic ? "..." : ""}`;
+  return argument.required ? `<${word}>` : `[${word}]`;
 }
 
 const GROUP_TITLES: Readonly<Record<CommandDefinition["group"], string>> = {

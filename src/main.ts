@@ -84,8 +84,9 @@ async function main(argv: readonly string[]): Promise<number> {
   const stop = new Stop();
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, () => stop.ask(STOP_REASONS[name]));
   stop.now.addEventListener("abort", () => {
-    // Hosts listen to the same signal and end running programs with SIGKILL: they come after us. The journal says how far it came.
-    setImmediate(() => void stoppedAtOnce(subjectOf(argv), manner).finally(() => process.exit(EXIT.NEEDS_ATTENTION)));
+    // Hosts listen to the same signal and end running programs with SIGKILL; the operation then ends with its journal open
+    // and says so. What does not end by itself (a drawn list, a wait) is not waited for.
+    setTimeout(() => void stoppedAtOnce(subjectOf(argv), manner).finally(() => process.exit(EXIT.NEEDS_ATTENTION)), 1000).unref();
   });
   try {
     const session = await runCommandLine(argv, { version, env: process.env, stop, reporter: () => reporter, print: streams.out });

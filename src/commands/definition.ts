@@ -1,23 +1,23 @@
 import type { Session } from "./session.js";
 
-export interface OptionDefinition {
+interface OptionDefinition {
   /** As commander reads it: `--profile <name>`. */
   readonly flags: string;
   readonly description: string;
 }
 
-export interface ArgumentDefinition {
+interface ArgumentDefinition {
   /** `<name>` required, `[name]` optional, `<name...>` several. */
   readonly name: string;
   readonly description: string;
 }
 
-export interface Example {
+interface Example {
   readonly line: string;
   readonly says: string;
 }
 
-export type CommandGroup = "hub" | "platform" | "local" | "site" | "operations";
+type CommandGroup = "hub" | "platform" | "local" | "site" | "operations";
 
 /** One command as data: command line, help and README come from it; its code is loaded when it runs. */
 export interface CommandDefinition {

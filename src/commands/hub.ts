@@ -102,7 +102,7 @@ export async function confirmed(session: Session, question: string): Promise<voi
     if (/^y(es)?$/i.test(answer.trim())) return;
     throw new ProvisionError("CONFIRMATION_NEEDED", "not confirmed");
   }
-  throw new ProvisionError("CONFIRMATION_NEEDED", `${question} Say so with --yes.`, { next: ["the same command with --yes"] });
+  throw new ProvisionError("CONFIRMATION_NEEDED", `${question} That needs --yes.`, { next: ["the same command with --yes"] });
 }
 
 /** Columns as wide as their widest cell. */

@@ -91,7 +91,7 @@ function currentUser(): string {
   }
 }
 
-export const serverSchema = z.strictObject({
+const serverSchema = z.strictObject({
   context_type: z.literal("server").describe("What this file describes."),
   remote_host: z
     .string()
@@ -140,7 +140,7 @@ const BELONGS_TO = {
   archive_sha256: "archive",
 } as const;
 
-export const platformSchema = z
+const platformSchema = z
   .strictObject({
     context_type: z.literal("platform").describe("What this file describes."),
     root: path("platforms/d7").describe(
@@ -234,7 +234,7 @@ function gitProblem(value: string): string | undefined {
 const LANGUAGE = /^[a-z]{2,8}(-[a-z0-9]{1,8})*$/;
 const GENERATION = /^[0-9]{8}T[0-9]{6}-[0-9a-f]{4,8}$/;
 
-export const siteSchema = z
+const siteSchema = z
   .strictObject({
     context_type: z.literal("site").describe("What this file describes."),
     uri: uri().describe("Host name of the site, optionally with one /segment."),
@@ -279,7 +279,7 @@ export const siteSchema = z
       });
   });
 
-export const clientSchema = z.strictObject({
+const clientSchema = z.strictObject({
   context_type: z.literal("client").describe("What this file describes."),
   email: email().optional().describe("Address of the client."),
   max_sites: z

@@ -506,6 +506,16 @@ class Execution<Inputs, Use> {
     }
     const shown =
       cause ?? new ProvisionError("FAILED", `a bug in provision: ${messageOf(error)}`, { why: stackLines(error), cause: error });
+    if (this.#around.stop.now.aborted) {
+      return this.#fail(
+        shown.with({
+          state: "stopped at once, in the middle: what was done stands, and is in the journal",
+          next: [...(journal.committed ? [] : [`provision abort ${id}`]), `provision resume ${id}`],
+        }),
+        "needs_attention",
+        EXIT.NEEDS_ATTENTION,
+      );
+    }
     if (linkLost(error)) {
       return this.#fail(
         shown.with({

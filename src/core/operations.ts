@@ -96,9 +96,9 @@ export class OperationsDirectory {
 
   /** Ids of all operations that changed something, oldest first. */
   all(): readonly string[] {
-    return listDirectory(join(this.state, "operations")).filter(
-      (id) => ID.test(id) && existsSync(join(this.directory(id), "journal.jsonl")),
-    );
+    // A directory with neither belongs to one that is just beginning, or was killed there.
+    const known = (id: string) => existsSync(join(this.directory(id), "journal.jsonl")) || existsSync(this.#marker(id));
+    return listDirectory(join(this.state, "operations")).filter((id) => ID.test(id) && known(id));
   }
 
   /** The full id of one, from the id or its unique end (`7f3a`). Errors: OPERATION_NOT_FOUND. */
@@ -186,7 +186,7 @@ function lockedSoon(descriptor: number): boolean {
   return false;
 }
 
-export type OperationState = "running" | "interrupted" | "ended";
+type OperationState = "running" | "interrupted" | "ended";
 
 export interface OperationSummary {
   readonly id: string;

@@ -1,6 +1,7 @@
-import { existsSync } from "node:fs";
+import { closeSync, constants, existsSync, mkdtempSync, openSync, rmSync } from "node:fs";
 import fs from "node:fs/promises";
 import { connect as connectSocket } from "node:net";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { isSystemError, messageOf } from "../core/errors.js";
 import { killPoint } from "../core/kill-point.js";
@@ -57,16 +58,18 @@ export class LocalHost implements Host {
 
   async pipe(from: Argv, to: Argv, options: RunOptions = {}): Promise<void> {
     const { spawn } = await import("node:child_process");
-    // Joined by the kernel: bytes never pass through this process.
+    // Bytes never pass through this process.
+    const joint = await this.#kernelPipe();
     const source = spawn(from[0], from.slice(1), {
       ...this.#spawnOptions(options),
-      stdio: ["ignore", "pipe", "pipe", "ignore", ...this.#scope.descriptors],
+      stdio: ["ignore", joint.write, "pipe", "ignore", ...this.#scope.descriptors],
     });
     const target = spawn(to[0], to.slice(1), {
       ...this.#spawnOptions(options),
-      stdio: [source.stdout ?? "ignore", "ignore", "pipe", "ignore", ...this.#scope.descriptors],
+      stdio: [joint.read, "ignore", "pipe", "ignore", ...this.#scope.descriptors],
     });
-    source.stdout?.destroy();
+    closeSync(joint.read);
+    closeSync(joint.write);
     const ended = [this.#outcome(source, from, options), this.#outcome(target, to, options)];
     // Nobody would read what it writes, and one that writes nothing would stay.
     if (target.pid === undefined && source.pid !== undefined) process.kill(-source.pid, "SIGTERM");
@@ -75,8 +78,9 @@ export class LocalHost implements Host {
       if (settled.status === "rejected") throw settled.reason;
       outcomes.push(settled.value);
     }
-    // The first that ended badly is the cause: a writer loses its reader, a reader its writer.
-    const [failed, other] = outcomes.filter(({ code }) => code !== 0).sort((a, b) => a.order - b.order);
+    // Who ended badly first is the cause; a writer that only lost its reader is not.
+    const lost = ({ signal }: Outcome) => (signal === "SIGPIPE" ? 1 : 0);
+    const [failed, other] = outcomes.filter(({ code }) => code !== 0).sort((a, b) => lost(a) - lost(b) || a.order - b.order);
     if (failed === undefined) return;
     const also = other && other.signal !== "SIGPIPE" ? lastLines(other.stderr).map((line) => `${other.argv[0]}: ${line}`) : [];
     throw new HostError(
@@ -84,6 +88,24 @@ export class LocalHost implements Host {
       `${this.name}: ${failed.argv[0]} ${failed.code === null ? `was ended by ${failed.signal ?? "an unknown cause"}` : `ended with exit code ${failed.code}`}`,
       { why: [...lastLines(failed.stderr), ...also], ...(failed.code === null ? {} : { exitCode: failed.code }) },
     );
+  }
+
+  /** Node's own pipes are pairs of sockets: a writer that loses its reader gets no SIGPIPE there, and /dev/stdout cannot be opened. */
+  async #kernelPipe(): Promise<{ readonly read: number; readonly write: number }> {
+    const directory = mkdtempSync(join(tmpdir(), "provision-pipe-"));
+    const path = join(directory, "pipe");
+    try {
+      await this.run(["mkfifo", "-m", "0600", path]);
+      // Linux opens both ways without waiting for the other side, and with that the two ends do not wait either.
+      const both = openSync(path, constants.O_RDWR);
+      try {
+        return { read: openSync(path, constants.O_RDONLY), write: openSync(path, constants.O_WRONLY) };
+      } finally {
+        closeSync(both);
+      }
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
   }
 
   readFile(path: string): Promise<string | undefined> {

@@ -37,7 +37,7 @@ export async function look(use: Services, name: string, changed: number, emit: E
   const data = {
     url,
     front_page: { status: front.status, title },
-    login: { status: link.status, account: account.status, title: titleOf(account) },
+    login: { link: link.status, account: account.status, title: titleOf(account) },
     changed,
     sample: core.version.endsWith("-sample"),
   };

@@ -24,7 +24,7 @@ function undoable(place: StepPlace): boolean {
 }
 
 /** A decision without undo and before-images, for steps after the commit. */
-export function inPhase(place: StepPlace, decision: Decision): Decision {
+function inPhase(place: StepPlace, decision: Decision): Decision {
   return undoable(place) ? decision : { changes: decision.changes };
 }
 

@@ -128,7 +128,12 @@ describe("stopped twice", () => {
 
   test("exit 5 at once, the journal stays, no PHP goes on", async () => {
     expect(first.code, first.stderr).toBe(5);
-    expect(first.json).toMatchObject({ ok: false, exit: 5, outcome: "needs_attention", error: { next: ["provision operations list"] } });
+    expect(first.json).toMatchObject({
+      ok: false,
+      exit: 5,
+      outcome: "needs_attention",
+      error: { next: [`provision abort ${id}`, `provision resume ${id}`] },
+    });
     expect(id).not.toBe("");
   });
 

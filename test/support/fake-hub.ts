@@ -87,7 +87,9 @@ export class FakeHub {
     return readdirSync(this.path("state/operations")).sort();
   }
 
-  journal(id: string): readonly { readonly t: string; readonly step?: string; readonly outcome?: string }[] {
+  journal(
+    id: string,
+  ): readonly { readonly t: string; readonly step?: string; readonly outcome?: string; readonly until?: string | null }[] {
     const path = this.path("state/operations", id, "journal.jsonl");
     const text = existsSync(path) ? readFileSync(path, "utf8") : "";
     return text

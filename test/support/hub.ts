@@ -50,7 +50,7 @@ function said(ended: Ended, words: string): Said {
 }
 
 /** Starts `bin/provision.js` as a process. `line` is split at spaces; an array is taken as it is. Nothing of our own environment reaches it. */
-export function startProvision(line: string | readonly string[], options: StartOptions = {}): Started & { readonly said: Promise<Said> } {
+function startProvision(line: string | readonly string[], options: StartOptions = {}): Started & { readonly said: Promise<Said> } {
   if (!existsSync(join(PROJECT, "dist/main.js"))) throw new Error("dist/main.js is missing: npm run build (bin/test does it) comes first");
   const words = typeof line === "string" ? line.split(" ").filter((word) => word !== "") : line;
   const clean = Object.keys(process.env).filter(

@@ -133,7 +133,7 @@ describe("the house", () => {
   test("only main.ts and reporters write to the terminal, only main.ts sets the exit code", () => {
     const wrong = files
       .filter((file) => file !== "main.ts" && file !== "context/write-schemas.ts" && place(file) !== "reporters")
-      .filter((file) => /\bconsole\.|process\.(stdout|exit\b|exitCode)/.test(readFileSync(join(SRC, file), "utf8")));
+      .filter((file) => /\bconsole\.|(?<![.\w])process\.(stdout|exit\b|exitCode)/.test(readFileSync(join(SRC, file), "utf8")));
     expect(wrong).toEqual([]);
   });
 

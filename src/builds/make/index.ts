@@ -1,12 +1,6 @@
 import type { BuildSource } from "../source.js";
 import type { AssembleOptions } from "./assemble.js";
 
-export type { Diagnostic } from "./diagnostic.js";
-export { diagnosticLine } from "./diagnostic.js";
-export { encodeOrdered } from "./php-value.js";
-export { encodePlan, type Plan, type PlanEntry, type PlanOptions, planOf } from "./plan.js";
-export { type MakeFile, type ReadOptions, readMakeFile } from "./read.js";
-
 export type MakeOptions = AssembleOptions;
 
 /**

@@ -238,7 +238,7 @@ export function restoreLink(host: Host, project: string, target: string | null) 
 }
 
 /** What a platform is no longer as it was built, one line each; empty when all is as recorded. */
-export interface Drift {
+interface Drift {
   /** Sources that say something else now. */
   readonly inputs: readonly string[];
   /** Parts of the tree that were changed in place; only looked for when asked. */
@@ -248,7 +248,7 @@ export interface Drift {
 }
 
 /** Compares record, sources and (with `full`) the tree and the repository. Changes nothing. */
-export async function driftOf(inputs: BuildInputs, use: Services, full: boolean): Promise<Drift> {
+async function driftOf(inputs: BuildInputs, use: Services, full: boolean): Promise<Drift> {
   const { platform, server, docroot } = inputs;
   const host = use.host(server);
   const build = await currentBuild(host, use.layout, inputs);

@@ -76,7 +76,7 @@ export function siteCode(inputs: SiteInputs, use: Services): SiteCode {
   };
 }
 
-export function vhostOf(inputs: SiteInputs, use: Services, enabled: boolean): Vhost {
+function vhostOf(inputs: SiteInputs, use: Services, enabled: boolean): Vhost {
   const { site, platform, webServer, core, paths } = inputs;
   return {
     uri: site.uri,
@@ -94,7 +94,7 @@ export function vhostOf(inputs: SiteInputs, use: Services, enabled: boolean): Vh
 }
 
 /** What visitors may call the site, in sites.php. */
-export function namesOf({ site, directory }: Pick<SiteInputs, "site" | "directory">): Entries {
+function namesOf({ site, directory }: Pick<SiteInputs, "site" | "directory">): Entries {
   return Object.fromEntries([siteName(site.uri), ...site.aliases].map((name) => [name, directory]));
 }
 
