@@ -133,7 +133,6 @@ const BUILD_SOURCES = ["makefile", "composer", "git", "archive"] as const;
 /** Properties that mean nothing without another one. */
 const BELONGS_TO = {
   composer_version: "composer",
-  composer_lock: "composer",
   git_ref: "git",
   git_path: "git",
   working_copy: "git",
@@ -164,7 +163,7 @@ const platformSchema = z
       .enum(["require", "allow-missing"])
       .meta({ examples: ["allow-missing"] })
       .optional()
-      .describe("allow-missing: a directory without composer.lock is built with whatever versions fit on that day."),
+      .describe("allow-missing: a directory or repository without composer.lock is built with whatever versions fit on that day."),
     git: text((value) => gitProblem(value), { example: "https://git.example.com/platform.git" })
       .optional()
       .describe("Git repository (URL or path); a composer.json or make file in it is built too."),
@@ -203,6 +202,8 @@ const platformSchema = z
       if (platform[key] !== undefined && platform[key] !== false && platform[of] === undefined)
         check.addIssue({ code: "custom", path: [key], message: `says something of ${of}, which this platform does not have` });
     }
+    if (platform.composer_lock !== undefined && platform.composer === undefined && platform.git === undefined)
+      check.addIssue({ code: "custom", path: ["composer_lock"], message: "says something of composer, which this platform does not have" });
     if (platform.composer !== undefined && platform.composer_version !== undefined && !PACKAGE.test(platform.composer))
       check.addIssue({
         code: "custom",

@@ -74,6 +74,7 @@ export function platformCode({ platform, webServer }: PlatformAndServers, layout
             ...(git_ref === undefined ? {} : { ref: git_ref }),
             ...(git_path === undefined ? {} : { path: git_path }),
             ...(working_copy === undefined ? {} : { workingCopy: working_copy }),
+            ...(composer_lock === undefined ? {} : { composerLock: composer_lock }),
             ...withPhp,
           },
         }),
