@@ -660,6 +660,6 @@ class Execution<Inputs, Use> {
 
 /** The directories an engine needs below a hub's state directory. */
 export function makeStateDirectories(state: string): void {
-  for (const name of ["operations", "open", "locks", "cache", "queue", "platforms"])
+  for (const name of ["operations", "open", "locks", "cache", "queue", "platforms", "builds"])
     mkdirSync(join(state, name), { recursive: true, mode: name === "operations" ? 0o700 : 0o750 });
 }

@@ -15,7 +15,7 @@ export interface Finding {
 }
 
 /** System programs, what they are for, and the Debian package that has them. */
-const PROGRAMS: readonly { readonly program: string; readonly needed: string; readonly debian: string }[] = [
+const PROGRAMS: readonly { readonly program: string; readonly needed: string; readonly debian: string; readonly optional?: true }[] = [
   { program: "php", needed: "every site", debian: "php-cli" },
   { program: "flock", needed: "locks", debian: "util-linux" },
   { program: "git", needed: "make files that name repositories, and patches", debian: "git" },
@@ -23,6 +23,7 @@ const PROGRAMS: readonly { readonly program: string; readonly needed: string; re
   { program: "tar", needed: "make files that name archives", debian: "tar" },
   { program: "bzip2", needed: "make files that name .tar.bz2 archives", debian: "bzip2" },
   { program: "unzip", needed: "make files that name .zip archives", debian: "unzip" },
+  { program: "composer", needed: "platforms that Composer builds", debian: "composer", optional: true },
 ];
 
 /** PHP's extensions, as `php -m` names them. */
@@ -46,11 +47,12 @@ async function inPath(program: string): Promise<boolean> {
 
 export async function programFindings(use: Pick<Services, "local">): Promise<readonly Finding[]> {
   const findings: Finding[] = [];
-  for (const { program, needed, debian } of PROGRAMS) {
+  for (const { program, needed, debian, optional = false } of PROGRAMS) {
     const found = await inPath(program);
     findings.push({
       check: `program ${program}`,
-      ok: found,
+      ok: found || optional,
+      ...(found || !optional ? {} : { note: true as const }),
       message: found ? `${program} is installed` : `${program} is missing: needed for ${needed}`,
       ...(found ? {} : { fix: `apt-get install ${debian}` }),
     });

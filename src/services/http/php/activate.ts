@@ -54,6 +54,12 @@ export async function restoreFiles(served: Served, files: readonly ConfigFile[])
   );
 }
 
+/** New PHP processes for files that stay as they are. */
+export async function reloadFiles(served: Served, paths: readonly string[]): Promise<void> {
+  const files = await Promise.all(paths.map(async (path) => ({ path, content: await served.host.readFile(path) })));
+  await bringAbout(served, files, true);
+}
+
 async function decide(served: Served, files: readonly ConfigFile[]): Promise<Decision> {
   const changes: string[] = [];
   const before: { path: string; content: string | null }[] = [];
