@@ -1,9 +1,9 @@
-import { Command, CommanderError, Option } from "commander";
+import { type Argument, Command, CommanderError, Option } from "commander";
 import type { CommandDefinition, Invocation } from "./commands/definition.js";
 import { commands } from "./commands/index.js";
 import { type CommonOptions, type Format, Session } from "./commands/session.js";
 import { didYouMean, ProvisionError } from "./core/errors.js";
-import type { Reporter } from "./core/events.js";
+import type { Reporter, Subject } from "./core/events.js";
 import type { Stop } from "./core/stop.js";
 
 /** How the outcome is told; needed before, and also without, a command line that can be understood. */
@@ -53,7 +53,7 @@ function commonOptions(): readonly Option[] {
     new Option("-v, --verbose", "say more; twice: reasons and times"),
     option("--debug", "as -vv", "DEBUG"),
     option("--no-color", "no colours (also NO_COLOR)", "NO_COLOR"),
-    option("--lock-wait [time]", `wait for a busy lock: 30s, 5m (default ${DEFAULT_WAIT})`, "LOCK_WAIT"),
+    option("--lock-wait [time]", `wait for a busy lock, for ${DEFAULT_WAIT} or =TIME: 30s, 10m (default: do not wait)`, "LOCK_WAIT"),
     option("--timeout <time>", "stop and roll back after this time: 90s, 10m", "TIMEOUT"),
   ];
 }
@@ -66,6 +66,16 @@ function duration(text: string, option: string): number {
   return Number(match[1]) * unit;
 }
 
+function isFormat(flags: string): boolean {
+  return flags.startsWith("--format ");
+}
+
+function namedCommand(argv: readonly string[]): CommandDefinition | undefined {
+  const names = new Map(commands.flatMap((definition) => namesOf(definition).map((name) => [name, definition] as const)));
+  const word = argv.find((each) => names.has(each));
+  return word === undefined ? undefined : names.get(word);
+}
+
 function namesOf(definition: CommandDefinition): readonly string[] {
   return [definition.name, ...(definition.aliases ?? []), `provision-${definition.name}`];
 }
@@ -73,7 +83,7 @@ function namesOf(definition: CommandDefinition): readonly string[] {
 /**
  * Puts a command line into the one order that is parsed: `@context command` becomes `command @context`
  * (as Drush takes it), `--lock_wait` becomes `--lock-wait` (Aegir's spelling), `--lock-wait` alone gets its
- * default (a value only after `=`, so that a context after it is not taken for one).
+ * default (a value only after `=`, so that a context after it is not taken for one; a command's own `--lock [file]` too).
  */
 export function ordered(argv: readonly string[], known: readonly CommandDefinition[]): readonly string[] {
   const names = new Set(known.flatMap(namesOf));
@@ -92,9 +102,12 @@ export function ordered(argv: readonly string[], known: readonly CommandDefiniti
         ...options.slice(commandAt + 1),
       ]
     : options;
+  const named = known.find((definition) => namesOf(definition).includes(options[commandAt] ?? ""));
+  const valueMayFollow = new Set(named?.options?.flatMap(({ flags }) => (flags.endsWith("]") ? [flags.split(" ", 1)[0]] : [])));
   const common = new Set(["dry-run", "exit-code", "no-interaction", "no-color", "lock-wait"]);
   const spelled = sorted.map((word) => {
     if (word === "--lock-wait" || word === "--lock_wait") return `--lock-wait=${DEFAULT_WAIT}`;
+    if (valueMayFollow.has(word)) return `${word}=`;
     const match = /^--([a-z][a-z0-9_-]*)(=.*)?$/s.exec(word);
     if (!match?.[1]?.includes("_")) return word;
     const kebab = match[1].replaceAll("_", "-");
@@ -103,13 +116,29 @@ export function ordered(argv: readonly string[], known: readonly CommandDefiniti
   return end === -1 ? spelled : [...spelled, ...words.slice(end)];
 }
 
+/** Options whose value may stand in a word of its own. */
+const VALUED = new Set(["--hub", "--format", "--timeout"]);
+
+/** Command and target of a command line that may not be understood otherwise. */
+export function subjectOf(argv: readonly string[]): Subject {
+  const end = argv.indexOf("--");
+  const words = (end === -1 ? argv : argv.slice(0, end)).filter(
+    (word, index, all) => !word.startsWith("-") && !VALUED.has(all[index - 1] ?? "") && word !== "@none",
+  );
+  const name = words.find((word) => !word.startsWith("@"));
+  const definition = commands.find((candidate) => name !== undefined && namesOf(candidate).includes(name));
+  return { command: definition?.name ?? name ?? "provision", target: words.find((word) => word.startsWith("@")) };
+}
+
 /** How to tell the outcome, from a command line that may not be understood otherwise. */
 export function mannerOf(argv: readonly string[], env: NodeJS.ProcessEnv): Manner {
   const has = (...flags: readonly string[]) => argv.some((word) => flags.includes(word));
+  // Where --format is a command's own (make-convert), only --json and the environment say how to tell the outcome.
   const value =
-    argv.findLast((word) => word.startsWith("--format="))?.slice("--format=".length) ??
-    argv[argv.indexOf("--format") + 1 || argv.length] ??
-    env["PROVISION_FORMAT"];
+    (namedCommand(argv)?.options?.some(({ flags }) => isFormat(flags))
+      ? undefined
+      : (argv.findLast((word) => word.startsWith("--format="))?.slice("--format=".length) ??
+        argv[argv.indexOf("--format") + 1 || argv.length])) ?? env["PROVISION_FORMAT"];
   const format: Format =
     has("--json") || env["PROVISION_JSON"] !== undefined ? "json" : value === "json" || value === "yaml" ? value : "table";
   const verbose =
@@ -140,8 +169,13 @@ export async function runCommandLine(argv: readonly string[], line: CommandLine)
     .exitOverride()
     .configureOutput({ writeOut: line.print, writeErr: () => {}, outputError: () => {} })
     .addHelpText("after", `\n${EXIT_TABLE}`)
-    .showSuggestionAfterError(false);
-  for (const option of commonOptions()) program.addOption(option);
+    .showSuggestionAfterError(false)
+    // Old names work, but whoever reads the list wants to see what there is, once.
+    .configureHelp({
+      subcommandTerm: (command) => [command.name(), ...command.registeredArguments.map(argumentTerm)].join(" "),
+    });
+  const own = namedCommand(argv)?.options?.map(({ flags }) => new Option(flags).long) ?? [];
+  for (const option of commonOptions()) if (!own.includes(option.long)) program.addOption(option);
   for (const definition of commands) {
     const command = program
       .command(definition.name)
@@ -177,6 +211,8 @@ export async function runCommandLine(argv: readonly string[], line: CommandLine)
   program.action(() => {
     const [word] = program.args;
     if (word === undefined) {
+      if (mannerOf(argv, line.env).format !== "table")
+        throw new ProvisionError("USAGE", "no command is given", { next: ["provision --help"] });
       line.print(program.helpInformation());
       line.print(`\n${EXIT_TABLE}\n`);
       return;
@@ -203,6 +239,11 @@ export async function runCommandLine(argv: readonly string[], line: CommandLine)
     throw new ProvisionError("USAGE", text, { next: near ? [`did you mean ${near}?`] : ["provision --help"] });
   }
   return session;
+}
+
+function argumentTerm(argument: Argument): string {
+  const word = `${argument.name()}${argument.variadic ? "..." : ""}`;
+  return argument.required ? `<${word}>` : `[${word}]`;
 }
 
 const GROUP_TITLES: Readonly<Record<CommandDefinition["group"], string>> = {

@@ -40,6 +40,15 @@ async function printDocument(document: unknown, manner: Manner): Promise<void> {
   }
 }
 
+function stackOf(error: unknown): readonly string[] {
+  return error instanceof Error && error.stack
+    ? error.stack
+        .split("\n")
+        .slice(1, 6)
+        .map((line) => line.trim())
+    : [];
+}
+
 /** A command that could not be run at all: the same document and the same lines as for one that failed. */
 async function refuse(subject: Subject, error: ProvisionError, reporter: Reporter, manner: Manner): Promise<number> {
   const { resultOf } = await import("./core/result.js");
@@ -50,10 +59,24 @@ async function refuse(subject: Subject, error: ProvisionError, reporter: Reporte
   return error.exit;
 }
 
-async function main(argv: readonly string[]): Promise<number> {
-  const { mannerOf, runCommandLine } = await import("./cli.js");
-  const { Stop, STOP_REASONS } = await import("./core/stop.js");
+/** Asked to stop a second time: nothing is waited for, not even a drawn list. */
+async function stoppedAtOnce(subject: Subject, manner: Manner): Promise<void> {
   const { ProvisionError } = await import("./core/errors.js");
+  const { resultOf } = await import("./core/result.js");
+  const { errorLines } = await import("./reporters/text.js");
+  const error = new ProvisionError("NEEDS_ATTENTION", "stopped at once", {
+    state: "what was under way stays as it is, and in its journal",
+    next: ["provision operations list"],
+  });
+  if (manner.format === "table")
+    streams.err(`\n${errorLines(subject, error, [], { color: manner.color && process.stderr.isTTY === true, verbosity: 0 }).join("\n")}\n`);
+  else await printDocument(resultOf(subject, [{ type: "failed", error, outcome: "needs_attention", exit: error.exit }]), manner);
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  const { mannerOf, runCommandLine, subjectOf } = await import("./cli.js");
+  const { Stop, STOP_REASONS } = await import("./core/stop.js");
+  const { EXIT, messageOf, ProvisionError, systemFailure } = await import("./core/errors.js");
   const manner = mannerOf(argv, process.env);
   // What draws for us (listr2) looks at the environment only.
   if (!manner.color) process.env["NO_COLOR"] = "1";
@@ -61,9 +84,9 @@ async function main(argv: readonly string[]): Promise<number> {
   const stop = new Stop();
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, () => stop.ask(STOP_REASONS[name]));
   stop.now.addEventListener("abort", () => {
-    // Running programs got SIGKILL by the same signal; the journal says how far it came.
-    streams.err("\nstopped at once; what was under way stays in its journal\nNext  provision operations list\n");
-    process.exit(5);
+    // Hosts listen to the same signal and end running programs with SIGKILL; the operation then ends with its journal open
+    // and says so. What does not end by itself (a drawn list, a wait) is not waited for.
+    setTimeout(() => void stoppedAtOnce(subjectOf(argv), manner).finally(() => process.exit(EXIT.NEEDS_ATTENTION)), 1000).unref();
   });
   try {
     const session = await runCommandLine(argv, { version, env: process.env, stop, reporter: () => reporter, print: streams.out });
@@ -72,18 +95,18 @@ async function main(argv: readonly string[]): Promise<number> {
     if (session.document) await printDocument(session.document, manner);
     return session.exit;
   } catch (error) {
-    if (error instanceof ProvisionError) {
-      const words = argv.filter((word) => !word.startsWith("-"));
-      const target = words.find((word) => word.startsWith("@"));
-      return refuse({ command: words.find((word) => !word.startsWith("@")) ?? "provision", target }, error, reporter, manner);
+    const known = error instanceof ProvisionError ? error : systemFailure(error);
+    if (known) {
+      return refuse(subjectOf(argv), known, reporter, manner);
     }
-    const bug = new ProvisionError("FAILED", "a bug in provision", { cause: error });
+    const bug = new ProvisionError("BUG", `a bug in provision ${version}: ${messageOf(error)}`, {
+      why: stackOf(error),
+      state: "not known",
+      cause: error,
+    });
     if (manner.format !== "table") {
       const { resultOf } = await import("./core/result.js");
-      await printDocument(
-        resultOf({ command: "provision", target: undefined }, [{ type: "failed", error: bug, outcome: "failed", exit: 70 }]),
-        manner,
-      );
+      await printDocument(resultOf(subjectOf(argv), [{ type: "failed", error: bug, outcome: "failed", exit: 70 }]), manner);
     }
     streams.err(
       `This is a bug in provision ${version}; please report it with the lines below.\n${error instanceof Error ? error.stack : String(error)}\n`,

@@ -32,11 +32,13 @@ export interface BuildReport {
   readonly md5?: string;
   /** A lock of what was built, to be written beside its make file, when asked for. */
   readonly lock?: string;
+  /** What was chosen while building, for the record: commits, checksums, versions. The same build gives the same words; no dates. */
+  readonly resolved?: Readonly<Record<string, string>>;
 }
 
 /** Where a platform's code comes from: one folder under builds/ for each kind (DESIGN 9). */
 export interface BuildSource {
-  /** `make`, `directory`, later `composer`, `git`, `archive`. */
+  /** `make`, `composer`, `git`, `archive`, `directory`. */
   readonly type: string;
   /** Builds into `request.destination`, all or nothing. Rejects with BUILD_FAILED and one line per entry that failed, with its cause. */
   build(request: BuildRequest): Promise<BuildReport>;

@@ -6,18 +6,18 @@ export interface OptionDefinition {
   readonly description: string;
 }
 
-export interface ArgumentDefinition {
+interface ArgumentDefinition {
   /** `<name>` required, `[name]` optional, `<name...>` several. */
   readonly name: string;
   readonly description: string;
 }
 
-export interface Example {
+interface Example {
   readonly line: string;
   readonly says: string;
 }
 
-export type CommandGroup = "hub" | "platform" | "local" | "site" | "operations";
+type CommandGroup = "hub" | "platform" | "local" | "site" | "operations";
 
 /** One command as data: command line, help and README come from it; its code is loaded when it runs. */
 export interface CommandDefinition {

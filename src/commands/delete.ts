@@ -1,4 +1,5 @@
-import type { Action, CommandDefinition } from "./definition.js";
+import type { Services } from "../operations/services.js";
+import type { Action, CommandDefinition, Invocation } from "./definition.js";
 
 export const deleteCommand: CommandDefinition = {
   name: "delete",
@@ -22,6 +23,7 @@ const run: Action = async (invocation) => {
   const use = await openHub(session);
   await eachTarget(invocation, "delete", async (word) => {
     const name = contextName(word);
+    if (await finished(invocation, use, name)) return;
     const context = await use.store.need(name);
     if (context.context_type === "site") {
       if (context.generation !== undefined && invocation.options["backup"] !== false) {
@@ -40,3 +42,17 @@ const run: Action = async (invocation) => {
     await operate(invocation, use, "delete", name, deleteOther, { name });
   });
 };
+
+/** The same delete was killed after its commit: to finish it is all there is to do. */
+async function finished({ session }: Invocation, use: Services, target: string): Promise<boolean> {
+  const killed = use.operations.interrupted([target]).some(({ open, committed }) => committed && open?.command.startsWith("delete-"));
+  if (!killed || session.common.dryRun) return false;
+  const { settle } = await import("../operations/run.js");
+  await session.subject({ command: "delete", target }, async (emit) => {
+    const begun = Date.now();
+    const { stop, version, common } = session;
+    await settle([target], { use, stop, version, emit, target, dryRun: false, keepFailed: false, lockWait: common.lockWait });
+    emit({ type: "ended", ms: Date.now() - begun });
+  });
+  return true;
+}

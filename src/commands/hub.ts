@@ -5,14 +5,14 @@ import { ProvisionError } from "../core/errors.js";
 import type { Emit } from "../core/events.js";
 import { Scope } from "../core/scope.js";
 import type { Operation } from "../core/step.js";
-import { run } from "../operations/run.js";
-import { Services } from "../operations/services.js";
+import type { Services } from "../operations/services.js";
 import type { Invocation } from "./definition.js";
 import type { Session } from "./session.js";
 
 /** The hub this command line is about, and all that works on it. */
 export async function openHub(session: Session): Promise<Services> {
   const root = await findHub({ hub: session.common.hub, env: process.env, cwd: process.cwd() });
+  const { Services } = await import("../operations/services.js");
   return Services.of(root, new Scope());
 }
 
@@ -46,6 +46,7 @@ export async function operate<Args, Inputs>(
   after?: (emit: Emit) => Promise<void>,
 ) {
   const { session, options } = invocation;
+  const { run } = await import("../operations/run.js");
   return session.subject({ command, target }, async (emit) => {
     await run(operation, args, {
       use,
@@ -67,12 +68,15 @@ export async function eachTarget(invocation: Invocation, command: string, action
   const targets = [...new Set(invocation.arguments)];
   if (targets.length > 1) session.severalTargets();
   for (const target of targets) {
-    if (session.stop.signal.aborted) return;
     try {
+      const { reason } = session.stop;
+      if (reason) throw new ProvisionError("STOPPED", `not begun: stopped by ${reason.label}`);
       await action(target);
     } catch (error) {
       if (!(error instanceof ProvisionError)) throw error;
-      await session.subject({ command, target }, async (emit) => emit({ type: "failed", error, outcome: "failed", exit: error.exit }));
+      await session.subject({ command, target }, async (emit) =>
+        emit({ type: "failed", error, outcome: "failed", exit: session.exitOf(error) }),
+      );
     }
   }
 }
@@ -98,7 +102,7 @@ export async function confirmed(session: Session, question: string): Promise<voi
     if (/^y(es)?$/i.test(answer.trim())) return;
     throw new ProvisionError("CONFIRMATION_NEEDED", "not confirmed");
   }
-  throw new ProvisionError("CONFIRMATION_NEEDED", `${question} Say so with --yes.`, { next: ["the same command with --yes"] });
+  throw new ProvisionError("CONFIRMATION_NEEDED", `${question} That needs --yes.`, { next: ["the same command with --yes"] });
 }
 
 /** Columns as wide as their widest cell. */

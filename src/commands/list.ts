@@ -29,7 +29,7 @@ const run: Action = async ({ arguments: [type], session }) => {
             context.generation === undefined ? "not installed" : context.site_enabled ? "enabled" : "disabled",
           ]
         : context.context_type === "platform"
-          ? [context.root, context.makefile ?? "", context.locked ? "locked" : ""]
+          ? [context.root, context.makefile ?? context.composer ?? context.git ?? context.archive ?? "", context.locked ? "locked" : ""]
           : context.context_type === "server"
             ? [context.remote_host, `http: ${context.http_service_type}`, `db: ${context.db_service_type}`]
             : [context.email ?? "", "", ""];

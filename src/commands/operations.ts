@@ -28,7 +28,8 @@ const run: Action = async ({ arguments: [verb = "list", id], session }) => {
     const found = use.operations
       .all()
       .map((known) => use.operations.read(known))
-      .reverse();
+      // An id tells the second only.
+      .sort((a, b) => ((a.open?.at ?? a.id) < (b.open?.at ?? b.id) ? 1 : -1));
     const data = found.map((summary) => ({ ...brief(summary) }));
     await session.answer(
       subject,

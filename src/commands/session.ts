@@ -1,3 +1,4 @@
+import type { ProvisionError } from "../core/errors.js";
 import type { Emit, Event, Reporter, Subject } from "../core/events.js";
 import { type Result, resultOf, resultsOf } from "../core/result.js";
 import type { Stop } from "../core/stop.js";
@@ -48,6 +49,11 @@ export class Session {
     const result = resultOf(subject, events);
     this.#results.push(result);
     return result;
+  }
+
+  /** What an error ends with: what was stopped ends as the signal or time-out that stopped it says. */
+  exitOf(error: ProvisionError): number {
+    return error.code === "STOPPED" && this.stop.reason ? this.stop.reason.exit : error.exit;
   }
 
   /** Answers a question: data for machines, lines for people. */

@@ -52,7 +52,7 @@ export function clientOf(site: Site, settings: HubSettings): string {
 }
 
 /** Who refers to a context, in the order given; `--delete` refuses while there is one. */
-export function referrersOf(name: string, contexts: Iterable<Context>, settings: HubSettings): readonly string[] {
+function referrersOf(name: string, contexts: Iterable<Context>, settings: HubSettings): readonly string[] {
   return [...contexts]
     .filter((context) => referencesOf(context, settings).some((reference) => reference.name === name))
     .map(({ name }) => name);

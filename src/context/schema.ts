@@ -91,7 +91,7 @@ function currentUser(): string {
   }
 }
 
-export const serverSchema = z.strictObject({
+const serverSchema = z.strictObject({
   context_type: z.literal("server").describe("What this file describes."),
   remote_host: z
     .string()
@@ -121,22 +121,121 @@ export const serverSchema = z.strictObject({
   php: php().optional().describe("PHP for platforms that name none: a version or the path of its command line program."),
 });
 
-export const platformSchema = z.strictObject({
-  context_type: z.literal("platform").describe("What this file describes."),
-  root: path("platforms/d7").describe("Drupal root, relative to the hub or absolute."),
-  makefile: text((value) => (/^[a-z]+:\/\//i.test(value) ? urlProblem(value) : pathProblem(value)), { example: "makes/d7.make" })
-    .optional()
-    .describe("Make file (path or URL) that builds the platform when root is missing. Without it root must exist."),
-  server: reference("@server_master").default("@server_master").describe("Server that holds the code."),
-  web_server: reference("@server_master").default("@server_master").describe("Server that serves the platform's sites."),
-  php: php().optional().describe("PHP of this platform: a version or the path of its command line program."),
-  locked: flag(true).default(false).describe("A locked platform takes no new sites (`provision lock`)."),
-});
+const place = (example: string) => text((value) => (/^[a-z]+:\/\//i.test(value) ? urlProblem(value) : pathProblem(value)), { example });
+
+const GIT_REF = /^(?![-/.])(?!.*(?:\.\.|@\{|\/\/|\.lock$|[/.]$))[^\s\p{Cc}~^:?*[\\;]{1,200}$/u;
+const COMPOSER_VERSION = /^[0-9A-Za-z^~<>=!|*.,@ _/#+-]{1,100}$/;
+const SHA256 = /^[0-9a-f]{64}$/;
+
+/** Properties that say where the code of a platform comes from: at most one of them. */
+const BUILD_SOURCES = ["makefile", "composer", "git", "archive"] as const;
+
+/** Properties that mean nothing without another one. */
+const BELONGS_TO = {
+  composer_version: "composer",
+  git_ref: "git",
+  git_path: "git",
+  working_copy: "git",
+  archive_sha256: "archive",
+} as const;
+
+const platformSchema = z
+  .strictObject({
+    context_type: z.literal("platform").describe("What this file describes."),
+    root: path("platforms/d7").describe(
+      "Drupal root, relative to the hub or absolute. For a build with its docroot in a subdirectory it may name that: platforms/d10/web.",
+    ),
+    makefile: place("makes/d7.make")
+      .optional()
+      .describe("Make file (path or URL) that builds the platform when root is missing. Without a source root must exist."),
+    composer: path("projects/d10")
+      .optional()
+      .describe(
+        "Directory with composer.json and composer.lock (copied, never changed); with composer_version a package for `composer create-project`.",
+      ),
+    composer_version: text(
+      (value) => (value.startsWith("-") || !COMPOSER_VERSION.test(value) ? "is not a version that Composer knows" : undefined),
+      { example: "^10.3", pattern: COMPOSER_VERSION.source, unquoted: true },
+    )
+      .optional()
+      .describe("Makes composer the name of a package, and says which version of it."),
+    composer_lock: z
+      .enum(["require", "allow-missing"])
+      .meta({ examples: ["allow-missing"] })
+      .optional()
+      .describe("allow-missing: a directory or repository without composer.lock is built with whatever versions fit on that day."),
+    git: text((value) => gitProblem(value), { example: "https://git.example.com/platform.git" })
+      .optional()
+      .describe("Git repository (URL or path); a composer.json or make file in it is built too."),
+    git_ref: text(matches(GIT_REF, "is not the name of a branch, tag or commit"), {
+      example: "main",
+      pattern: "^[^-/.\\s][^\\s~^:?*;]*$",
+      unquoted: true,
+    })
+      .optional()
+      .describe("Branch, tag or commit. Default: the repository's own."),
+    git_path: path("drupal").optional().describe("Directory in the repository that is the platform. Default: all of it."),
+    working_copy: flag(true)
+      .optional()
+      .describe("Keeps .git in the platform; `provision verify --update` then brings it up to date in place."),
+    archive: place("archives/d7.tar.gz").optional().describe("Archive (path or URL; tar, tar.gz, tar.bz2 or zip) that holds the platform."),
+    archive_sha256: text(matches(SHA256, "is not a sha256 in lower case"), {
+      example: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+      pattern: SHA256.source,
+    })
+      .optional()
+      .describe("What the archive must hash to."),
+    server: reference("@server_master").default("@server_master").describe("Server that holds the code."),
+    web_server: reference("@server_master").default("@server_master").describe("Server that serves the platform's sites."),
+    php: php().optional().describe("PHP of this platform: a version or the path of its command line program."),
+    locked: flag(true).default(false).describe("A locked platform takes no new sites (`provision lock`)."),
+  })
+  .superRefine((platform, check) => {
+    const [first, second] = BUILD_SOURCES.filter((key) => platform[key] !== undefined);
+    if (second !== undefined)
+      check.addIssue({
+        code: "custom",
+        path: [second],
+        message: `stands beside ${first}; a platform has one source: remove one of the two`,
+      });
+    for (const [key, of] of Object.entries(BELONGS_TO) as [keyof typeof BELONGS_TO, (typeof BUILD_SOURCES)[number]][]) {
+      if (platform[key] !== undefined && platform[key] !== false && platform[of] === undefined)
+        check.addIssue({ code: "custom", path: [key], message: `says something of ${of}, which this platform does not have` });
+    }
+    if (platform.composer_lock !== undefined && platform.composer === undefined && platform.git === undefined)
+      check.addIssue({ code: "custom", path: ["composer_lock"], message: "says something of composer, which this platform does not have" });
+    if (platform.composer !== undefined && platform.composer_version !== undefined && !PACKAGE.test(platform.composer))
+      check.addIssue({
+        code: "custom",
+        path: ["composer"],
+        message: "is not the name of a package, which composer_version wants: vendor/package",
+      });
+    if (platform.working_copy === true && platform.git_path !== undefined)
+      check.addIssue({
+        code: "custom",
+        path: ["git_path"],
+        message: "cannot be cut out of a working_copy; let root name the directory instead",
+      });
+  });
+
+const PACKAGE = /^[a-z0-9]([_.-]?[a-z0-9]+)*\/[a-z0-9](([_.]|-{1,2})?[a-z0-9]+)*$/;
+
+/** No helper transports (`ext::sh -c …`), nothing that git or ssh could take for an option, and no password in a file that is committed. */
+function gitProblem(value: string): string | undefined {
+  if (/[\s\p{Cc}]/u.test(value)) return "holds white space";
+  if (/^(?:https?|git|ssh|file):\/\//i.test(value)) {
+    if (/^[a-z]+:\/\/(?:[^@/]*@)?-/i.test(value)) return "begins its host name with -";
+    return /^[a-z]+:\/\/[^@/:]*:[^@/]*@/i.test(value) ? "holds a password; let git's credential helper or an ssh key say it" : undefined;
+  }
+  if (value.includes("::")) return "is not a repository that is fetched: use https, ssh, git, file or a path";
+  if (/^(?:[a-zA-Z0-9_.-]+@)?[a-zA-Z0-9][a-zA-Z0-9.-]*:[^:]/.test(value)) return undefined;
+  return value.includes(":") ? "is not a repository that is fetched: use https, ssh, git, file or a path" : pathProblem(value);
+}
 
 const LANGUAGE = /^[a-z]{2,8}(-[a-z0-9]{1,8})*$/;
 const GENERATION = /^[0-9]{8}T[0-9]{6}-[0-9a-f]{4,8}$/;
 
-export const siteSchema = z
+const siteSchema = z
   .strictObject({
     context_type: z.literal("site").describe("What this file describes."),
     uri: uri().describe("Host name of the site, optionally with one /segment."),
@@ -181,7 +280,7 @@ export const siteSchema = z
       });
   });
 
-export const clientSchema = z.strictObject({
+const clientSchema = z.strictObject({
   context_type: z.literal("client").describe("What this file describes."),
   email: email().optional().describe("Address of the client."),
   max_sites: z

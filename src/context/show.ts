@@ -71,7 +71,9 @@ function derivedOf(context: Context, { hub: { layout, settings }, platform, webS
     case "platform":
       return [
         ["root_path", layout.resolve(context.root)],
-        ["makefile_path", context.makefile && !context.makefile.includes("://") ? layout.resolve(context.makefile) : undefined],
+        ["makefile_path", placeOf(context.makefile, layout)],
+        ["composer_path", context.composer_version === undefined ? placeOf(context.composer, layout) : undefined],
+        ["archive_path", placeOf(context.archive, layout)],
         ["sites_path", join(layout.resolve(context.root), "sites")],
         ["http_config_path", webServer && httpConfig(webServer, layout)],
         ["php_used", context.php ?? webServer?.php, phpOrigin(context, webServer)],
@@ -107,6 +109,11 @@ function derivedOf(context: Context, { hub: { layout, settings }, platform, webS
 
 function httpConfig(server: Server, layout: Hub["layout"]): string | undefined {
   return server.http_service_type === "none" ? undefined : layout.httpConfig(server.name, server.http_service_type);
+}
+
+/** A path of a source; undefined for a URL. */
+function placeOf(source: string | undefined, layout: Hub["layout"]): string | undefined {
+  return source === undefined || source.includes("://") ? undefined : layout.resolve(source);
 }
 
 function phpOrigin(platform: Platform | undefined, server: Server | undefined): string | undefined {

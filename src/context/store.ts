@@ -135,7 +135,9 @@ function missing(name: string, names: readonly string[], type: ContextType | und
   const known = names.length > 10 ? `${names.slice(0, 10).join(", ")} and ${names.length - 10} more` : names.join(", ");
   return new ProvisionError("CONTEXT_NOT_FOUND", `there is no context ${name}${meant ? `; did you mean ${meant}?` : ""}`, {
     why: [names.length > 0 ? `this hub has ${known}` : "this hub has no contexts yet"],
-    next: [...(meant ? [] : [`provision list${type ? ` ${type}s` : ""}`]), `provision save ${name} --context_type=${type ?? "site"} …`],
+    next: meant
+      ? [`provision show ${meant}`]
+      : [`provision list${type ? ` ${type}s` : ""}`, `provision save ${name} --context_type=${type ?? "site"} …`],
   });
 }
 

@@ -2,7 +2,8 @@ import { randomBytes } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { userInfo } from "node:os";
 import { join } from "node:path";
-import { EXIT, messageOf, ProvisionError } from "./errors.js";
+import { setTimeout as sleep } from "node:timers/promises";
+import { EXIT, messageOf, ProvisionError, systemFailure } from "./errors.js";
 import type { Emit } from "./events.js";
 import { appendLine, Journal, type OpenRecord } from "./journal.js";
 import type { Json } from "./json.js";
@@ -77,7 +78,7 @@ export async function runOperation<Args, Inputs, Use>(
   const id = around.operations.newId(new Date(), randomBytes(4).toString("hex"));
   let held: HeldLocks | undefined;
   try {
-    let prepared = await operation.prepare(args, use, id);
+    let prepared = options.dryRun ? await operation.prepare(args, use, id) : await firstLook(operation, args, use, id, around, options);
     if (options.dryRun) {
       await dryRun(operation.steps(prepared.inputs, use), id, around, options.emit);
       options.emit({ type: "ended", ms: Date.now() - begun });
@@ -106,7 +107,8 @@ export async function runOperation<Args, Inputs, Use>(
       prepared = again;
     }
     await new Execution(operation, prepared.inputs, use, around, options, begun).start(id, prepared.locks);
-  } catch (error) {
+  } catch (thrown) {
+    const error = systemFailure(thrown) ?? thrown;
     if (!(error instanceof ProvisionError)) throw error;
     const exit = around.stop.reason && error.code === "STOPPED" ? around.stop.reason.exit : error.exit;
     options.emit({ type: "failed", error, outcome: "failed", exit });
@@ -114,6 +116,41 @@ export async function runOperation<Args, Inputs, Use>(
   } finally {
     around.scope.descriptors = [];
     held?.release();
+  }
+}
+
+/**
+ * prepare, before there are locks. What it refuses may be the doing of an operation on the same target that was
+ * killed (a directory half made), or that is under way: the first is settled before, the second waited for.
+ */
+async function firstLook<Args, Inputs, Use>(
+  operation: Operation<Args, Inputs, Use>,
+  args: Args,
+  use: Use,
+  id: string,
+  { operations, stop }: Surroundings,
+  { target, settle, lockWait }: RunOptions,
+) {
+  const targets = target === undefined ? [] : [target];
+  const deadline = Date.now() + lockWait;
+  for (;;) {
+    await settle(targets);
+    try {
+      return await operation.prepare(args, use, id);
+    } catch (error) {
+      const [other] = operations.running(targets);
+      if (!(error instanceof ProvisionError) || other === undefined) throw error;
+      if (Date.now() >= deadline) {
+        throw new ProvisionError("LOCKED", `${target} is locked by another operation`, {
+          why: [`${other.open?.command} (operation ${other.id}) since ${other.open?.at}`],
+          state: "nothing was changed",
+          next: ["wait for it, or use --lock-wait=5m", `provision operations show ${other.id}`],
+        });
+      }
+      await sleep(Math.min(200, Math.max(1, deadline - Date.now())), undefined, { signal: stop.signal }).catch(() => {
+        throw new ProvisionError("STOPPED", "stopped while waiting for another operation");
+      });
+    }
   }
 }
 
@@ -139,7 +176,8 @@ export async function continueOperation<Args, Inputs, Use>(
     around.scope.descriptors = held.descriptors;
     const execution = new Execution(operation, open.inputs as unknown as Inputs, use, around, options, begun);
     await execution.continue(direction, open.id);
-  } catch (error) {
+  } catch (thrown) {
+    const error = systemFailure(thrown) ?? thrown;
     if (!(error instanceof ProvisionError)) throw error;
     options.emit({ type: "failed", error, outcome: "failed", exit: error.exit });
     options.emit({ type: "ended", ms: Date.now() - begun });
@@ -449,7 +487,8 @@ class Execution<Inputs, Use> {
     };
   }
 
-  async #failed(id: string, error: unknown): Promise<void> {
+  async #failed(id: string, thrown: unknown): Promise<void> {
+    const error = systemFailure(thrown) ?? thrown;
     const journal = this.#journal;
     const stopped = error instanceof Stopped ? this.#around.stop.reason : undefined;
     const cause =
@@ -467,6 +506,16 @@ class Execution<Inputs, Use> {
     }
     const shown =
       cause ?? new ProvisionError("FAILED", `a bug in provision: ${messageOf(error)}`, { why: stackLines(error), cause: error });
+    if (this.#around.stop.now.aborted) {
+      return this.#fail(
+        shown.with({
+          state: "stopped at once, in the middle: what was done stands, and is in the journal",
+          next: [...(journal.committed ? [] : [`provision abort ${id}`]), `provision resume ${id}`],
+        }),
+        "needs_attention",
+        EXIT.NEEDS_ATTENTION,
+      );
+    }
     if (linkLost(error)) {
       return this.#fail(
         shown.with({
@@ -504,7 +553,8 @@ class Execution<Inputs, Use> {
     try {
       await this.#undo(null);
       differences = await this.#operation.confirm(this.#inputs, this.#use);
-    } catch (error) {
+    } catch (thrown) {
+      const error = systemFailure(thrown) ?? thrown;
       if (!(error instanceof ProvisionError)) throw error;
       return this.#fail(
         cause.with({
@@ -552,7 +602,7 @@ class Execution<Inputs, Use> {
               next: ["use the version that wrote the journal"],
             });
           killPoint();
-          await kind(undo, journal.directory);
+          await this.#withReserve(() => kind(undo, journal.directory));
           killPoint();
         }
         this.#emit({ type: "finished", step: record.step, title: intent.title, outcome: "undone", changes: [], ms: Date.now() - began });
@@ -560,6 +610,16 @@ class Execution<Inputs, Use> {
       journal.add({ t: "undone", step: record.step });
       this.#outs.delete(record.step);
       if (record.step === until) return;
+    }
+  }
+
+  /** On a full disk an undo gets the room that was kept for it. */
+  async #withReserve(undo: () => Promise<void>): Promise<void> {
+    try {
+      await undo();
+    } catch (error) {
+      if (!(error instanceof ProvisionError) || error.code !== "DISK_FULL" || !this.#around.operations.freeReserve()) throw error;
+      await undo();
     }
   }
 
@@ -600,6 +660,6 @@ class Execution<Inputs, Use> {
 
 /** The directories an engine needs below a hub's state directory. */
 export function makeStateDirectories(state: string): void {
-  for (const name of ["operations", "open", "locks", "cache", "queue", "platforms"])
+  for (const name of ["operations", "open", "locks", "cache", "queue", "platforms", "builds"])
     mkdirSync(join(state, name), { recursive: true, mode: name === "operations" ? 0o700 : 0o750 });
 }

@@ -57,6 +57,7 @@ const ERROR_EXIT = {
   COMMITTED: EXIT.FAILED,
   UNDOING: EXIT.FAILED,
   NOT_OPEN: EXIT.FAILED,
+  BUG: EXIT.BUG,
   // verdicts
   PROBLEMS_FOUND: EXIT.PROBLEMS,
   NEEDS_ATTENTION: EXIT.NEEDS_ATTENTION,
@@ -137,6 +138,30 @@ export function messageOf(error: unknown): string {
 /** True for a Node.js system error with this code (`ENOENT`, `ENOSPC`, …). */
 export function isSystemError(error: unknown, code?: string): error is NodeJS.ErrnoException {
   return error instanceof Error && "code" in error && "syscall" in error && (code === undefined || error.code === code);
+}
+
+/** What the operating system refused, as an error a user can act on; undefined for anything else. */
+export function systemFailure(error: unknown): ProvisionError | undefined {
+  if (!isSystemError(error)) return undefined;
+  const path = error.path ?? "a file";
+  switch (error.code) {
+    case "EACCES":
+    case "EPERM":
+    case "EROFS":
+      return new ProvisionError(
+        "PERMISSION_DENIED",
+        `${path}: ${error.code === "EROFS" ? "the file system is read-only" : "permission denied"}`,
+        {
+          next: ["run provision as the account that owns the hub (script_user of @server_master)"],
+          cause: error,
+        },
+      );
+    case "ENOSPC":
+    case "EDQUOT":
+      return new ProvisionError("DISK_FULL", `${path}: no space left`, { cause: error });
+    default:
+      return undefined;
+  }
 }
 
 /** The nearest of `known` to `word`, when near enough to be meant (two edits, or a third of its length). */

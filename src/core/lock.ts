@@ -46,11 +46,11 @@ function unlockAndClose(descriptor: number): void {
   closeSync(descriptor);
 }
 
-export function lockFile(directory: string, lock: Pick<Lock, "kind" | "name">): string {
+function lockFile(directory: string, lock: Pick<Lock, "kind" | "name">): string {
   return join(directory, lock.name === lock.kind ? lock.kind : `${lock.kind}.${lock.name.replace(/^@/, "")}`);
 }
 
-export function inLockOrder(locks: readonly Lock[]): readonly Lock[] {
+function inLockOrder(locks: readonly Lock[]): readonly Lock[] {
   const strongest = new Map<string, Lock>();
   for (const lock of locks) {
     const key = `${lock.kind} ${lock.name}`;

@@ -1,7 +1,8 @@
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ProvisionError } from "./errors.js";
 import { isCommitted, type JournalRecord, type OpenRecord, readJournal, syncDirectory, undoingOf } from "./journal.js";
+import { killPoint } from "./kill-point.js";
 import { lockDescriptor } from "./lock.js";
 
 const ID = /^[0-9]{8}T[0-9]{6}-[0-9a-f]{4,8}$/;
@@ -48,11 +49,17 @@ export class OperationsDirectory {
     mkdirSync(this.directory(id), { recursive: true, mode: 0o700 });
     mkdirSync(join(this.state, "open"), { recursive: true });
     const marker = this.#marker(id);
-    const descriptor = openSync(marker, "a", 0o600);
-    if (!lockDescriptor(descriptor, "exclusive")) {
+    const again = existsSync(marker);
+    // A new marker is seen by others only when it is locked: one that is free belongs to an operation that was killed.
+    const path = again ? marker : join(this.directory(id), "marker");
+    const descriptor = openSync(path, "a", 0o600);
+    if (!lockedSoon(descriptor)) {
       closeSync(descriptor);
       throw new ProvisionError("LOCKED", `operation ${id} is being worked on by another process`);
     }
+    killPoint();
+    if (!again) renameSync(path, marker);
+    killPoint();
     syncDirectory(join(this.state, "open"));
     return { descriptor, end: () => closeSync(descriptor) };
   }
@@ -60,8 +67,16 @@ export class OperationsDirectory {
   /** The operation is over: its before-images go, then the marker. */
   finish(id: string): void {
     rmSync(join(this.directory(id), "before"), { recursive: true, force: true });
+    killPoint();
     rmSync(this.#marker(id), { force: true });
     if (!existsSync(this.reserve)) this.refillReserve();
+  }
+
+  /** Gives the reserve up; false when it was gone already. */
+  freeReserve(): boolean {
+    const there = existsSync(this.reserve);
+    rmSync(this.reserve, { force: true });
+    return there;
   }
 
   /** A megabyte that is given up when the disk is full, so that roll-backs can be written down. */
@@ -81,7 +96,9 @@ export class OperationsDirectory {
 
   /** Ids of all operations that changed something, oldest first. */
   all(): readonly string[] {
-    return listDirectory(join(this.state, "operations")).filter((id) => ID.test(id));
+    // A directory with neither belongs to one that is just beginning, or was killed there.
+    const known = (id: string) => existsSync(join(this.directory(id), "journal.jsonl")) || existsSync(this.#marker(id));
+    return listDirectory(join(this.state, "operations")).filter((id) => ID.test(id) && known(id));
   }
 
   /** The full id of one, from the id or its unique end (`7f3a`). Errors: OPERATION_NOT_FOUND. */
@@ -129,6 +146,16 @@ export class OperationsDirectory {
     return found;
   }
 
+  /** Operations under way that hold one of these contexts for themselves. */
+  running(names: readonly string[]): readonly OperationSummary[] {
+    if (names.length === 0) return [];
+    return this.open()
+      .map((id) => this.read(id))
+      .filter(
+        ({ state, open }) => state === "running" && open?.locks.some((lock) => lock.mode === "exclusive" && names.includes(lock.name)),
+      );
+  }
+
   #alive(id: string): boolean {
     let descriptor: number;
     try {
@@ -137,7 +164,8 @@ export class OperationsDirectory {
       return false;
     }
     try {
-      return !lockDescriptor(descriptor, "exclusive");
+      // Shared, so that two who ask at the same time do not take each other for the operation.
+      return !lockDescriptor(descriptor, "shared");
     } finally {
       closeSync(descriptor);
     }
@@ -149,7 +177,16 @@ export class OperationsDirectory {
   }
 }
 
-export type OperationState = "running" | "interrupted" | "ended";
+/** Who only asks whether the operation lives holds the marker for a moment. */
+function lockedSoon(descriptor: number): boolean {
+  for (let attempt = 0; attempt < 20; attempt++) {
+    if (lockDescriptor(descriptor, "exclusive")) return true;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 25);
+  }
+  return false;
+}
+
+type OperationState = "running" | "interrupted" | "ended";
 
 export interface OperationSummary {
   readonly id: string;

@@ -1,8 +1,8 @@
-import { EXIT, ProvisionError } from "./errors.js";
+import { EXIT, type ProvisionError } from "./errors.js";
 import type { Event, Outcome, StepOutcome, Subject } from "./events.js";
 import type { Json } from "./json.js";
 
-export interface StepResult {
+interface StepResult {
   readonly id: string;
   readonly title: string;
   readonly outcome: StepOutcome;
@@ -10,7 +10,7 @@ export interface StepResult {
   readonly ms: number;
 }
 
-export type Counts = Readonly<Record<StepOutcome, number>>;
+type Counts = Readonly<Record<StepOutcome, number>>;
 
 /** The document of DESIGN 4, printed by every command with `--json`. */
 export interface Result {
@@ -99,9 +99,4 @@ export function resultsOf(results: readonly Result[]): Results {
         ? EXIT.NEEDS_ATTENTION
         : EXIT.SOME_FAILED;
   return { schema: "provision/results@1", ok: failed.length === 0, exit, results };
-}
-
-/** Any thrown thing as the error to show: what is not ours is a bug in provision. */
-export function asProvisionError(error: unknown): ProvisionError | undefined {
-  return error instanceof ProvisionError ? error : undefined;
 }

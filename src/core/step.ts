@@ -18,7 +18,7 @@ export interface Decision {
   readonly before?: readonly Before[];
 }
 
-export type Phase = "undoable" | "finish" | "cleanup";
+type Phase = "undoable" | "finish" | "cleanup";
 
 /** One named effect of an operation (DESIGN 6). The same `check` serves dry run, run and report. */
 export interface Step<Out extends Json = Json> {
@@ -64,7 +64,7 @@ export interface Lock {
 
 /** In the order in which locks are taken. */
 export const LOCK_KINDS = ["hub", "client", "server", "platform", "site"] as const;
-export type LockKind = (typeof LOCK_KINDS)[number];
+type LockKind = (typeof LOCK_KINDS)[number];
 
 /**
  * A command as a list of steps. `Use` is what it works with (hosts, services, contexts), made anew

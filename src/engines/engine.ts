@@ -46,7 +46,7 @@ export interface InstallInput {
   readonly account: { readonly name: string; readonly mail: string; readonly password: Secret };
 }
 
-export interface SiteStatus {
+interface SiteStatus {
   readonly version: string;
   readonly installed: boolean;
   readonly profile: string | undefined;
@@ -69,7 +69,7 @@ export interface Extension {
   readonly schema: number | undefined;
 }
 
-export interface Inventory {
+interface Inventory {
   readonly version: string;
   readonly extensions: readonly Extension[];
   /** Enabled in the database, absent on disk. */

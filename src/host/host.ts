@@ -62,6 +62,8 @@ export interface Host {
   run(argv: Argv, options?: RunOptions): Promise<RunResult>;
   /** Bytes as UTF-8; `undefined` when absent. */
   readFile(path: string): Promise<string | undefined>;
+  /** The bytes as they are; `undefined` when absent. */
+  readBytes(path: string): Promise<Buffer | undefined>;
   /** Atomic: written beside, mode and owner set, fsynced, renamed. The directory must exist. Mode defaults to 0644. */
   writeFile(path: string, content: string | Buffer | Secret, ownership?: Ownership): Promise<void>;
   /** Of the entry itself: a link is not followed. */
@@ -76,6 +78,8 @@ export interface Host {
   chmod(path: string, ownership: Ownership): Promise<void>;
   /** With everything below it, also when directories below lack the write bit; absent is fine. */
   remove(path: string): Promise<void>;
+  /** Removes a directory that is empty; false, and untouched, when there is none or something is in it. */
+  removeEmpty(path: string): Promise<boolean>;
   /** Replaces what stands at `to` when that is a file, a link or an empty directory. Same file system. */
   rename(from: string, to: string): Promise<void>;
   /** Atomic: made beside, renamed over a link or file that stands there. */

@@ -1,6 +1,7 @@
-import { existsSync } from "node:fs";
+import { closeSync, constants, existsSync, mkdtempSync, openSync, rmSync } from "node:fs";
 import fs from "node:fs/promises";
 import { connect as connectSocket } from "node:net";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { isSystemError, messageOf } from "../core/errors.js";
 import { killPoint } from "../core/kill-point.js";
@@ -11,6 +12,17 @@ import { besidePath, HostError } from "./host.js";
 
 const TERMINATE_GRACE = 10_000;
 const MAX_OUTPUT = 256 * 1024 * 1024;
+
+/** How one end of a pipe ended. */
+interface Outcome {
+  readonly argv: Argv;
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stderr: string;
+  /** When it ended, beside the other. */
+  readonly order: number;
+  readonly timedOut: boolean;
+}
 
 /** The machine provision itself runs on. */
 export class LocalHost implements Host {
@@ -24,6 +36,7 @@ export class LocalHost implements Host {
   async run(argv: Argv, options: RunOptions = {}): Promise<RunResult> {
     const program = await this.#start(argv, options);
     const { code, signal, stdout, stderr, document } = await program.ended;
+    killPoint();
     if (code === undefined) {
       throw new HostError(
         program.timedOut() ? "TIMED_OUT" : "COMMAND_FAILED",
@@ -45,34 +58,62 @@ export class LocalHost implements Host {
 
   async pipe(from: Argv, to: Argv, options: RunOptions = {}): Promise<void> {
     const { spawn } = await import("node:child_process");
-    // Two programs joined by one kernel pipe: bytes never pass through this process.
+    // Bytes never pass through this process.
+    const joint = await this.#kernelPipe();
     const source = spawn(from[0], from.slice(1), {
       ...this.#spawnOptions(options),
-      stdio: ["ignore", "pipe", "pipe", "ignore", ...this.#scope.descriptors],
+      stdio: ["ignore", joint.write, "pipe", "ignore", ...this.#scope.descriptors],
     });
     const target = spawn(to[0], to.slice(1), {
       ...this.#spawnOptions(options),
-      stdio: [source.stdout ?? "ignore", "ignore", "pipe", "ignore", ...this.#scope.descriptors],
+      stdio: [joint.read, "ignore", "pipe", "ignore", ...this.#scope.descriptors],
     });
-    source.stdout?.destroy();
-    const outcomes = await Promise.all([this.#outcome(source, from, options), this.#outcome(target, to, options)]);
-    // The first failure in the pipe is the cause; a writer that only saw its reader go is not.
-    const failed =
-      outcomes.find((outcome) => outcome.code !== 0 && outcome.signal !== "SIGPIPE") ?? outcomes.find((outcome) => outcome.code !== 0);
-    if (failed) {
-      throw new HostError(
-        "COMMAND_FAILED",
-        `${this.name}: ${failed.argv[0]} ${failed.code === null ? `was ended by ${failed.signal ?? "an unknown cause"}` : `ended with exit code ${failed.code}`}`,
-        {
-          why: lastLines(failed.stderr),
-          ...(failed.code === null ? {} : { exitCode: failed.code }),
-        },
-      );
+    closeSync(joint.read);
+    closeSync(joint.write);
+    const ended = [this.#outcome(source, from, options), this.#outcome(target, to, options)];
+    // Nobody would read what it writes, and one that writes nothing would stay.
+    if (target.pid === undefined && source.pid !== undefined) process.kill(-source.pid, "SIGTERM");
+    const outcomes: Outcome[] = [];
+    for (const settled of await Promise.allSettled(ended)) {
+      if (settled.status === "rejected") throw settled.reason;
+      outcomes.push(settled.value);
+    }
+    // Who ended badly first is the cause; a writer that only lost its reader is not.
+    const lost = ({ signal }: Outcome) => (signal === "SIGPIPE" ? 1 : 0);
+    const [failed, other] = outcomes.filter(({ code }) => code !== 0).sort((a, b) => lost(a) - lost(b) || a.order - b.order);
+    if (failed === undefined) return;
+    const also = other && other.signal !== "SIGPIPE" ? lastLines(other.stderr).map((line) => `${other.argv[0]}: ${line}`) : [];
+    throw new HostError(
+      failed.timedOut ? "TIMED_OUT" : "COMMAND_FAILED",
+      `${this.name}: ${failed.argv[0]} ${failed.code === null ? `was ended by ${failed.signal ?? "an unknown cause"}` : `ended with exit code ${failed.code}`}`,
+      { why: [...lastLines(failed.stderr), ...also], ...(failed.code === null ? {} : { exitCode: failed.code }) },
+    );
+  }
+
+  /** Node's own pipes are pairs of sockets: a writer that loses its reader gets no SIGPIPE there, and /dev/stdout cannot be opened. */
+  async #kernelPipe(): Promise<{ readonly read: number; readonly write: number }> {
+    const directory = mkdtempSync(join(tmpdir(), "provision-pipe-"));
+    const path = join(directory, "pipe");
+    try {
+      await this.run(["mkfifo", "-m", "0600", path]);
+      // Linux opens both ways without waiting for the other side, and with that the two ends do not wait either.
+      const both = openSync(path, constants.O_RDWR);
+      try {
+        return { read: openSync(path, constants.O_RDONLY), write: openSync(path, constants.O_WRONLY) };
+      } finally {
+        closeSync(both);
+      }
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
     }
   }
 
   readFile(path: string): Promise<string | undefined> {
     return this.#absent(path, "read", () => fs.readFile(path, "utf8"));
+  }
+
+  readBytes(path: string): Promise<Buffer | undefined> {
+    return this.#absent(path, "read", () => fs.readFile(path));
   }
 
   async writeFile(path: string, content: string | Buffer | Secret, ownership: Ownership = {}): Promise<void> {
@@ -126,6 +167,7 @@ export class LocalHost implements Host {
       // Loaded when something is made: a command that changes nothing starts faster without it.
       const { ensureDir } = (await import("fs-extra")).default;
       await ensureDir(path, 0o755);
+      killPoint();
       await syncDirectory(dirname(path));
     });
     await this.chmod(path, ownership);
@@ -148,12 +190,28 @@ export class LocalHost implements Host {
         await makeDeletable(path);
         await fs.rm(path, { recursive: true, force: true });
       }
+      killPoint();
     });
+  }
+
+  async removeEmpty(path: string): Promise<boolean> {
+    let removed = false;
+    await this.#translated(path, "remove", async () => {
+      try {
+        await fs.rmdir(path);
+        removed = true;
+      } catch (error) {
+        if (!["ENOENT", "ENOTDIR", "ENOTEMPTY", "EEXIST"].some((code) => isSystemError(error, code))) throw error;
+      }
+      killPoint();
+    });
+    return removed;
   }
 
   async rename(from: string, to: string): Promise<void> {
     await this.#translated(`${from} → ${to}`, "rename", async () => {
       await fs.rename(from, to);
+      killPoint();
       await syncDirectory(dirname(to));
       if (dirname(from) !== dirname(to)) await syncDirectory(dirname(from));
     });
@@ -257,14 +315,18 @@ export class LocalHost implements Host {
     child.stderr?.on("data", (chunk: Buffer) => {
       stderr = (stderr + chunk.toString()).slice(-100_000);
     });
-    return new Promise<{ argv: Argv; code: number | null; signal: NodeJS.Signals | null; stderr: string }>((resolve, reject) => {
+    let order = Number.POSITIVE_INFINITY;
+    child.once("exit", () => {
+      order = performance.now();
+    });
+    return new Promise<Outcome>((resolve, reject) => {
       child.once("error", (error) => {
         watch.done();
         reject(this.#notStarted(argv, error, options.cwd));
       });
       child.once("close", (code, signal) => {
         watch.done();
-        resolve({ argv, code, signal, stderr });
+        resolve({ argv, code, signal, stderr, order, timedOut: watch.timedOut() });
       });
     });
   }

@@ -43,6 +43,10 @@ export async function askSite<T>(
     const core = await detectCore(use.host(all.server), use.layout.resolve(all.platform.root));
     const inputs = await siteInputs(use, all, core, generation);
     return await ask({ ...inputs, engine: use.engine(core.engine), code: siteCode(inputs, use) });
+  } catch (error) {
+    // A program that we ended ourselves did not fail.
+    if (!stop.reason || !(error instanceof ProvisionError)) throw error;
+    throw new ProvisionError("STOPPED", `${command} was stopped by ${stop.reason.label}`, { why: error.why, cause: error });
   } finally {
     use.scope.descriptors = [];
     use.scope.signal = undefined;

@@ -6,6 +6,7 @@ import { ProvisionError } from "../core/errors.js";
 import type { Operation } from "../core/step.js";
 import { gone, moved, symlink } from "../steps/files.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { codePlace, currentBuild, readRecord, recordFile } from "./parts/platform-code.js";
 import type { Services } from "./services.js";
 import { inventoryFile } from "./verify-platform.js";
 
@@ -62,11 +63,15 @@ async function belongings(context: Context, use: Services, id: string): Promise<
   const aside = (path: string) => join(dirname(path), `.${path.slice(path.lastIndexOf("/") + 1)}.deleted-${id}`);
   switch (context.context_type) {
     case "platform": {
-      const root = use.layout.resolve(context.root);
-      const target = await use.local.readLink(root);
-      const build = target === undefined ? undefined : await use.local.realPath(root);
-      const ours = build?.startsWith(`${await use.local.realPath(use.layout.builds)}/`);
-      return { trees: ours && build ? [[build, aside(build)]] : [], link: ours ? root : null, rest: [inventoryFile(use, context.name)] };
+      const { project } = codePlace(context, use.layout);
+      const current = await currentBuild(use.local, use.layout, { project });
+      const { builds, records } = await buildsOf(context.name, use);
+      const ours = [...new Set([...(current === undefined ? [] : [current]), ...builds])].sort();
+      return {
+        trees: ours.map((build) => [build, aside(build)] as const),
+        link: current === undefined ? null : project,
+        rest: [inventoryFile(use, context.name), ...records],
+      };
     }
     case "server": {
       const config = join(use.layout.config, context.name.slice(1));
@@ -75,4 +80,19 @@ async function belongings(context: Context, use: Services, id: string): Promise<
     default:
       return { trees: [], link: null, rest: [join(use.layout.clients, clientWord(context.name))] };
   }
+}
+
+/** Every build that was made for a platform and is still there (`--keep-old`), by its record. */
+async function buildsOf(name: string, use: Services): Promise<{ readonly builds: readonly string[]; readonly records: readonly string[] }> {
+  const builds: string[] = [];
+  const records: string[] = [];
+  const root = await use.local.realPath(use.layout.builds);
+  for (const file of (await use.local.list(join(use.layout.state, "builds"))) ?? []) {
+    const build = join(root ?? use.layout.builds, file.replace(/\.json$/, ""));
+    const record = await readRecord(use.local, use.layout, build);
+    if (record?.platform !== name) continue;
+    records.push(recordFile(use.layout, build));
+    if (await use.local.stat(build)) builds.push(build);
+  }
+  return { builds, records };
 }

@@ -7,7 +7,7 @@ import { gone, moved } from "../steps/files.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { siteLocks } from "./parts/locks.js";
 import { siteState } from "./parts/preflight.js";
-import { sitesPhpEntries } from "./parts/sites-php.js";
+import { namesOfDirectory, sitesPhpEntries } from "./parts/sites-php.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
 interface Inputs extends SiteAndAll {
@@ -15,6 +15,8 @@ interface Inputs extends SiteAndAll {
   readonly engine?: string;
   readonly docroot: string;
   readonly siteDirectory: string;
+  /** All that visitors may call it: uri and aliases, also those taken out of the context since the last verify. */
+  readonly names: readonly string[];
   readonly generations: string;
   readonly aside: readonly [string, string];
   readonly baseline: Baseline;
@@ -37,8 +39,12 @@ export const deleteSite: Operation<{ readonly name: string }, Inputs, Services> 
     const core = (await host.stat(docroot)) ? await detectCore(host, docroot).catch(() => undefined) : undefined;
     const siteDirectory = join(docroot, "sites", siteName(all.site.uri));
     const generations = use.layout.siteGenerations(all.site.uri);
+    const entered = core
+      ? await namesOfDirectory({ host, engine: use.engine(core.engine), docroot: core.docroot }, siteName(all.site.uri))
+      : [];
     const inputs: Inputs = {
       ...all,
+      names: [...new Set([siteName(all.site.uri), ...all.site.aliases, ...entered])],
       ...(core ? { engine: core.engine } : {}),
       docroot: core?.docroot ?? docroot,
       siteDirectory,
@@ -66,7 +72,7 @@ export const deleteSite: Operation<{ readonly name: string }, Inputs, Services> 
           }
         : undefined;
     return [
-      ...(http ? [http.activate("http/withdraw", `Withdraw ${site.uri}`, http.noSiteFiles([site.uri, ...site.aliases]))] : []),
+      ...(http ? [http.activate("http/withdraw", `Withdraw ${site.uri}`, http.noSiteFiles(inputs.names))] : []),
       // A site that was never installed has no directories here; one that stands at its name is somebody else's.
       ...(installed
         ? [
@@ -96,12 +102,11 @@ function aside(path: string, operation: string): string {
 }
 
 function names(inputs: Inputs, use: Services): readonly Step[] {
-  const { engine, docroot, site, server } = inputs;
+  const { engine, docroot, server } = inputs;
   if (engine === undefined) return [];
-  const mine = [siteName(site.uri), ...site.aliases];
   const step = sitesPhpEntries(
     { host: use.host(server), engine: use.engine(engine), docroot, locks: use.operations.locks },
-    async () => Object.fromEntries(mine.map((name) => [name, null])),
+    async () => Object.fromEntries(inputs.names.map((name) => [name, null])),
     { id: "names/remove", title: "Names out of sites.php", phase: "finish" },
   );
   return [

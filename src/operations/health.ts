@@ -1,4 +1,5 @@
 import { access, constants } from "node:fs/promises";
+import { delimiter, join } from "node:path";
 import type { Json } from "../core/json.js";
 import type { Services } from "./services.js";
 
@@ -14,7 +15,7 @@ export interface Finding {
 }
 
 /** System programs, what they are for, and the Debian package that has them. */
-const PROGRAMS: readonly { readonly program: string; readonly needed: string; readonly debian: string }[] = [
+const PROGRAMS: readonly { readonly program: string; readonly needed: string; readonly debian: string; readonly optional?: true }[] = [
   { program: "php", needed: "every site", debian: "php-cli" },
   { program: "flock", needed: "locks", debian: "util-linux" },
   { program: "git", needed: "make files that name repositories, and patches", debian: "git" },
@@ -22,6 +23,7 @@ const PROGRAMS: readonly { readonly program: string; readonly needed: string; re
   { program: "tar", needed: "make files that name archives", debian: "tar" },
   { program: "bzip2", needed: "make files that name .tar.bz2 archives", debian: "bzip2" },
   { program: "unzip", needed: "make files that name .zip archives", debian: "unzip" },
+  { program: "composer", needed: "platforms that Composer builds", debian: "composer", optional: true },
 ];
 
 /** PHP's extensions, as `php -m` names them. */
@@ -32,13 +34,25 @@ const EXTENSIONS: readonly { readonly extension: string; readonly needed: string
   { extension: "mbstring", needed: "Drupal", debian: "php-mbstring" },
 ];
 
+async function inPath(program: string): Promise<boolean> {
+  for (const directory of (process.env["PATH"] ?? "").split(delimiter)) {
+    const found = await access(join(directory, program), constants.X_OK).then(
+      () => true,
+      () => false,
+    );
+    if (directory !== "" && found) return true;
+  }
+  return false;
+}
+
 export async function programFindings(use: Pick<Services, "local">): Promise<readonly Finding[]> {
   const findings: Finding[] = [];
-  for (const { program, needed, debian } of PROGRAMS) {
-    const found = (await use.local.run(["sh", "-c", 'command -v -- "$1"', "sh", program], { anyExit: true })).code === 0;
+  for (const { program, needed, debian, optional = false } of PROGRAMS) {
+    const found = await inPath(program);
     findings.push({
       check: `program ${program}`,
-      ok: found,
+      ok: found || optional,
+      ...(found || !optional ? {} : { note: true as const }),
       message: found ? `${program} is installed` : `${program} is missing: needed for ${needed}`,
       ...(found ? {} : { fix: `apt-get install ${debian}` }),
     });

@@ -12,6 +12,8 @@ const OPERATIONS: Readonly<Record<string, () => Promise<unknown>>> = {
   "delete-context": async () => (await import("./save.js")).deleteContext,
   "verify-server": async () => (await import("./verify-server.js")).verifyServer,
   "verify-platform": async () => (await import("./verify-platform.js")).verifyPlatform,
+  "rebuild-platform": async () => (await import("./rebuild-platform.js")).rebuildPlatform,
+  "update-platform": async () => (await import("./update-platform.js")).updatePlatform,
   "verify-site": async () => (await import("./verify-site.js")).verifySite,
   install: async () => (await import("./install.js")).install,
   "delete-site": async () => (await import("./delete-site.js")).deleteSite,

@@ -143,10 +143,11 @@ function madeDirectories(inputs: SiteInputs, use: Services): Step {
   return {
     ...step,
     async check(run) {
-      const { changes } = await step.check(run);
+      const { changes, undo = [] } = await step.check(run);
       return {
         changes,
         undo: [
+          ...undo,
           { do: "remove_directory", host, path: use.layout.siteGenerations(inputs.site.uri) },
           { do: "remove_tree", host, path: inputs.paths.root },
           { do: "remove_tree", host, path: inputs.siteDirectory },

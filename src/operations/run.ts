@@ -40,9 +40,11 @@ export async function run<Args, Inputs>(
 export async function goOn(direction: "resume" | "abort", summary: OperationSummary, circumstances: Circumstances): Promise<void> {
   const { open } = summary;
   if (summary.state !== "interrupted" || !open) {
+    // One that was killed after its end, or before its beginning, is put away.
+    circumstances.use.operations.interrupted([]);
     throw new ProvisionError(
       summary.state === "running" ? "LOCKED" : "NOT_OPEN",
-      `operation ${summary.id} ${summary.state === "running" ? "is still running" : "has ended"}`,
+      `operation ${summary.id} ${summary.state === "running" ? "is still running" : open ? "has ended" : "never began"}`,
       {
         next: [`provision operations show ${summary.id}`],
       },
@@ -56,7 +58,7 @@ export async function goOn(direction: "resume" | "abort", summary: OperationSumm
  * Before a changing command: operations on the same contexts that were killed (DESIGN 6, Interrupted). A committed one
  * is finished first; one that may be undone by itself is; any other is left to a person, exit 75.
  */
-async function settle(names: readonly string[], circumstances: Circumstances): Promise<void> {
+export async function settle(names: readonly string[], circumstances: Circumstances): Promise<void> {
   for (const summary of circumstances.use.operations.interrupted(names)) {
     const { open } = summary;
     if (!open) continue;

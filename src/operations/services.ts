@@ -18,6 +18,7 @@ import type { DbService } from "../services/db/service.js";
 import { httpServices } from "../services/http/index.js";
 import type { HttpService } from "../services/http/service.js";
 import { sitesPhpUndo } from "./parts/sites-php.js";
+import { workingCopyUndo } from "./parts/working-copy.js";
 import { fileUndoKinds } from "./undo.js";
 
 /** What operations work with: the hub's contexts, its hosts and services, made anew in each process. */
@@ -91,18 +92,25 @@ export class Services {
     };
     const undo: UndoKinds = {
       ...fileUndoKinds({ host: hosts }),
+      ...workingCopyUndo({ host: hosts }),
       ...sitesPhpUndo({ host: hosts, engine: engineNamed, locks: this.operations.locks }),
       http_restore: async (undone) => {
         const server = await this.store.need(String(undone["server"]), "server");
         await this.http(server).restore(undone["files"] as never);
       },
+      /** PHP that began with code that was taken back. */
+      http_reload: async (undone) => {
+        const server = await this.store.need(String(undone["server"]), "server");
+        await this.http(server).reload(undone["uris"] as readonly string[]);
+      },
     };
     return {
       undo,
       async copyBefore(before: Before, to: string) {
-        const text = await hosts(before.host).readFile(before.path);
-        if (text === undefined) return false;
-        writeFileSync(to, text, { mode: 0o600 });
+        const bytes = await hosts(before.host).readBytes(before.path);
+        if (bytes === undefined) return false;
+        // On the disk before the intent that names it.
+        writeFileSync(to, bytes, { mode: 0o600, flush: true });
         return true;
       },
     };

@@ -44,7 +44,7 @@ export function fileUndoKinds(reach: UndoReach): UndoKinds {
     async remove_directory(undo) {
       const host = reach.host(undo.host);
       const path = text(undo, "path");
-      if ((await host.list(path))?.length === 0) await host.remove(path);
+      await host.removeEmpty(path);
     },
     /** A tree that carries the operation's id in its name, or was refused when there: all of it is ours. */
     async remove_tree(undo) {

@@ -1,8 +1,5 @@
-import { basename, dirname, join, relative } from "node:path";
-import { buildSource } from "../builds/index.js";
-import type { BuildSource } from "../builds/source.js";
-import { mirrorPlaces } from "../context/hub.js";
-import { type PlatformAndServers, resolvePlatform } from "../context/references.js";
+import { basename, dirname, join } from "node:path";
+import { resolvePlatform } from "../context/references.js";
 import { ProvisionError } from "../core/errors.js";
 import type { Json } from "../core/json.js";
 import type { Operation, Run, Step } from "../core/step.js";
@@ -11,50 +8,65 @@ import { detectCore } from "../engines/index.js";
 import { file } from "../steps/files.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { platformLocks } from "./parts/locks.js";
+import {
+  type BuildInputs,
+  buildStep,
+  builtReport,
+  codePlace,
+  driftStep,
+  linkTarget,
+  recordFile,
+  recordStep,
+  restoreLink,
+  sourceName,
+} from "./parts/platform-code.js";
 import { refuseConflicts } from "./parts/preflight.js";
 import { sitesPhpEntries } from "./parts/sites-php.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
-interface Inputs extends PlatformAndServers {
-  /** Absolute. */
-  readonly root: string;
-  /** Where the code of a new build stands; root becomes a link to it. */
-  readonly build: string;
+interface Inputs extends BuildInputs {
+  readonly full: boolean;
   readonly baseline: Baseline;
-  readonly offline: boolean;
 }
 
 export interface VerifyPlatformArgs {
   readonly name: string;
   /** Nothing from the network: caches, mirrors on disk and local files only. */
   readonly offline?: boolean;
+  /** Look at every file and at the repository, too, when comparing with what was built. */
+  readonly full?: boolean;
 }
-
-const JOBS = 4;
 
 /** Builds the platform when its root is missing, finds out what core it is, and makes its sites.php; a built platform is never built again. */
 export const verifyPlatform: Operation<VerifyPlatformArgs, Inputs, Services> = {
   name: "verify-platform",
   recovery: "automatic",
 
-  async prepare({ name, offline = false }, use, id) {
+  async prepare({ name, offline = false, full = false }, use, id) {
     const all = await resolvePlatform(use.store, use.settings, name);
     const { platform, server } = all;
     refuseOtherUser(server);
     await refuseConflicts(use, platform);
     const host = use.host(server);
-    const root = use.layout.resolve(platform.root);
+    const place = codePlace(platform, use.layout);
+    const { root, project } = place;
     if (!(await host.stat(root))) {
-      if (platform.makefile === undefined) {
+      if (sourceName(platform) === undefined) {
         throw new ProvisionError("FILE_NOT_FOUND", `the root of ${name} does not exist: ${root}`, {
           why: ["the context names nothing it could be built from"],
-          next: [`provision save ${name} --makefile=…`, `provision save ${name} --root=…`],
+          next: [`provision save ${name} --makefile=…    # or --composer, --git, --archive`, `provision save ${name} --root=…`],
         });
       }
+      if (await host.stat(project))
+        throw new ProvisionError("NAME_TAKEN", `${project} is there, but has no ${place.docroot} that ${name} could stand in`, {
+          state: "it was not touched",
+          next: [`provision save ${name} --root=…`, `move ${project} away, and verify again`],
+        });
     } else await detectCore(host, root);
-    const build = join(use.layout.builds, `${basename(root)}-${id}`);
+    const build = join(use.layout.builds, `${basename(project)}-${id}`);
+    const paths = [project, build, recordFile(use.layout, build), inventoryFile(use, name)];
     return {
-      inputs: { ...all, root, build, offline, baseline: await baselineOf(host, [root, build, inventoryFile(use, name)]) },
+      inputs: { ...all, ...place, build, offline, full, baseline: await baselineOf(host, paths) },
       locks: platformLocks(all),
     };
   },
@@ -62,13 +74,14 @@ export const verifyPlatform: Operation<VerifyPlatformArgs, Inputs, Services> = {
   steps(inputs, use) {
     const { platform, server, root } = inputs;
     const host = use.host(server);
-    const build = buildStep(inputs, use);
+    const build = buildStep(inputs, use, async () => !(await host.stat(root)));
     const core = async (run: Run): Promise<Core> => {
       if (!(await host.stat(root))) run.need(build);
       return detectCore(host, root);
     };
     return [
       build,
+      recordStep(inputs, use, build),
       place(inputs, use, build),
       file(
         host,
@@ -81,6 +94,7 @@ export const verifyPlatform: Operation<VerifyPlatformArgs, Inputs, Services> = {
         },
       ),
       emptySitesPhp(inputs, use, build),
+      driftStep(inputs, use, inputs.full),
     ];
   },
 
@@ -93,76 +107,35 @@ export const verifyPlatform: Operation<VerifyPlatformArgs, Inputs, Services> = {
   },
   async data({ server, root }, run, use) {
     const core = await detectCore(use.host(server), root);
-    const built = run.out(buildReport);
-    return { core: core as unknown as Json, root, ...(built === undefined ? {} : { build: built }) };
+    const built = builtReport(run.out(buildOut));
+    return { core: core as unknown as Json, root, ...(built === undefined ? {} : { build: built as unknown as Json }) };
   },
 };
 
 /** Names the build step's result, for `data`. */
-const buildReport = { id: "platform/build" } as Step;
+const buildOut = { id: "platform/build" } as Step;
 
 /** What verify found out, for commands that need no PHP to know it. */
 export function inventoryFile(use: Services, name: string): string {
   return join(use.layout.state, "platforms", `${name.slice(1)}.json`);
 }
 
-function sourceOf({ platform }: Inputs, use: Services): BuildSource {
-  const { makefile } = platform;
-  const source =
-    makefile === undefined ? undefined : buildSource({ makefile: /^https?:/.test(makefile) ? makefile : use.layout.resolve(makefile) });
-  if (!source) throw new ProvisionError("FAILED", `${platform.name} names nothing it could be built from`);
-  return source;
-}
-
-/** Named after the build, so that what a kill leaves of it is found by the undo. */
-function stagingOf(build: string): string {
-  return join(dirname(build), `.${basename(build)}.building`);
-}
-
-/** Beside the root, under a name of its own: never half a platform where sites look for one. */
-function buildStep(inputs: Inputs, use: Services): Step {
-  const { platform, server, root, build } = inputs;
+/** project is a link to the build, made by one rename; a later build can take its place the same way. */
+function place(inputs: Inputs, use: Services, built: Step): Step {
+  const { server, root, project, build } = inputs;
   const host = use.host(server);
-  return {
-    id: "platform/build",
-    title: platform.makefile === undefined ? `Code of ${platform.name}` : `Build ${platform.name} from ${platform.makefile}`,
-    async check() {
-      if (await host.stat(root)) return { changes: [] };
-      return { changes: [`build ${root}`], undo: [build, stagingOf(build)].map((path) => ({ do: "remove_tree", host: host.name, path })) };
-    },
-    async apply(run) {
-      const report = await sourceOf(inputs, use).build({
-        host,
-        destination: build,
-        staging: stagingOf(build),
-        cache: use.layout.cache,
-        mirrors: mirrorPlaces(use.layout, use.settings.mirrors),
-        offline: inputs.offline,
-        jobs: JOBS,
-        signal: run.signal,
-        progress: run.progress,
-      });
-      for (const warning of report.warnings) run.warn(warning);
-      return report as unknown as Json;
-    },
-  };
-}
-
-/** root is a link to the build, made by one rename; a later build can take its place the same way. */
-function place({ server, root, build }: Inputs, use: Services, built: Step): Step {
-  const host = use.host(server);
-  const target = root.startsWith(`${use.layout.root}/`) ? relative(dirname(root), build) : build;
+  const target = linkTarget(inputs, build, use.layout);
   return {
     id: "platform/place",
-    title: `Place it at ${root}`,
+    title: `Place it at ${project}`,
     async check(run) {
       if (await host.stat(root)) return { changes: [] };
       run.need(built);
-      return { changes: [`link ${root} to ${target}`], undo: [{ do: "restore_link", host: host.name, path: root, target: null }] };
+      return { changes: [`link ${project} to ${target}`], undo: [restoreLink(host, project, null)] };
     },
     async apply() {
-      await host.mkdir(dirname(root));
-      await host.symlink(target, root);
+      await host.mkdir(dirname(project));
+      await host.symlink(target, project);
       return null;
     },
   };

@@ -15,7 +15,7 @@ export function chalkFor(look: Look): ChalkInstance {
 
 const GLYPH: Readonly<Record<StepOutcome, string>> = { ok: "·", changed: "✔", would_change: "±", failed: "✖", undone: "↶", skipped: "-" };
 
-export function outcomeWord(outcome: StepOutcome): string {
+function outcomeWord(outcome: StepOutcome): string {
   return outcome.replace("_", " ");
 }
 

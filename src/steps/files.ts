@@ -1,3 +1,4 @@
+import { dirname } from "node:path";
 import { ProvisionError } from "../core/errors.js";
 import type { Secret } from "../core/secret.js";
 import { reveal } from "../core/secret.js";
@@ -23,7 +24,7 @@ function undoable(place: StepPlace): boolean {
 }
 
 /** A decision without undo and before-images, for steps after the commit. */
-export function inPhase(place: StepPlace, decision: Decision): Decision {
+function inPhase(place: StepPlace, decision: Decision): Decision {
   return undoable(place) ? decision : { changes: decision.changes };
 }
 
@@ -84,6 +85,14 @@ function ownershipChanges(path: string, stat: { mode: number; uid: number; gid: 
 export interface DirectoryEntry {
   readonly path: string;
   readonly ownership: Ownership;
+}
+
+/** Undo for directories that have to be made above `path`: those that were made go when they are empty again. */
+export async function undoParents(host: Host, path: string): Promise<readonly Undo[]> {
+  const undo: Undo[] = [];
+  for (let parent = dirname(path); !(await host.stat(parent)); parent = dirname(parent))
+    undo.unshift({ do: "remove_directory", host: host.name, path: parent });
+  return undo;
 }
 
 /** The directories exist with these modes. Undone: those that were made go when they are empty, modes are put back. */

@@ -32,7 +32,7 @@ export async function failureOf(act: () => unknown): Promise<ProvisionError> {
   throw new Error("nothing failed");
 }
 
-export const SERVER = "context_type: server\n";
+const SERVER = "context_type: server\n";
 export const PLATFORM = "context_type: platform\nroot: platforms/d7\n";
 export const CLIENT = "context_type: client\n";
 export const site = (uri: string, more = "") => `context_type: site\nuri: ${uri}\nplatform: "@platform_d7"\n${more}`;

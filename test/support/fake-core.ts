@@ -18,8 +18,14 @@ export type Trap =
   | "slow"
   | "cron-locked"
   | "cron-exception"
+  | "broken-page"
+  | "waiting-in-install"
+  | "out-of-memory-in-install"
+  | "full-disk-in-install"
   | "fatal-in-install"
   | "exit-in-install"
+  /** With waiting-in-install: takes no notice of SIGTERM. */
+  | "deaf"
   | "error-in-install"
   | "password-in-error"
   | "pending-updates"
@@ -39,12 +45,12 @@ export async function makeFakeCore(docroot: string, { traps = [] }: { traps?: re
   return docroot;
 }
 
-async function setTrap(docroot: string, trap: Trap): Promise<void> {
+export async function setTrap(docroot: string, trap: Trap): Promise<void> {
   await mkdir(join(docroot, "traps"), { recursive: true });
   await writeFile(join(docroot, "traps", trap), "");
 }
 
-async function clearTraps(docroot: string): Promise<void> {
+export async function clearTraps(docroot: string): Promise<void> {
   await rm(join(docroot, "traps"), { recursive: true, force: true });
 }
 

@@ -11,6 +11,8 @@ export interface StartOptions {
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly input?: string;
+  /** In a process group of its own. */
+  readonly detached?: true;
 }
 
 export interface Started {
@@ -22,7 +24,12 @@ export interface Started {
 export function start(program: string, args: readonly string[], options: StartOptions = {}): Started {
   const env = { ...process.env, ...options.env };
   for (const [name, value] of Object.entries(env)) if (value === undefined) delete env[name];
-  const child = spawn(program, args, { ...(options.cwd === undefined ? {} : { cwd: options.cwd }), env, stdio: ["pipe", "pipe", "pipe"] });
+  const child = spawn(program, args, {
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    env,
+    detached: options.detached === true,
+    stdio: ["pipe", "pipe", "pipe"],
+  });
   child.stdin.end(options.input ?? "");
   let stdout = "";
   let stderr = "";

@@ -3,7 +3,7 @@ import { commands } from "../../src/commands/index.js";
 import { type Kind, properties } from "../../src/context/schema.js";
 
 /** The parts of the README that are made from the code; by the name of their markers. */
-export function readmeParts(): Readonly<Record<string, string>> {
+function readmeParts(): Readonly<Record<string, string>> {
   return { commands: commandTable(), "exit codes": exitTable(), contexts: contextTables() };
 }
 

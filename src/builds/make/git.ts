@@ -386,19 +386,19 @@ export class GitMirrors {
     const { code, stderr } = await this.#options.host.run([program, ...rest], {
       anyExit: true,
       timeout: CLONE_TIMEOUT,
-      env: { ...environment(), ...env },
+      env: { ...gitEnvironment(), ...env },
     });
     if (code === 0) return;
     throw new ProvisionError("BUILD_FAILED", `${message} ${lastLine(stderr)}`);
   }
 
   #git(args: string[], options: RunOptions) {
-    return this.#options.host.run(["git", ...args], { timeout: CLONE_TIMEOUT, ...options, env: { ...environment(), ...options.env } });
+    return this.#options.host.run(["git", ...args], { timeout: CLONE_TIMEOUT, ...options, env: { ...gitEnvironment(), ...options.env } });
   }
 }
 
 /** No prompts, no other transports, and nothing of a repository that provision itself may run in (a git hook sets these). */
-function environment(): Record<string, string | undefined> {
+export function gitEnvironment(): Record<string, string | undefined> {
   return {
     GIT_ALLOW_PROTOCOL: "file:git:http:https:ssh",
     GIT_TERMINAL_PROMPT: "0",

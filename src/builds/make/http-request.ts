@@ -70,7 +70,7 @@ function proxyAuthorization(proxy: URL): Record<string, string> {
 }
 
 /** As curl reads the environment: `HTTP_PROXY` in capitals is not believed (a web server could have set it). */
-export function proxyFor(url: URL, env: Readonly<Record<string, string | undefined>>): URL | undefined {
+function proxyFor(url: URL, env: Readonly<Record<string, string | undefined>>): URL | undefined {
   const name = url.protocol === "https:" ? (env["https_proxy"] ?? env["HTTPS_PROXY"]) : env["http_proxy"];
   const value = name ?? env["all_proxy"] ?? env["ALL_PROXY"] ?? "";
   if (value === "" || excepted(bare(url.hostname), env["no_proxy"] ?? env["NO_PROXY"] ?? "")) return undefined;

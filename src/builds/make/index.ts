@@ -1,12 +1,9 @@
 import type { BuildSource } from "../source.js";
 import type { AssembleOptions } from "./assemble-options.js";
 
-export type { Diagnostic } from "./diagnostic.js";
 export { diagnosticLine } from "./diagnostic.js";
-export { type Drift, driftOf, type MakeLock, readLock } from "./lock.js";
-export { encodeOrdered } from "./php-value.js";
-export { encodePlan, type Plan, type PlanEntry, type PlanOptions, planOf } from "./plan.js";
-export { type MakeFile, type ReadOptions, readMakeFile } from "./read.js";
+export { driftOf, readLock } from "./lock.js";
+export { readMakeFile } from "./read.js";
 export { treeHash } from "./tree-hash.js";
 
 export type MakeOptions = AssembleOptions;

@@ -91,7 +91,7 @@ export async function readLock(text: string, file: string): Promise<MakeLock> {
   const { parse } = await import("yaml");
   const broken = (why: string) =>
     new ProvisionError("INVALID_FILE", `${file} is no lock of a make file: ${why}`, {
-      next: ["provision make-lock FILE    # write a new one"],
+      next: ["provision make FILE PATH --lock    # builds, and writes a new one"],
     });
   let value: unknown;
   try {

@@ -28,13 +28,13 @@ const CORE_IN_YAML = /(?<![^\n])[ \t\n\v\f\r]*core:/;
 const CORE_IN_INI = /(?<![^\n])[ \t\n\v\f\r]*core[ \t\n\v\f\r]*=/;
 
 function parseWithoutCore(text: string, file: string, diagnostics: Diagnostics): ParsedMakeFile {
+  // What is said of the attempt counts only when it is the reading that is taken.
+  const attempt = new Diagnostics();
   let failure: unknown;
-  // What is wrong with it as YAML is only said when it is not INI either.
-  const asYaml = new Diagnostics();
   try {
-    const value = yaml(text, file, asYaml);
+    const value = yaml(text, file, attempt);
     if (value instanceof PhpArray && isTruthy(value)) {
-      diagnostics.all.push(...asYaml.all);
+      diagnostics.add(attempt);
       return { format: "yaml", parsed: withFormat(value, "yaml", file, diagnostics) };
     }
   } catch (error) {
@@ -43,7 +43,7 @@ function parseWithoutCore(text: string, file: string, diagnostics: Diagnostics):
   const value = parseIni(text, file, diagnostics);
   if (value) return { format: "ini", parsed: withFormat(value, "ini", file, diagnostics) };
   if (failure !== undefined) {
-    diagnostics.all.push(...asYaml.all);
+    diagnostics.add(attempt);
     throw failure;
   }
   diagnostics.error(

@@ -388,7 +388,8 @@ function variantOf(entry: PlanEntry): "full" | "projects" | "profile-only" | und
   return entry.type.toLowerCase() === "profile" ? "profile-only" : undefined;
 }
 
-function checkedPath(entry: PlanEntry): string {
+/** Where an entry goes, relative to the platform and short. Rejects with BUILD_FAILED for a name, type or place that is refused. */
+export function checkedPath(entry: PlanEntry): string {
   const refused = (what: string, why: string) => new ProvisionError("BUILD_FAILED", `its ${what} is refused: ${why}`);
   const badName = entry.kind === "library" ? unsafePath(entry.name) : unsafeName(entry.name);
   if (badName !== undefined) throw refused("name", badName);

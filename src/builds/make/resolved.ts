@@ -13,7 +13,7 @@ import { isRelease, type Job, Resolver } from "./resolve.js";
 import { Slots } from "./slots.js";
 
 /** What one entry of a make file stands for now. */
-export interface Resolution {
+interface Resolution {
   readonly entry: PlanEntry;
   readonly core: string;
   /** Full version of a release, or empty. */
@@ -26,7 +26,7 @@ export interface Resolution {
  * A make file that names everything by version or commit, as `drush make-lock` writes one: defaults worked in, empty values
  * left out, core first. A tag stays a tag (drush adds the branch of HEAD to it).
  */
-export function resolvedMakeFile(document: PhpArray, resolutions: readonly Resolution[]): PhpArray {
+function resolvedMakeFile(document: PhpArray, resolutions: readonly Resolution[]): PhpArray {
   const resolved = new PhpArray().set("core", document.get("core") ?? "").set("api", 2);
   const sorted = [...resolutions].sort((a, b) => Number(b.entry.kind === "core") - Number(a.entry.kind === "core"));
   for (const [section, libraries] of [

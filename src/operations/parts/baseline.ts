@@ -13,7 +13,7 @@ export async function baselineOf(host: Host, paths: readonly string[]): Promise<
     else if (stat.type === "link") found[path] = `link to ${await host.readLink(path)}`;
     else if (stat.type === "file")
       found[path] = `file ${stat.mode.toString(8)} ${createHash("sha256")
-        .update((await host.readFile(path)) ?? "")
+        .update((await host.readBytes(path)) ?? "")
         .digest("hex")
         .slice(0, 16)}`;
     else found[path] = `${stat.type} ${stat.mode.toString(8)}`;

@@ -11,11 +11,11 @@ import type { Step } from "../../core/step.js";
 import type { Core, SiteCode } from "../../engines/engine.js";
 import type { Host } from "../../host/host.js";
 import type { DatabaseOf } from "../../services/db/service.js";
-import type { Vhost } from "../../services/http/service.js";
+import type { ConfigFile, Vhost } from "../../services/http/service.js";
 import { phpProgram } from "../../services/php.js";
-import { directories, file, symlink } from "../../steps/files.js";
+import { directories, file, symlink, undoParents } from "../../steps/files.js";
 import type { Services } from "../services.js";
-import { type Entries, sitesPhpEntries } from "./sites-php.js";
+import { type Entries, namesOfDirectory, sitesPhpEntries } from "./sites-php.js";
 
 /** Everything decided of one site before its steps: JSON, so that a resumed run has the same. */
 export interface SiteInputs extends SiteAndAll {
@@ -26,6 +26,8 @@ export interface SiteInputs extends SiteAndAll {
   readonly directory: string;
   /** That directory, absolute. */
   readonly siteDirectory: string;
+  /** What visitors called the site until now and shall no longer: aliases that were taken out of the context. */
+  readonly formerNames: readonly string[];
   /** Group id of the web server; undefined: left as it comes. */
   readonly gid?: number;
 }
@@ -44,6 +46,8 @@ async function groupId(host: Host, name: string | undefined, server: Server): Pr
 export async function siteInputs(use: Services, all: SiteAndAll, core: Core, generation: string): Promise<SiteInputs> {
   const directory = siteName(all.site.uri);
   const gid = await groupId(use.host(all.webServer), all.webServer.web_group, all.webServer);
+  const entered = await namesOfDirectory({ host: use.host(all.server), engine: use.engine(core.engine), docroot: core.docroot }, directory);
+  const names = namesOf({ site: all.site, directory });
   return {
     ...all,
     core,
@@ -51,6 +55,7 @@ export async function siteInputs(use: Services, all: SiteAndAll, core: Core, gen
     paths: use.layout.generation(all.site.uri, generation),
     directory,
     siteDirectory: join(core.docroot, "sites", directory),
+    formerNames: entered.filter((name) => !(name in names)),
     ...(gid === undefined ? {} : { gid }),
   };
 }
@@ -71,7 +76,7 @@ export function siteCode(inputs: SiteInputs, use: Services): SiteCode {
   };
 }
 
-export function vhostOf(inputs: SiteInputs, use: Services, enabled: boolean): Vhost {
+function vhostOf(inputs: SiteInputs, use: Services, enabled: boolean): Vhost {
   const { site, platform, webServer, core, paths } = inputs;
   return {
     uri: site.uri,
@@ -89,7 +94,7 @@ export function vhostOf(inputs: SiteInputs, use: Services, enabled: boolean): Vh
 }
 
 /** What visitors may call the site, in sites.php. */
-export function namesOf({ site, directory }: Pick<SiteInputs, "site" | "directory">): Entries {
+function namesOf({ site, directory }: Pick<SiteInputs, "site" | "directory">): Entries {
   return Object.fromEntries([siteName(site.uri), ...site.aliases].map((name) => [name, directory]));
 }
 
@@ -196,7 +201,7 @@ export function siteEntries(inputs: SiteInputs, use: Services): Step {
   const { core, server } = inputs;
   return sitesPhpEntries(
     { host: use.host(server), engine: use.engine(core.engine), docroot: core.docroot, locks: use.operations.locks },
-    async () => namesOf(inputs),
+    async () => ({ ...Object.fromEntries(inputs.formerNames.map((name) => [name, null])), ...namesOf(inputs) }),
     { id: "site/names", title: "Names in sites.php" },
   );
 }
@@ -204,8 +209,13 @@ export function siteEntries(inputs: SiteInputs, use: Services): Step {
 /** `clients/<client>/<uri>` → the site's directory, as in Aegir. */
 export function clientLink(inputs: SiteInputs, use: Services): Step {
   const link = use.layout.clientSite(clientWord(inputs.client.name), inputs.site.uri);
+  const step = symlink(use.local, link, inputs.siteDirectory, { id: "site/client", title: `Link for ${inputs.client.name}` });
   return {
-    ...symlink(use.local, link, inputs.siteDirectory, { id: "site/client", title: `Link for ${inputs.client.name}` }),
+    ...step,
+    async check(run) {
+      const { changes, undo = [] } = await step.check(run);
+      return { changes, undo: [...(await undoParents(use.local, link)), ...undo] };
+    },
     async apply() {
       await use.local.mkdir(join(link, ".."), { mode: 0o750 });
       await use.local.symlink(inputs.siteDirectory, link);
@@ -216,11 +226,13 @@ export function clientLink(inputs: SiteInputs, use: Services): Step {
 
 export function publish(inputs: SiteInputs, use: Services, enabled: boolean): Step {
   const http = use.http(inputs.webServer);
-  return http.activate(
-    "http/activate",
-    `Vhost of ${inputs.site.uri}${enabled ? "" : " (disabled)"}`,
-    http.siteFiles(vhostOf(inputs, use, enabled)),
-  );
+  return http.activate("http/activate", `Vhost of ${inputs.site.uri}${enabled ? "" : " (disabled)"}`, siteConfig(inputs, use, enabled));
+}
+
+/** The site's files of the web server; those of names it no longer has are absent. */
+function siteConfig(inputs: SiteInputs, use: Services, enabled: boolean): readonly ConfigFile[] {
+  const http = use.http(inputs.webServer);
+  return [...http.siteFiles(vhostOf(inputs, use, enabled)), ...http.noSiteFiles(inputs.formerNames)];
 }
 
 /** Files and links a verify or install may write, for the baseline. */
@@ -235,9 +247,6 @@ export function sitePaths(inputs: SiteInputs, use: Services): readonly string[] 
     use.layout.contextFile(site.name),
     use.layout.secretsFile(site.name),
     use.layout.clientSite(clientWord(inputs.client.name), site.uri),
-    ...use
-      .http(inputs.webServer)
-      .siteFiles(vhostOf(inputs, use, true))
-      .map(({ path }) => path),
+    ...siteConfig(inputs, use, true).map(({ path }) => path),
   ];
 }

@@ -3,7 +3,7 @@ import { ProvisionError } from "../../core/errors.js";
 import { withInnerLock } from "../../core/lock.js";
 import type { Step, UndoKinds } from "../../core/step.js";
 import type { Engine } from "../../engines/engine.js";
-import type { Host } from "../../host/host.js";
+import { besidePath, type Host } from "../../host/host.js";
 import type { StepPlace } from "../../steps/files.js";
 
 /**
@@ -42,6 +42,13 @@ async function read(at: Pick<SitesPhp, "host" | "engine" | "docroot">): Promise<
     why: ["provision keeps the names of all sites there, and would lose what it says"],
     next: ["move its entries to the aliases of the sites (provision save @site --aliases=…), rename the file, and verify again"],
   });
+}
+
+/** Every name that leads to this directory; none when the file is not ours to change. */
+export async function namesOfDirectory(at: Pick<SitesPhp, "host" | "engine" | "docroot">, directory: string): Promise<readonly string[]> {
+  const text = await at.host.readFile(pathOf(at.docroot));
+  const names = text === undefined ? undefined : at.engine.readSitesPhp(text);
+  return [...(names ?? [])].filter(([, to]) => to === directory).map(([name]) => name);
 }
 
 async function edit(at: SitesPhp, entries: Entries): Promise<void> {
@@ -100,7 +107,11 @@ export function sitesPhpUndo(reach: { host(name: string): Host; engine(name: str
         docroot: String(undo["docroot"]),
         locks: reach.locks,
       };
-      if ((await at.host.stat(pathOf(at.docroot))) === undefined) return;
+      if ((await at.host.stat(pathOf(at.docroot))) === undefined) {
+        // A kill may have left the one that was to become the first.
+        if (undo["created"] === true) await at.host.remove(besidePath(pathOf(at.docroot)));
+        return;
+      }
       await edit(at, undo["entries"] as Entries);
       if (undo["created"] === true && (await read(at))?.size === 0) await at.host.remove(pathOf(at.docroot));
     },

@@ -70,6 +70,11 @@ export interface HttpService {
   /** Puts back what `activate` replaced; the undo kind `http_restore`, called with its own undo data (`content: null` is no content). */
   restore(files: readonly ConfigFile[]): Promise<void>;
   /**
+   * PHP that begins after this call serves these sites (uris), and it is proven: for code that was exchanged under them while
+   * their configuration stays. Can be repeated.
+   */
+  reload(uris: readonly string[]): Promise<void>;
+  /**
    * Asks for one page the way a visitor would, redirects not followed. Works also when no daemon of
    * this type is running, where that is possible (php: a loopback server of its own, ended afterwards).
    */

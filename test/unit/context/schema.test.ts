@@ -33,7 +33,7 @@ describe("the examples in aliases/", () => {
     for (const file of await readdir(`${repository}aliases`)) {
       const text = await read(`aliases/${file}`);
       const kind = (/^context_type: (\w+)/m.exec(text)?.[1] ?? "hub") as Kind;
-      const keys = [...text.matchAll(/^(?:# )?([a-z_]+):(?= |$)/gm)]
+      const keys = [...text.matchAll(/^(?:# )?([a-z0-9_]+):(?= |$)/gm)]
         .map((match) => match[1] as string)
         .filter((key) => properties(kind).has(key));
       seen.set(kind, new Set([...(seen.get(kind) ?? []), ...keys]));
@@ -43,7 +43,7 @@ describe("the examples in aliases/", () => {
 
   test("are right with what stands in comments, too", async () => {
     for (const file of (await readdir(`${repository}aliases`)).filter((name) => name.endsWith(".yml"))) {
-      const text = (await read(`aliases/${file}`)).replaceAll(/^# ([a-z_]+: \S.*)$/gm, (line, property: string) =>
+      const text = (await read(`aliases/${file}`)).replaceAll(/^# ([a-z0-9_]+: \S.*)$/gm, (line, property: string) =>
         [...CONTEXT_TYPES].some((type) => properties(type).has(property.split(":")[0] as string)) ? property : line,
       );
       const hub = await hubOf({ [`aliases/${file}`]: text });
@@ -64,7 +64,10 @@ describe("the schemas", () => {
     for (const kind of KINDS)
       for (const { key, description, example } of properties(kind).values()) {
         expect(description, key).not.toBe("");
-        expect(check(kind, { ...complete[kind], [key]: example }).problems, `${kind}.${key}`).toBeUndefined();
+        const of = kind === "platform" ? /^(composer|git|archive)_/.exec(key)?.[1] : undefined;
+        const source = key === "working_copy" ? "git" : of;
+        const around = source === undefined ? {} : { [source]: properties(kind).get(source)?.example };
+        expect(check(kind, { ...complete[kind], ...around, [key]: example }).problems, `${kind}.${key}`).toBeUndefined();
       }
   });
 
@@ -83,7 +86,7 @@ describe("the schemas", () => {
       expect(script_user?.default).toBeUndefined();
       for (const [key, { type, pattern, enum: words, description }] of Object.entries(fields)) {
         expect(description, key).toBeTruthy();
-        if (type === "string" && !words && !["context_type", "site_name", "makefile"].includes(key))
+        if (type === "string" && !words && !["context_type", "site_name", "makefile", "git", "archive"].includes(key))
           expect(pattern, `${name} ${key}`).toBeTruthy();
       }
     }

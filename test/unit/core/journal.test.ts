@@ -84,11 +84,17 @@ describe("the operations of a hub", () => {
 
   it("an id may be given by its end, when only one ends so", () => {
     const operations = new OperationsDirectory(state);
-    operations.begin(id).end();
-    operations.begin("20261123T091501-0001").end();
+    const begin = (known: string) => {
+      operations.begin(known).end();
+      const journal = new Journal(operations.directory(known), operations.reserve);
+      journal.add(open);
+      journal.close();
+    };
+    begin(id);
+    begin("20261123T091501-0001");
     expect(operations.resolve("7f3a")).toBe(id);
     expect(() => operations.resolve("ffff")).toThrow(/no operation ffff/);
-    operations.begin("20261124T091501-0001").end();
+    begin("20261124T091501-0001");
     expect(() => operations.resolve("0001")).toThrow(/end of 2 operations/);
   });
 

@@ -45,12 +45,19 @@ export function activateStep(served: Served, id: string, title: string, files: r
 /** The undo kind `http_restore`: the old files, served again. Writes and reloads only what is not yet so. */
 export async function restoreFiles(served: Served, files: readonly ConfigFile[]): Promise<void> {
   for (const { path } of files) await served.host.remove(besidePath(path));
+  await withInnerLock(served.paths.locks, `http.${served.server.slice(1)}`, () => served.host.remove(besidePath(served.paths.generation)));
   // The journal knows null, not undefined.
   await bringAbout(
     served,
     files.map(({ path, content }) => ({ path, content: content ?? undefined })),
     false,
   );
+}
+
+/** New PHP processes for files that stay as they are. */
+export async function reloadFiles(served: Served, paths: readonly string[]): Promise<void> {
+  const files = await Promise.all(paths.map(async (path) => ({ path, content: await served.host.readFile(path) })));
+  await bringAbout(served, files, true);
 }
 
 async function decide(served: Served, files: readonly ConfigFile[]): Promise<Decision> {

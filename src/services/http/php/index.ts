@@ -6,7 +6,7 @@ import type { Host } from "../../../host/host.js";
 import { directories } from "../../../steps/files.js";
 import { phpProgram } from "../../php.js";
 import type { HttpAnswer, HttpProblem, HttpRequest, HttpService } from "../service.js";
-import { activateStep, restoreFiles, type Served } from "./activate.js";
+import { activateStep, reloadFiles, restoreFiles, type Served } from "./activate.js";
 import { ask, reachable } from "./protocol.js";
 import { readGeneration, runningServe, type ServePaths, servePaths } from "./state.js";
 import { noSiteFiles, siteFiles } from "./vhost-files.js";
@@ -51,6 +51,11 @@ export function phpHttp({
     noSiteFiles: (names) => noSiteFiles(paths.vhosts, names),
     activate: (id, title, files, more = {}) => activateStep(served, id, title, files, more),
     restore: (files) => restoreFiles(served, files),
+    reload: (uris) =>
+      reloadFiles(
+        served,
+        noSiteFiles(paths.vhosts, uris).map(({ path }) => path),
+      ),
     request: (request) => requestSite(served, server, request),
     problems: () => problems(served, server, looked),
   };
