@@ -66,6 +66,16 @@ function duration(text: string, option: string): number {
   return Number(match[1]) * unit;
 }
 
+function isFormat(flags: string): boolean {
+  return flags.startsWith("--format ");
+}
+
+function namedCommand(argv: readonly string[]): CommandDefinition | undefined {
+  const names = new Map(commands.flatMap((definition) => namesOf(definition).map((name) => [name, definition] as const)));
+  const word = argv.find((each) => names.has(each));
+  return word === undefined ? undefined : names.get(word);
+}
+
 function namesOf(definition: CommandDefinition): readonly string[] {
   return [definition.name, ...(definition.aliases ?? []), `provision-${definition.name}`];
 }
@@ -73,7 +83,7 @@ function namesOf(definition: CommandDefinition): readonly string[] {
 /**
  * Puts a command line into the one order that is parsed: `@context command` becomes `command @context`
  * (as Drush takes it), `--lock_wait` becomes `--lock-wait` (Aegir's spelling), `--lock-wait` alone gets its
- * default (a value only after `=`, so that a context after it is not taken for one).
+ * default (a value only after `=`, so that a context after it is not taken for one; a command's own `--lock [file]` too).
  */
 export function ordered(argv: readonly string[], known: readonly CommandDefinition[]): readonly string[] {
   const names = new Set(known.flatMap(namesOf));
@@ -92,9 +102,12 @@ export function ordered(argv: readonly string[], known: readonly CommandDefiniti
         ...options.slice(commandAt + 1),
       ]
     : options;
+  const named = known.find((definition) => namesOf(definition).includes(options[commandAt] ?? ""));
+  const valueMayFollow = new Set(named?.options?.flatMap(({ flags }) => (flags.endsWith("]") ? [flags.split(" ", 1)[0]] : [])));
   const common = new Set(["dry-run", "exit-code", "no-interaction", "no-color", "lock-wait"]);
   const spelled = sorted.map((word) => {
     if (word === "--lock-wait" || word === "--lock_wait") return `--lock-wait=${DEFAULT_WAIT}`;
+    if (valueMayFollow.has(word)) return `${word}=`;
     const match = /^--([a-z][a-z0-9_-]*)(=.*)?$/s.exec(word);
     if (!match?.[1]?.includes("_")) return word;
     const kebab = match[1].replaceAll("_", "-");
@@ -120,10 +133,12 @@ export function subjectOf(argv: readonly string[]): Subject {
 /** How to tell the outcome, from a command line that may not be understood otherwise. */
 export function mannerOf(argv: readonly string[], env: NodeJS.ProcessEnv): Manner {
   const has = (...flags: readonly string[]) => argv.some((word) => flags.includes(word));
+  // Where --format is a command's own (make-convert), only --json and the environment say how to tell the outcome.
   const value =
-    argv.findLast((word) => word.startsWith("--format="))?.slice("--format=".length) ??
-    argv[argv.indexOf("--format") + 1 || argv.length] ??
-    env["PROVISION_FORMAT"];
+    (namedCommand(argv)?.options?.some(({ flags }) => isFormat(flags))
+      ? undefined
+      : (argv.findLast((word) => word.startsWith("--format="))?.slice("--format=".length) ??
+        argv[argv.indexOf("--format") + 1 || argv.length])) ?? env["PROVISION_FORMAT"];
   const format: Format =
     has("--json") || env["PROVISION_JSON"] !== undefined ? "json" : value === "json" || value === "yaml" ? value : "table";
   const verbose =
@@ -159,7 +174,8 @@ export async function runCommandLine(argv: readonly string[], line: CommandLine)
     .configureHelp({
       subcommandTerm: (command) => [command.name(), ...command.registeredArguments.map(argumentTerm)].join(" "),
     });
-  for (const option of commonOptions()) program.addOption(option);
+  const own = namedCommand(argv)?.options?.map(({ flags }) => new Option(flags).long) ?? [];
+  for (const option of commonOptions()) if (!own.includes(option.long)) program.addOption(option);
   for (const definition of commands) {
     const command = program
       .command(definition.name)

@@ -26,6 +26,12 @@ export interface BuildReport {
   /** One line per entry built: `views 7.x-3.29`, `jquery 2c4…`. */
   readonly entries: readonly { readonly name: string; readonly type: string; readonly path: string; readonly source: string }[];
   readonly warnings: readonly string[];
+  /** When it is not the destination: the archive that was asked for. */
+  readonly path?: string;
+  /** Drush's hash of the build, when asked for. */
+  readonly md5?: string;
+  /** A lock of what was built, to be written beside its make file, when asked for. */
+  readonly lock?: string;
   /** What was chosen while building, for the record: commits, checksums, versions. The same build gives the same words; no dates. */
   readonly resolved?: Readonly<Record<string, string>>;
 }

@@ -1,6 +1,6 @@
 import type { Session } from "./session.js";
 
-interface OptionDefinition {
+export interface OptionDefinition {
   /** As commander reads it: `--profile <name>`. */
   readonly flags: string;
   readonly description: string;

@@ -10,6 +10,10 @@ import { list } from "./list.js";
 import { lock, unlock } from "./lock.js";
 import { login } from "./login.js";
 import { make } from "./make.js";
+import { makeCheck } from "./make-check.js";
+import { makeConvert } from "./make-convert.js";
+import { makeGenerate } from "./make-generate.js";
+import { makeLock, makeUpdate } from "./make-lock.js";
 import { operations } from "./operations.js";
 import { abort, resume } from "./resume.js";
 import { save } from "./save.js";
@@ -27,6 +31,11 @@ export const commands: readonly CommandDefinition[] = [
   show,
   save,
   make,
+  makeCheck,
+  makeConvert,
+  makeGenerate,
+  makeLock,
+  makeUpdate,
   lock,
   unlock,
   serve,

@@ -1,30 +1,36 @@
 import { readFileSync } from "node:fs";
-import { homedir } from "node:os";
+import { mkdtemp } from "node:fs/promises";
+import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
-import { makeSource } from "../builds/make/index.js";
+import { diagnosticLine, type MakeOptions, makeSource, readLock } from "../builds/make/index.js";
 import { findHub, loadHub, mirrorPlaces } from "../context/hub.js";
 import { ProvisionError } from "../core/errors.js";
 import type { Emit } from "../core/events.js";
 import type { Json } from "../core/json.js";
 import { Scope } from "../core/scope.js";
 import type { Stop } from "../core/stop.js";
+import type { Host } from "../host/host.js";
 import { LocalHost } from "../host/local.js";
 
 export interface MakeArgs {
-  /** Absolute path, URL, or `-`. */
-  readonly makefile: string;
+  /** Everything the build itself is asked for; `makefile` is an absolute path, URL, or `-`. */
+  readonly options: MakeOptions;
   /** Absolute. */
   readonly destination: string;
   readonly jobs: number;
   readonly offline: boolean;
   readonly dryRun: boolean;
   readonly hub: string | undefined;
-  readonly noCore: boolean;
-  readonly contribDestination: string | undefined;
-  readonly projects: readonly string[] | undefined;
-  readonly libraries: readonly string[] | undefined;
-  readonly noRecursion: boolean;
-  readonly noPatchTxt: boolean;
+  /** Remarks on the make file refuse it. */
+  readonly strict: boolean;
+  /** Nothing is taken from, or left in, the cache. */
+  readonly noCache: boolean;
+  /** Built and thrown away. */
+  readonly test: boolean;
+  /** Where the lock of what was built is written, absolute. */
+  readonly writeLock: string | undefined;
+  /** A lock to build from, absolute. */
+  readonly readLock: string | undefined;
 }
 
 /** Builds a tree outside of any platform. Whole or not at all by itself (beside, then renamed), so there is no journal. */
@@ -34,10 +40,12 @@ export async function makeTree(args: MakeArgs, stop: Stop, emit: Emit): Promise<
   scope.signal = stop.signal;
   scope.kill = stop.now;
   const host = new LocalHost(scope);
-  if (await host.stat(args.destination))
+  const options = await completed(args, host);
+  if ((await host.stat(args.destination)) && !options.noCore && !options.tar && !args.test)
     throw new ProvisionError("NAME_TAKEN", `${args.destination} is there already`, { next: ["name a path that does not exist"] });
+  if (args.strict) await refuseRemarks(options, host);
   const { cache, mirrors } = await surroundings(args.hub);
-  const step = { step: "make", title: `Build ${args.destination} from ${args.makefile}` };
+  const step = { step: "make", title: `Build ${args.destination} from ${options.makefile}` };
   if (args.dryRun) {
     emit({ type: "finished", ...step, outcome: "would_change", changes: [`build ${args.destination}`], ms: 0 });
     emit({ type: "ended", ms: Date.now() - begun });
@@ -45,21 +53,13 @@ export async function makeTree(args: MakeArgs, stop: Stop, emit: Emit): Promise<
   }
   emit({ type: "planned", steps: [{ id: "make", title: step.title }] });
   emit({ type: "started", ...step });
-  const source = makeSource({
-    makefile: args.makefile,
-    ...(args.makefile === "-" ? { text: readFileSync(0, "utf8") } : {}),
-    noCore: args.noCore,
-    noRecursion: args.noRecursion,
-    noPatchTxt: args.noPatchTxt,
-    ...(args.contribDestination === undefined ? {} : { contribDestination: args.contribDestination }),
-    ...(args.projects === undefined ? {} : { projects: args.projects }),
-    ...(args.libraries === undefined ? {} : { libraries: args.libraries }),
-  });
+  const scratch = args.noCache || args.test ? await mkdtemp(join(tmpdir(), "provision-make-")) : undefined;
+  const destination = scratch !== undefined && args.test ? join(scratch, "tree") : args.destination;
   try {
-    const report = await source.build({
+    const report = await makeSource(options).build({
       host,
-      destination: args.destination,
-      cache,
+      destination,
+      cache: scratch !== undefined && args.noCache ? join(scratch, "cache") : cache,
       mirrors,
       offline: args.offline,
       jobs: args.jobs,
@@ -67,14 +67,20 @@ export async function makeTree(args: MakeArgs, stop: Stop, emit: Emit): Promise<
       progress: (message) => emit({ type: "progress", message }),
     });
     for (const message of report.warnings) emit({ type: "warning", message });
+    if (args.writeLock !== undefined && report.lock !== undefined) await host.writeFile(args.writeLock, report.lock);
+    const built = report.entries.map(({ name, source: from, path }) => `${name} (${from}) → ${path === "" ? "." : path}`);
+    emit({ type: "finished", ...step, outcome: args.test ? "ok" : "changed", changes: args.test ? [] : built, ms: Date.now() - begun });
+    if (args.test) emit({ type: "note", message: `${report.entries.length} entries were built and thrown away (--test)` });
+    if (report.md5 !== undefined) emit({ type: "text", lines: [report.md5] });
     emit({
-      type: "finished",
-      ...step,
-      outcome: "changed",
-      changes: report.entries.map(({ name, source: from, path }) => `${name} (${from}) → ${path === "" ? "." : path}`),
-      ms: Date.now() - begun,
+      type: "data",
+      data: {
+        ...(args.test ? {} : { path: report.path ?? args.destination }),
+        entries: report.entries as unknown as Json,
+        ...(report.md5 === undefined ? {} : { md5: report.md5 }),
+        ...(args.writeLock === undefined ? {} : { lock: args.writeLock }),
+      },
     });
-    emit({ type: "data", data: { path: args.destination, entries: report.entries as unknown as Json } });
     emit({ type: "ended", ms: Date.now() - begun });
   } catch (error) {
     if (!(error instanceof ProvisionError)) throw error;
@@ -82,11 +88,45 @@ export async function makeTree(args: MakeArgs, stop: Stop, emit: Emit): Promise<
     const exit = stop.reason?.exit ?? error.exit;
     emit({ type: "failed", error: error.with({ state: `nothing was put at ${args.destination}` }), outcome: "failed", exit });
     emit({ type: "ended", ms: Date.now() - begun });
+  } finally {
+    if (scratch !== undefined) await host.remove(scratch);
   }
 }
 
+async function completed({ options, readLock: path, writeLock }: MakeArgs, host: Host): Promise<MakeOptions> {
+  const text = path === undefined ? undefined : await host.readFile(path);
+  if (path !== undefined && text === undefined)
+    throw new ProvisionError("FILE_NOT_FOUND", `there is no lock ${path}`, { next: [`the same command with --lock=${path} writes it`] });
+  return {
+    ...options,
+    ...(options.makefile === "-" ? { text: readFileSync(0, "utf8") } : {}),
+    ...(path !== undefined && text !== undefined ? { lock: await readLock(text, path) } : {}),
+    ...(writeLock === undefined ? {} : { withLock: true }),
+  };
+}
+
+async function refuseRemarks({ makefile, text, noCore }: MakeOptions, host: Host): Promise<void> {
+  if (/^https?:/i.test(makefile))
+    throw new ProvisionError("USAGE", "--strict reads a make file before it is built: fetch it first, and name the local file");
+  const { checkMakeFile } = await import("../builds/make/check.js");
+  const { diagnostics } = await checkMakeFile(makefile, makefile, host, {
+    ...(text === undefined ? {} : { text }),
+    noCore: noCore === true,
+  });
+  const remarks = diagnostics.filter(({ code }) => code !== "include/not-read");
+  if (remarks.length === 0) return;
+  throw new ProvisionError(
+    "INVALID_FILE",
+    `${makefile} is refused by --strict: ${remarks.length} remark${remarks.length === 1 ? "" : "s"}`,
+    {
+      why: remarks.map(diagnosticLine),
+      state: "nothing was built",
+    },
+  );
+}
+
 /** A hub's cache and mirrors when there is one, else the user's own cache. */
-async function surroundings(
+export async function surroundings(
   hub: string | undefined,
 ): Promise<{ readonly cache: string; readonly mirrors: Readonly<Record<string, string>> }> {
   try {

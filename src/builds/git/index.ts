@@ -100,10 +100,10 @@ async function exportTree(git: string, ref: string | undefined, into: string, re
   const download = new PhpArray().set("url", git);
   if (ref !== undefined) download.set("revision", ref);
   const wanted = gitRequest(download, undefined);
-  const commit = await mirrorClones.export(wanted, into, undefined);
+  const { commit } = await mirrorClones.checkOut(wanted, into, undefined);
   if (!existsSync(join(into, ".gitmodules"))) return commit;
   await rm(into, { recursive: true });
-  return mirrorClones.export(wanted, into, undefined, true);
+  return (await mirrorClones.checkOut(wanted, into, undefined, { submodules: true })).commit;
 }
 
 /** `path` of a checkout, also when links lead there, but never out of it. */

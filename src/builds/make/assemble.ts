@@ -1,117 +1,102 @@
 import { randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, rename, rm } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { didYouMean, isSystemError, messageOf, ProvisionError } from "../../core/errors.js";
+import { isSystemError, ProvisionError } from "../../core/errors.js";
 import type { BuildReport, BuildRequest } from "../source.js";
 import { shown } from "./address.js";
+import type { AssembleOptions } from "./assemble-options.js";
 import { DownloadCache } from "./cache.js";
-import { diagnosticLine, invalidMakeFile } from "./diagnostic.js";
-import { type DownloadOptions, download, readStream } from "./download.js";
-import { type Fetch, fetchOf, fetchTree } from "./fetch-entry.js";
-import { GitMirrors, gitRequest } from "./git.js";
-import { applyPatch, type PatchRequest, patchesOf, recordPatches } from "./patch.js";
-import { isTruthy, type PhpArray, phpText } from "./php-value.js";
-import { type Plan, type PlanEntry, type PlanOptions, type ProjectType, planOf } from "./plan.js";
-import { type MakeFile, type ReadOptions, readMakeFile } from "./read.js";
-import { fileOf, parseReleaseHistory, type Release, type ReleaseHistory, releaseFor } from "./release-history.js";
-import { insideTree, unsafeName, unsafePath } from "./safe-path.js";
+import { type DownloadOptions, download } from "./download.js";
+import { Failures, failureLine } from "./failures.js";
+import { contentHash, type Fetched, fetchTree } from "./fetch-entry.js";
+import { GitMirrors } from "./git.js";
+import { gitVersion, isOfDrupal, writeInfoFiles } from "./info-file.js";
+import { entryTree, type LockedEntry, lockedOptions, lockText, type MakeLock } from "./lock.js";
+import { applyPatch, type PatchRequest, recordPatches } from "./patch.js";
+import { isTruthy, phpText } from "./php-value.js";
+import { archivePath, md5Of, mergeInto, prepareInstall, putTogether, syncTree, tarOf } from "./place.js";
+import { type Job, Resolver, type ResolveTools } from "./resolve.js";
 import { Slots, stopIfAborted } from "./slots.js";
-
-export interface AssembleOptions
-  extends Pick<PlanOptions, "noCore" | "contribDestination" | "projects" | "libraries">,
-    Pick<ReadOptions, "text" | "includes" | "overrides"> {
-  /** Absolute path, http(s) URL, or `-` with `text`. */
-  readonly makefile: string;
-  /** Make files inside projects are not followed. */
-  readonly noRecursion?: boolean;
-  readonly noPatchTxt?: boolean;
-}
-
-/** One entry with the file and core that it belongs to. */
-interface Job {
-  readonly entry: PlanEntry;
-  readonly core: string;
-  readonly mainFile: string;
-  /** Relative to the platform, checked and short. */
-  readonly path: string;
-  readonly fetch: Fetch;
-  readonly patches: readonly PatchRequest[];
-  /** `7.x-3.29`, or empty. */
-  readonly version: string;
-}
+import { fetchTranslations, placeTranslations, type Translation } from "./translations.js";
+import { treeHash } from "./tree-hash.js";
 
 interface Built {
   readonly job: Job;
-  readonly tree: string;
-  readonly source: string;
+  readonly fetched: Fetched;
+  readonly patches: readonly { readonly request: PatchRequest; readonly file: string }[];
+  readonly translations: readonly Translation[];
 }
-
-interface Failure {
-  readonly name: string;
-  readonly message: string;
-  readonly why: readonly string[];
-}
-
-const HISTORY_LIMIT = 64 * 1024 ** 2;
-const MAKE_FILE_LIMIT = 8 * 1024 ** 2;
 
 /**
- * One build: reads the file, asks for releases, fetches and patches every entry in a directory of its own, all at once,
- * follows make files inside projects level by level, and only when all is there puts the tree together and renames
- * it into place. Whatever fails, everything else is still tried, so that all that is wrong is told at once.
+ * One build: fetches and patches every entry in a directory of its own, all at once, follows make files inside projects
+ * level by level, and only when all is there puts the tree together and renames it into place. Whatever fails,
+ * everything else is still tried, so that all that is wrong is told at once.
  */
 export class Assembly {
-  readonly #options: AssembleOptions;
   readonly #request: BuildRequest;
   readonly #slots: Slots;
-  readonly #downloads: DownloadOptions;
-  readonly #git: GitMirrors;
   readonly #staging: string;
-  readonly #histories = new Map<string, Promise<ReleaseHistory>>();
   readonly #warnings: string[] = [];
-  readonly #failures: Failure[] = [];
+  readonly #failures = new Failures((error) => this.#fullDisk(error));
   readonly #unfinished = new Set<string>();
+  readonly #tools: ResolveTools;
+  readonly #resolver: Resolver;
   #parts = 0;
 
   constructor(options: AssembleOptions, request: BuildRequest) {
     const { host, cache, mirrors, offline, signal, destination } = request;
-    this.#options = options;
     this.#request = request;
     this.#slots = new Slots(request.jobs, signal);
-    this.#downloads = { cache: new DownloadCache(cache), mirrors, offline, ...(signal ? { signal } : {}) };
-    this.#git = new GitMirrors({ host, cache, mirrors, offline, mainFile: options.makefile });
-    this.#staging = request.staging ?? join(dirname(destination), `.${basename(destination)}.building-${randomBytes(6).toString("hex")}`);
+    const name = `.${basename(destination)}.building-${randomBytes(6).toString("hex")}`;
+    this.#staging =
+      request.staging ?? join(options.noCore && !options.tar && existsSync(destination) ? destination : dirname(destination), name);
+    const downloads: DownloadOptions = { cache: new DownloadCache(cache), mirrors, offline, ...(signal ? { signal } : {}) };
+    const shallow = options.shallowClone === true;
+    this.#tools = {
+      slots: this.#slots,
+      downloads,
+      git: new GitMirrors({ host, cache, mirrors, offline, shallow, mainFile: options.makefile }),
+      failures: this.#failures,
+      scratch: (kind) => join(this.#staging, `${kind}-${this.#parts++}`),
+      ready: (settled) => this.#refuseTaken(settled),
+      warn: (message) => void this.#warnings.push(message),
+      plain: (text) => this.#withoutStaging(text),
+    };
+    this.#resolver = new Resolver(options, request, this.#tools);
+  }
+
+  get #options(): AssembleOptions {
+    return this.#resolver.options;
   }
 
   async run(): Promise<BuildReport> {
     const { destination, host } = this.#request;
-    if (existsSync(destination)) {
-      throw new ProvisionError("NAME_TAKEN", `Base path ${destination} already exists.`, {
-        state: "nothing was built, and what is there was not touched",
-        next: ["Move it away, or build to another path"],
-      });
-    }
     try {
       await host.mkdir(this.#staging);
-      const built = await this.#buildAll();
+      const jobs = await this.#resolver.mainJobs();
+      const merge = existsSync(destination) && !this.#options.tar;
+      const built = await this.#buildAll(jobs);
       const tree = join(this.#staging, "platform");
       await this.#putTogether(built, tree);
       this.#throwFailures(built.length);
+      if (this.#options.prepareInstall) await prepareInstall(tree);
+      const lock = this.#options.withLock || this.#options.lock ? await this.#lockOf(built, tree) : undefined;
+      if (lock && this.#options.lock) this.#verifyLock(lock, this.#options.lock);
+      const md5 = this.#options.md5 ? await md5Of(host, tree) : undefined;
       stopIfAborted(this.#request.signal);
-      if (existsSync(destination))
-        throw new ProvisionError("NAME_TAKEN", `${destination} was made by someone else while this build ran`, {
-          state: "what is there was not touched",
-        });
-      await host.rename(tree, destination);
+      const path = await this.#publish(tree, built, merge);
       return {
-        entries: built.map(({ job, source }) => ({
+        entries: built.map(({ job, fetched }) => ({
           name: job.version === "" ? job.entry.name : `${job.entry.name} ${job.version}`,
           type: job.entry.type,
           path: job.path,
-          source,
+          source: fetched.source,
         })),
         warnings: this.#warnings,
+        ...(path === destination ? {} : { path }),
+        ...(md5 === undefined ? {} : { md5 }),
+        ...(lock && this.#options.withLock ? { lock: await lockText(lock) } : {}),
       };
     } catch (error) {
       throw this.#explained(error);
@@ -120,270 +105,207 @@ export class Assembly {
     }
   }
 
-  async #buildAll(): Promise<Built[]> {
-    const manifest = new Set<string>();
+  async #publish(tree: string, built: readonly Built[], merge: boolean): Promise<string> {
+    const { destination, host } = this.#request;
+    await syncTree(host, tree);
+    if (this.#options.tar) return tarOf(host, tree, destination, this.#staging);
+    if (merge) {
+      const paths = built.map(({ job }) => job.path);
+      await mergeInto(host, tree, destination, paths, {
+        overwrite: this.#options.overwrite === true,
+        aside: join(this.#staging, "former"),
+      });
+      return destination;
+    }
+    if (existsSync(destination))
+      throw new ProvisionError("NAME_TAKEN", `${destination} was made by someone else while this build ran`, {
+        state: "what is there was not touched",
+      });
+    await host.rename(tree, destination);
+    return destination;
+  }
+
+  /** Only without a core may there be something already. */
+  #refuseTaken(options: AssembleOptions): void {
+    const destination = options.tar ? archivePath(this.#request.destination) : this.#request.destination;
+    if (!existsSync(destination) || (options.noCore && !options.tar)) return;
+    throw new ProvisionError("NAME_TAKEN", `Base path ${destination} already exists.`, {
+      state: "nothing was built, and what is there was not touched",
+      next: ["Move it away, or build to another path"],
+    });
+  }
+
+  async #buildAll(first: readonly Job[]): Promise<Built[]> {
     const all: Built[] = [];
-    let level = await this.#mainJobs(manifest);
+    let level = first;
     while (level.length > 0) {
-      const built = await this.#buildLevel(level);
-      all.push(...built);
-      level = this.#failures.length > 0 || this.#options.noRecursion ? [] : await this.#nestedJobs(built, manifest);
+      const built = await Promise.all(level.map((job) => this.#failures.guarded(job.entry.name, () => this.#build(job))));
+      const whole = built.filter((each): each is Built => each !== undefined);
+      all.push(...whole);
+      const stop = this.#options.noRecursion || (this.#failures.any && !this.#options.forceComplete);
+      const next: Job[] = [];
+      // one after the other: who is first among siblings must not depend on speed
+      for (const { job, fetched } of stop ? [] : whole) next.push(...(await this.#resolver.nestedJobs(job, fetched.tree)));
+      level = next;
     }
     this.#throwFailures(all.length);
     return all;
   }
 
-  async #mainJobs(manifest: Set<string>): Promise<Job[]> {
-    const { makefile, text, includes, overrides, noCore, contribDestination, projects, libraries } = this.#options;
-    const made = await this.#read(makefile, {
-      ...(text === undefined ? {} : { text }),
-      ...(includes ? { includes } : {}),
-      ...(overrides ? { overrides } : {}),
+  async #build(job: Job): Promise<Built> {
+    const { host, progress } = this.#request;
+    const { entry, languages } = job;
+    const directory = this.#tools.scratch("part");
+    this.#unfinished.add(entry.name);
+    // Patches first: a project whose patch cannot be had is not worth its download.
+    const patches = await this.#patchesOf(job);
+    const info = this.#writesInfo(job);
+    const fetched = await this.#slots.run(async () => {
+      await mkdir(directory);
+      const order = {
+        fetch: job.fetch,
+        entry,
+        workingCopy: job.workingCopy,
+        describe: info,
+        ...(job.locked ? { locked: job.locked.source } : {}),
+      };
+      const withLock = this.#options.withLock === true || this.#options.lock !== undefined;
+      return fetchTree(order, directory, { host, git: this.#tools.git, downloads: this.#tools.downloads, withLock });
     });
-    if (made.diagnostics.some(({ code }) => code === "file/missing"))
-      throw new ProvisionError("FILE_NOT_FOUND", `${makefile}: there is no such make file`);
-    if (!made.document) {
-      throw invalidMakeFile(
-        makefile,
-        made.diagnostics.filter(({ severity }) => severity === "error"),
-      );
-    }
-    return this.#jobsOf(made.document, makefile, manifest, {
-      ...(noCore ? { noCore } : {}),
-      ...(contribDestination === undefined ? {} : { contribDestination }),
-      ...(projects ? { projects } : {}),
-      ...(libraries ? { libraries } : {}),
-    });
-  }
-
-  /** What the make files inside the projects of one level ask for, without what is there already: the outer file wins. */
-  async #nestedJobs(built: readonly Built[], manifest: Set<string>): Promise<Job[]> {
-    const jobs: Job[] = [];
-    for (const { job, tree } of built) {
-      const { entry } = job;
-      const off =
-        isTruthy(entry.attributes.get("do_recursion") ?? true) === false || phpText(entry.attributes.get("variant")) === "projects";
-      if (entry.kind === "library" || entry.recurseBase === undefined || off) continue;
-      const name = [`${entry.name}.make.yml`, `${entry.name}.make`, "drupal-org.make.yml", "drupal-org.make"].find((candidate) =>
-        existsSync(join(tree, candidate)),
-      );
-      if (name === undefined) continue;
-      this.#request.progress?.(`Found makefile: ${name} in ${entry.name}`);
-      await this.#guarded(`${entry.name}/${name}`, async () => {
-        const file = join(tree, name);
-        const made = await this.#read(file, {});
-        if (!made.document)
-          throw invalidMakeFile(
-            file,
-            made.diagnostics.filter(({ severity }) => severity === "error"),
-          );
-        jobs.push(...(await this.#jobsOf(made.document, file, manifest, { recursed: true, contribDestination: entry.recurseBase ?? "" })));
-      });
-    }
-    return jobs;
-  }
-
-  async #read(file: string, options: Pick<ReadOptions, "text" | "includes" | "overrides">): Promise<MakeFile> {
-    const made = await readMakeFile(file, this.#request.host, {
-      ...options,
-      fetch: async (url) => readStream(await download({ url }, {}, this.#downloads), MAKE_FILE_LIMIT),
-      checkout: async (given, mark) => {
-        const directory = join(this.#staging, `include-${this.#parts++}`);
-        await this.#git.export(gitRequest(given, undefined), directory, mark);
-        return directory;
-      },
-    });
-    this.#warnings.push(
-      ...made.diagnostics
-        .filter(({ severity }) => severity === "warning")
-        .map((diagnostic) => this.#withoutStaging(diagnosticLine(diagnostic))),
+    progress?.(
+      `${entry.name}${job.version === "" ? "" : ` ${job.version}`} ${job.fetch.kind === "git" ? "cloned" : "downloaded"} from ${fetched.source}.`,
     );
-    return made;
+    if (isTruthy(entry.attributes.get("lock")) && entry.kind !== "core")
+      await writeFile(join(fetched.tree, ".drush-lock-update"), phpText(entry.attributes.get("lock")));
+    const applied = patches.length === 0 ? [] : await this.#slots.run(() => this.#patch(job, fetched.tree, patches));
+    const translations = languages.length === 0 ? [] : await this.#slots.run(() => this.#translate(job, fetched));
+    if (info && fetched.git) {
+      const { request, found } = fetched.git;
+      await writeInfoFiles(fetched.tree, { version: gitVersion(entry, job.core, request, found), project: entry.name, date: found.date });
+    }
+    this.#unfinished.delete(entry.name);
+    return { job, fetched, patches: applied, translations };
   }
 
-  async #jobsOf(document: PhpArray, mainFile: string, manifest: Set<string>, options: PlanOptions): Promise<Job[]> {
-    const core = phpText(document.get("core"));
-    const asked =
-      planOf(document, options).entries.length > 0 ? planOf(document, options) : planOf(document, { ...options, recursed: true });
-    const histories = await this.#askHistories(asked, core, manifest);
-    const types = new Map(
-      [...histories].flatMap(([name, history]): [string, ProjectType][] => (history.type === undefined ? [] : [[name, history.type]])),
-    );
-    const plan = planOf(document, { ...options, types });
-    if (plan.problem && this.#failures.length === 0) {
-      throw new ProvisionError("INVALID_FILE", `${mainFile}: ${plan.problem.message}`, { state: "nothing was built" });
-    }
-    if (plan.translations && !options.recursed) this.#warnings.push(`${mainFile}: translations are not fetched yet`);
-    const jobs: Job[] = [];
-    for (const entry of plan.entries) {
-      const key = `${entry.kind === "library" ? "library" : "project"} ${entry.name}`;
-      if (manifest.has(key)) continue;
-      manifest.add(key);
-      await this.#guarded(entry.name, async () => {
-        const history = histories.get(entry.name);
-        // its failure is in the list already
-        if (isRelease(entry) && history === undefined) return;
-        jobs.push(this.#job(entry, core, mainFile, history));
-      });
-    }
-    return jobs;
+  /** A working copy would be dirty from its first day: it stays as it was committed. */
+  #writesInfo({ entry, fetch, workingCopy }: Job): boolean {
+    if (fetch.kind !== "git" || entry.kind === "library" || workingCopy || this.#options.noGitInfoFile) return false;
+    return this.#options.forceGitInfoFile === true || isOfDrupal(entry.download);
   }
 
-  /** All at once; a project without one is among the failures. */
-  async #askHistories(plan: Plan, core: string, manifest: ReadonlySet<string>): Promise<ReadonlyMap<string, ReleaseHistory>> {
-    const found = new Map<string, ReleaseHistory>();
-    const wanted = plan.entries.filter((entry) => isRelease(entry) && !manifest.has(`project ${entry.name}`));
-    await Promise.all(
-      wanted.map((entry) =>
-        this.#guarded(entry.name, async () => {
-          const unsafe = unsafeName(entry.name);
-          if (unsafe !== undefined) throw new ProvisionError("BUILD_FAILED", `its name is refused: ${unsafe}`);
-          found.set(entry.name, await this.#history(entry.name, phpText(entry.download.get("status url")), core));
-        }),
-      ),
+  async #patchesOf(job: Job) {
+    const fetched = await Promise.all(
+      job.patches.map(async (request) => {
+        const get = () => this.#slots.run(() => download(request.address, request.checksums, this.#tools.downloads));
+        try {
+          return { request, file: await get() };
+        } catch (error) {
+          this.#force(job, error);
+          return undefined;
+        }
+      }),
     );
+    return fetched.filter((each) => each !== undefined);
+  }
+
+  async #patch(job: Job, tree: string, patches: Built["patches"]): Promise<Built["patches"]> {
+    const { host, progress, signal } = this.#request;
+    const applied: Built["patches"][number][] = [];
+    for (const patch of patches) {
+      stopIfAborted(signal);
+      try {
+        await applyPatch(host, tree, patch.file, patch.request.name);
+        applied.push(patch);
+        progress?.(`${job.entry.name} patched with ${patch.request.name}.`);
+      } catch (error) {
+        this.#force(job, error);
+      }
+    }
+    if (this.#options.noPatchTxt !== true) await recordPatches(tree, applied);
+    return applied;
+  }
+
+  /** A project without one of its patches is still the project, to whoever asked for `forceComplete`. */
+  #force(job: Job, error: unknown): void {
+    stopIfAborted(this.#request.signal);
+    if (!this.#options.forceComplete || !(error instanceof ProvisionError)) throw error;
+    this.#warnings.push(`${error.code}: ${job.entry.name}: ${error.message} -- build forced`);
+  }
+
+  async #translate(job: Job, fetched: Fetched): Promise<readonly Translation[]> {
+    const { entry, core, languages, locked } = job;
+    const { downloads } = this.#tools;
+    const version = job.version === "" && fetched.git ? gitVersion(entry, core, fetched.git.request, fetched.git.found) : job.version;
+    const missing = (names: readonly string[]) =>
+      void this.#warnings.push(`Unable to download translations for ${entry.name}: ${names.join(", ")}`);
+    const found = locked
+      ? await Promise.all(
+          (locked.translations ?? []).map(async ({ language, url, sha256 }) => ({
+            language,
+            url,
+            file: await download({ url }, { sha256 }, downloads),
+          })),
+        )
+      : await fetchTranslations(entry, core, version, languages, downloads, missing);
+    await placeTranslations(fetched.tree, entry.kind === "core", found);
     return found;
   }
 
-  #history(project: string, location: string, core: string): Promise<ReleaseHistory> {
-    const base = `${location.replace(/\/+$/, "")}/${encodeURIComponent(project)}`;
-    const known = this.#histories.get(`${base} ${core}`);
-    if (known !== undefined) return known;
-    const asked = this.#slots.run(async () => {
-      // From Drupal 8 on the list of all releases says which cores each fits; older servers know only one list for each core.
-      const lists = Number.parseInt(core, 10) >= 8 ? ["current", core] : [core];
-      let failure: unknown;
-      for (const list of lists) {
-        try {
-          const history = parseReleaseHistory(
-            await readStream(await download({ url: `${base}/${list}` }, {}, this.#downloads), HISTORY_LIMIT),
-            project,
-          );
-          if (history.error === undefined) return history;
-          failure = new ProvisionError("BUILD_FAILED", history.error);
-        } catch (error) {
-          stopIfAborted(this.#request.signal);
-          failure ??= error;
-        }
-      }
-      throw failure;
-    });
-    this.#histories.set(`${base} ${core}`, asked);
-    return asked;
+  #putTogether(built: readonly Built[], platform: string): Promise<void> {
+    const pieces = built.map(({ job: { entry, path }, fetched }) => ({
+      name: entry.name,
+      path,
+      tree: fetched.tree,
+      keepOther: entry.attributes.has("overwrite") && !isTruthy(entry.attributes.get("overwrite")),
+    }));
+    const each = (name: string, work: () => Promise<void>) => this.#failures.guarded(name, work);
+    return putTogether(pieces, platform, each, (message) => void this.#warnings.push(message));
   }
 
-  #job(entry: PlanEntry, core: string, mainFile: string, history: ReleaseHistory | undefined): Job {
-    const path = checkedPath(entry);
-    const warn = (message: string) =>
-      void this.#warnings.push(
-        `${entry.mark ? `${this.#withoutStaging(entry.mark.file)}:${entry.mark.line}:${entry.mark.column}: ` : ""}${entry.name}: ${message}`,
-      );
-    const patches = patchesOf(entry.attributes, mainFile);
-    if (!history || !isRelease(entry)) return { entry, core, mainFile, path, patches, version: "", fetch: fetchOf(entry, mainFile, warn) };
-    const release = releaseFor(history, core, entry.version, entry.kind === "core");
-    if (!release) throw new ProvisionError("BUILD_FAILED", unknownVersion(history, entry, core));
-    if (release.insecure) warn(`${release.version} is marked insecure by its maintainers`);
-    if (entry.version === "" && release.extra !== undefined)
-      warn(`${release.version} was taken though it is no stable release: there is none, name the version you want`);
-    const variant = phpText(entry.attributes.get("variant"));
-    const file = fileOf(
-      release,
-      entry.kind === "core"
-        ? "full"
-        : variant === "full" || variant === "projects"
-          ? variant
-          : entry.type.toLowerCase() === "profile"
-            ? "profile-only"
-            : undefined,
-    );
-    if (!file) throw new ProvisionError("BUILD_FAILED", `the update server names no file for ${release.version}`);
-    const url = new URL(file.url).href;
-    const fetch: Fetch = {
-      kind: "file",
-      address: { url },
-      checksums: file.md5 === undefined ? {} : { md5: file.md5 },
-      name: basename(new URL(url).pathname),
+  async #lockOf(built: readonly Built[], tree: string): Promise<MakeLock> {
+    const paths = built.map(({ job }) => job.path);
+    const entries = await Promise.all(built.map((each) => this.#lockedEntry(each, tree, paths)));
+    const { options, includes, inputs } = this.#resolver;
+    return {
+      lock: 1,
+      makefile: /^https?:/.test(options.makefile) ? shown(options.makefile) : basename(options.makefile),
+      inputs,
+      options: lockedOptions(options),
+      ...(includes.length > 0 ? { includes } : {}),
+      entries,
+      tree: (await treeHash(tree)) ?? "",
     };
-    return { entry, core, mainFile, path, patches, version: release.version, fetch };
   }
 
-  async #buildLevel(jobs: readonly Job[]): Promise<Built[]> {
-    const built = await Promise.all(jobs.map((job) => this.#guarded(job.entry.name, () => this.#build(job))));
-    return built.filter((each): each is Built => each !== undefined);
-  }
-
-  async #build(job: Job): Promise<Built> {
-    const { host, progress, signal } = this.#request;
-    const { entry } = job;
-    const directory = join(this.#staging, `part-${this.#parts++}`);
-    this.#unfinished.add(entry.name);
-    // Patches first: a project whose patch cannot be had is not worth its download.
-    const patches = await Promise.all(
-      job.patches.map(async (request) => ({
-        request,
-        file: await this.#slots.run(() => download(request.address, request.checksums, this.#downloads)),
-      })),
+  async #lockedEntry({ job, fetched, patches, translations }: Built, tree: string, paths: readonly string[]): Promise<LockedEntry> {
+    const { entry, path, of, version, asked } = job;
+    if (!fetched.locked) throw new Error(`${entry.name} was fetched without a source for the lock`);
+    const hashed = await Promise.all(patches.map(async ({ request, file }) => ({ name: request.name, sha256: await contentHash(file) })));
+    const words = await Promise.all(
+      translations.map(async ({ language, url, file }) => ({ language, url: shown(url), sha256: await contentHash(file) })),
     );
-    const { tree, source } = await this.#slots.run(async () => {
-      await mkdir(directory);
-      return fetchTree(job.fetch, entry, directory, { host, git: this.#git, downloads: this.#downloads, mainFile: job.mainFile });
+    return {
+      name: entry.name,
+      kind: entry.kind,
+      type: entry.type,
+      path,
+      ...(of === undefined ? {} : { of }),
+      ...(version === "" ? {} : { version }),
+      asked,
+      source: fetched.locked,
+      ...(hashed.length > 0 ? { patches: hashed } : {}),
+      ...(words.length > 0 ? { translations: words } : {}),
+      tree: (await entryTree(tree, path, paths)) ?? "",
+    };
+  }
+
+  /** Everything came as the lock says; if the tree is another all the same, a program here works otherwise than there. */
+  #verifyLock(made: MakeLock, lock: MakeLock): void {
+    if (made.tree === lock.tree) return;
+    const differing = made.entries.filter(({ path, tree }) => lock.entries.find((entry) => entry.path === path)?.tree !== tree);
+    throw new ProvisionError("LOCK_MISMATCH", `${shown(this.#options.makefile)}: the tree is not the one that the lock names`, {
+      why: differing.map(({ name }) => `${name}: it came out otherwise`),
     });
-    progress?.(
-      `${entry.name}${job.version === "" ? "" : ` ${job.version}`} ${job.fetch.kind === "git" ? "cloned" : "downloaded"} from ${source}.`,
-    );
-    if (patches.length > 0) {
-      await this.#slots.run(async () => {
-        for (const { request, file } of patches) {
-          stopIfAborted(signal);
-          await applyPatch(host, tree, file, request.name);
-          progress?.(`${entry.name} patched with ${request.name}.`);
-        }
-        if (this.#options.noPatchTxt !== true) await recordPatches(tree, patches);
-      });
-    }
-    this.#unfinished.delete(entry.name);
-    return { job, tree, source };
-  }
-
-  /** In the order of the file, but what holds another entry's place comes before it; of two at one place the later stays. */
-  async #putTogether(built: readonly Built[], platform: string): Promise<void> {
-    const depth = ({ job }: Built) => (job.path === "" ? 0 : job.path.split("/").length);
-    const ordered = [...built].sort((a, b) => depth(a) - depth(b));
-    if (!ordered.some(({ job }) => job.path === "")) await mkdir(platform, { mode: 0o755 });
-    const places = new Map<string, string>();
-    for (const { job, tree } of ordered) {
-      await this.#guarded(job.entry.name, async () => {
-        const target = join(platform, job.path);
-        const holder = places.get(job.path);
-        const keep = job.entry.attributes.has("overwrite") && !isTruthy(job.entry.attributes.get("overwrite"));
-        if (job.path !== "" && existsSync(target)) {
-          if (keep) throw new ProvisionError("BUILD_FAILED", `Directory not empty: ${job.path}, and overwrite is off`);
-          if (holder !== undefined) this.#warnings.push(`${job.entry.name} replaces ${holder} at ${job.path}`);
-          await rm(target, { recursive: true, force: true });
-        }
-        await mkdir(dirname(target), { recursive: true, mode: 0o755 });
-        await rename(tree, target);
-        places.set(job.path, job.entry.name);
-      });
-    }
-  }
-
-  /** A failure of one entry goes into the list; only a stop and bugs end the build at once. */
-  async #guarded<T>(name: string, work: () => Promise<T>): Promise<T | undefined> {
-    try {
-      return await work();
-    } catch (error) {
-      if (error instanceof ProvisionError)
-        this.#failures.push({ name, message: error.message, why: [...(await this.#fullDisk(error)), ...error.why] });
-      else if (isSystemError(error))
-        this.#failures.push({
-          name,
-          message: error.code === "ENOSPC" || error.code === "EDQUOT" ? "no space left on the disk" : messageOf(error),
-          why: [],
-        });
-      else throw error;
-      return undefined;
-    }
   }
 
   /** tar and git say in many ways that the disk is full. */
@@ -394,15 +316,28 @@ export class Assembly {
   }
 
   #throwFailures(built: number): void {
-    if (this.#failures.length === 0) return;
+    if (!this.#failures.any) return;
     stopIfAborted(this.#request.signal);
-    const count = this.#failures.length;
-    throw new ProvisionError("BUILD_FAILED", `${shown(this.#options.makefile)}: ${count} of ${count + built} entries could not be built`, {
-      why: this.#failures.map(({ name, message, why }) =>
-        this.#withoutStaging(`${name}: ${message}${why.length > 0 ? ` (${why.join("; ")})` : ""}`),
-      ),
-      state: `nothing was put in place: ${this.#request.destination} does not exist`,
-    });
+    const { list } = this.#failures;
+    if (this.#options.forceComplete && built > 0 && !this.#options.lock) {
+      for (const failure of list.splice(0)) this.#warnings.push(`${this.#withoutStaging(failureLine(failure))} -- build forced`);
+      return;
+    }
+    throw new ProvisionError(
+      "BUILD_FAILED",
+      `${shown(this.#options.makefile)}: ${list.length} of ${list.length + built} entries could not be built`,
+      {
+        why: list.map((failure) => this.#withoutStaging(failureLine(failure))),
+        state: this.#untouched(),
+      },
+    );
+  }
+
+  #untouched(): string {
+    const { destination } = this.#request;
+    return existsSync(destination)
+      ? `nothing was put in place: ${destination} is as it was`
+      : `nothing was put in place: ${destination} does not exist`;
   }
 
   #explained(error: unknown): unknown {
@@ -410,7 +345,7 @@ export class Assembly {
       const open = [...this.#unfinished];
       return new ProvisionError("STOPPED", `the build of ${shown(this.#options.makefile)} was stopped`, {
         why: open.length > 0 ? [`not finished: ${open.join(", ")}`] : [],
-        state: `nothing was put in place: ${this.#request.destination} does not exist`,
+        state: this.#untouched(),
         cause: error,
       });
     }
@@ -425,36 +360,4 @@ export class Assembly {
   #withoutStaging(text: string): string {
     return text.replaceAll(new RegExp(`${this.#staging.replace(/[.*+?^$()|[\]{}\\]/g, "\\$&")}/(?:part-\\d+/tree|include-\\d+)/`, "g"), "");
   }
-}
-
-function isRelease(entry: PlanEntry): boolean {
-  return phpText(entry.download.get("type")) === "pm" && entry.download.has("status url");
-}
-
-function checkedPath(entry: PlanEntry): string {
-  const refused = (what: string, why: string) => new ProvisionError("BUILD_FAILED", `its ${what} is refused: ${why}`);
-  const badName = entry.kind === "library" ? unsafePath(entry.name) : unsafeName(entry.name);
-  if (badName !== undefined) throw refused("name", badName);
-  if (entry.unknownType) {
-    const near = didYouMean(entry.type, ["core", "module", "profile", "theme", "library"]);
-    throw refused(`type ${JSON.stringify(entry.type)}`, `Non-existent project type${near === undefined ? "" : `; did you mean ${near}?`}`);
-  }
-  if (entry.type.toLowerCase() === "translation") throw refused("type", "translations as projects are not built yet");
-  if (entry.kind === "core") return "";
-  const path = entry.path.startsWith("/") ? undefined : insideTree(entry.path);
-  if (path === undefined || path === "") throw refused(`place ${JSON.stringify(entry.path)}`, "it is not inside the platform");
-  const bad = unsafePath(path);
-  if (bad !== undefined) throw refused(`place ${JSON.stringify(entry.path)}`, bad);
-  return path;
-}
-
-function unknownVersion(history: ReleaseHistory, entry: PlanEntry, core: string): string {
-  const known = history.releases.map((release: Release) => release.version);
-  if (entry.version === "")
-    return known.length === 0
-      ? `no release of it for ${core} is published`
-      : `There are no stable releases for project ${entry.name}: name a version, there are ${known.slice(0, 5).join(", ")}`;
-  const full = entry.kind === "core" || entry.version.startsWith(`${core}-`) ? entry.version : `${core}-${entry.version}`;
-  const near = didYouMean(full, known);
-  return `Could not locate ${entry.name} version ${full}.${near === undefined ? "" : ` Did you mean ${near}?`} ${known.length} are published${known.length > 0 ? `, the newest is ${known[0]}` : ""}`;
 }

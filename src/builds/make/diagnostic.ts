@@ -28,6 +28,10 @@ export class Diagnostics {
     this.#add("warning", code, at, message);
   }
 
+  add(other: Diagnostics): void {
+    this.all.push(...other.all);
+  }
+
   get errors(): readonly Diagnostic[] {
     return this.all.filter((diagnostic) => diagnostic.severity === "error");
   }

@@ -186,11 +186,13 @@ function warnOfUnknownKeys(entry: PhpArray, kind: string, name: string, file: st
   for (const key of entry.keys()) {
     if (typeof key !== "string" || PROJECT_KEYS.has(key)) continue;
     const near = didYouMean(key, PROJECT_KEYS);
-    const meant = DOWNLOAD_KEYS.has(key)
-      ? `; it belongs under download: download: {${key}: …}`
-      : near === undefined
-        ? ""
-        : `; did you mean ${near}?`;
+    const meant = key.includes("][")
+      ? "; a bracket is missing before it"
+      : DOWNLOAD_KEYS.has(key)
+        ? `; it belongs under download: download: {${key}: …}`
+        : near === undefined
+          ? ""
+          : `; did you mean ${near}?`;
     diagnostics.warn(`${kind}/unknown-key`, entry.mark(key) ?? file, `drush passes over ${JSON.stringify(key)} of ${name}${meant}`);
   }
 }

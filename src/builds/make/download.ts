@@ -1,13 +1,17 @@
 import { createHash } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
 import { rm, stat } from "node:fs/promises";
-import { Readable, Transform } from "node:stream";
+import type { IncomingMessage } from "node:http";
+import { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as pause } from "node:timers/promises";
+import { promisify } from "node:util";
+import { gunzip } from "node:zlib";
 import { isSystemError, messageOf, ProvisionError } from "../../core/errors.js";
 import { type Address, shown, withMirrors } from "./address.js";
 import type { CachedDownload, DownloadCache } from "./cache.js";
 import { type Checksums, verifyChecksums } from "./checksum.js";
+import { ask } from "./http-request.js";
 import { stopIfAborted } from "./slots.js";
 
 export interface DownloadOptions {
@@ -17,23 +21,27 @@ export interface DownloadOptions {
   readonly signal?: AbortSignal;
   /** Bytes; a longer answer is refused. */
   readonly limit?: number;
+  /** Milliseconds without an answer, and between two pieces of it. */
+  readonly patience?: { readonly answer: number; readonly idle: number };
 }
+
+/** The server has no such thing, which for some things is no fault. */
+export class NotFound extends ProvisionError {}
 
 const LIMIT = 2 * 1024 ** 3;
 const ATTEMPTS = 3;
 const REDIRECTS = 10;
-const ANSWER_TIMEOUT = 30_000;
-const IDLE_TIMEOUT = 60_000;
+const PATIENCE = { answer: 30_000, idle: 60_000 };
 
 /**
  * Brings the bytes of an address to a file that must only be read, and checks them before anyone sees them.
  *
  * @throws ProvisionError DOWNLOAD_FAILED, CHECKSUM_MISMATCH, STOPPED
  */
-export async function download(address: Address, checksums: Checksums, options: DownloadOptions): Promise<string> {
+export async function download(address: Address, checksums: Checksums, options: DownloadOptions, body?: string): Promise<string> {
   if ("path" in address) return local(address.path, checksums);
   const known = checksums.sha256 === undefined ? undefined : await options.cache.findContent(checksums.sha256);
-  const path = known ?? (await remote(address.url, checksums, options));
+  const path = known ?? (await remote(address.url, checksums, options, body));
   await verifyChecksums(path, checksums, shown(address.url));
   return path;
 }
@@ -44,8 +52,10 @@ async function local(path: string, checksums: Checksums): Promise<string> {
   return path;
 }
 
-async function remote(url: string, checksums: Checksums, options: DownloadOptions): Promise<string> {
-  const cached = await options.cache.find(url);
+async function remote(url: string, checksums: Checksums, options: DownloadOptions, body: string | undefined): Promise<string> {
+  // What was sent belongs to the question; a URL cannot hold the space.
+  const key = body === undefined ? url : `POST ${url} ${body}`;
+  const cached = await options.cache.find(key);
   const stated = Object.keys(checksums).length > 0;
   // Bytes that have the stated checksum cannot be out of date.
   if (cached && stated && (await matches(cached.path, checksums))) return cached.path;
@@ -53,10 +63,10 @@ async function remote(url: string, checksums: Checksums, options: DownloadOption
     if ("path" in source) {
       if (await isFile(source.path)) return source.path;
     } else if (options.offline) break;
-    else return fromServer(url, source.url, cached, options);
+    else return fromServer({ key, url: source.url, body }, cached, options);
   }
   if (cached) return cached.path;
-  throw new ProvisionError(
+  throw new NotFound(
     "DOWNLOAD_FAILED",
     `Unable to download from ${shown(url)}: it is in no mirror on disk and not in the cache, and this build is offline`,
   );
@@ -84,51 +94,63 @@ async function isFile(path: string): Promise<boolean> {
 /** What another attempt may put right. */
 class Transient extends Error {}
 
+interface Question {
+  /** What the answer is kept under. */
+  readonly key: string;
+  readonly url: string;
+  readonly body: string | undefined;
+}
+
 async function fromServer(
-  key: string,
-  url: string,
+  question: Question,
   cached: (CachedDownload & { path: string }) | undefined,
   options: DownloadOptions,
 ): Promise<string> {
   for (let attempt = 1; ; attempt++) {
     stopIfAborted(options.signal);
     try {
-      return await once(key, url, cached, options);
+      return await once(question, cached, options);
     } catch (error) {
       stopIfAborted(options.signal);
       if (!(error instanceof Transient)) throw error;
       if (attempt === ATTEMPTS)
-        throw new ProvisionError("DOWNLOAD_FAILED", `Unable to download from ${shown(url)}: ${error.message} (${ATTEMPTS} attempts)`, {
-          cause: error,
-        });
+        throw new ProvisionError(
+          "DOWNLOAD_FAILED",
+          `Unable to download from ${shown(question.url)}: ${error.message} (${ATTEMPTS} attempts)`,
+          {
+            cause: error,
+          },
+        );
       await pause(200 * 4 ** (attempt - 1), undefined, options.signal ? { signal: options.signal } : {}).catch(() => undefined);
     }
   }
 }
 
 async function once(
-  key: string,
-  url: string,
+  question: Question,
   cached: (CachedDownload & { path: string }) | undefined,
   options: DownloadOptions,
 ): Promise<string> {
+  const { key, url } = question;
+  const patience = options.patience ?? PATIENCE;
   const watchdog = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, watchdog.signal]) : watchdog.signal;
-  let timer = setTimeout(() => watchdog.abort(), ANSWER_TIMEOUT);
+  let timer = setTimeout(() => watchdog.abort(), patience.answer);
   const alive = () => {
     clearTimeout(timer);
-    timer = setTimeout(() => watchdog.abort(), IDLE_TIMEOUT);
+    timer = setTimeout(() => watchdog.abort(), patience.idle);
   };
   const scratch = await options.cache.scratch();
   try {
-    const response = await request(url, cached, signal);
-    if (response.status === 304 && cached) return cached.path;
-    if (response.status >= 500 || response.status === 429) throw new Transient(`the server answers ${response.status}`);
-    if (!response.ok || !response.body)
-      throw new ProvisionError(
-        "DOWNLOAD_FAILED",
-        `Unable to download from ${shown(url)}: the server answers ${response.status} ${response.statusText}`.trimEnd(),
-      );
+    const response = await request(question, cached, signal);
+    const status = response.statusCode ?? 0;
+    if (status !== 200) response.destroy();
+    if (status === 304 && cached) return cached.path;
+    if (status >= 500 || status === 429) throw new Transient(`the server answers ${status}`);
+    if (status !== 200) {
+      const message = `Unable to download from ${shown(url)}: the server answers ${status} ${response.statusMessage ?? ""}`.trimEnd();
+      throw status === 404 || status === 410 ? new NotFound("DOWNLOAD_FAILED", message) : new ProvisionError("DOWNLOAD_FAILED", message);
+    }
     const entry = await save(response, scratch, options.limit ?? LIMIT, shown(url), alive);
     return await options.cache.keep(key, scratch, entry);
   } catch (error) {
@@ -143,44 +165,51 @@ async function once(
   }
 }
 
-/** Follows redirects itself: only to http and https, and credentials only to the same server. */
-async function request(first: string, cached: CachedDownload | undefined, signal: AbortSignal): Promise<Response> {
-  let url = new URL(first);
+/** Follows redirects: only to http and https, and credentials and what is sent only to the same server. */
+async function request(question: Question, cached: CachedDownload | undefined, signal: AbortSignal): Promise<IncomingMessage> {
+  let url = new URL(question.url);
+  let { body } = question;
   const credentials =
     url.username === ""
       ? undefined
       : Buffer.from(`${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`).toString("base64");
-  const origin = url.origin;
+  const { origin } = url;
   for (let hop = 0; hop <= REDIRECTS; hop++) {
     url.username = "";
     url.password = "";
-    const response = await fetch(url, {
-      redirect: "manual",
+    const response = await ask(url, {
+      method: body === undefined ? "GET" : "POST",
       signal,
       headers: {
         "accept-encoding": "identity",
         "user-agent": "provision",
+        ...(body === undefined
+          ? {}
+          : { "content-type": "application/x-www-form-urlencoded", "content-length": String(Buffer.byteLength(body)) }),
         ...(credentials !== undefined && url.origin === origin ? { authorization: `Basic ${credentials}` } : {}),
         ...(cached?.etag === undefined ? {} : { "if-none-match": cached.etag }),
         ...(cached?.lastModified === undefined ? {} : { "if-modified-since": cached.lastModified }),
       },
+      ...(body === undefined ? {} : { body }),
     });
-    const location = response.headers.get("location");
-    if (response.status < 301 || response.status > 308 || response.status === 304 || location === null) return response;
-    await response.body?.cancel();
-    const next = new URL(location, url);
-    if (next.protocol !== "http:" && next.protocol !== "https:") {
+    const status = response.statusCode ?? 0;
+    const { location } = response.headers;
+    if (status < 301 || status > 308 || status === 304 || location === undefined) return response;
+    response.destroy();
+    const next = URL.canParse(location, url.href) ? new URL(location, url) : undefined;
+    if (next?.protocol !== "http:" && next?.protocol !== "https:") {
       throw new ProvisionError(
         "DOWNLOAD_FAILED",
-        `Unable to download from ${shown(first)}: it redirects to ${next.protocol}, which is not followed`,
+        `Unable to download from ${shown(question.url)}: it redirects to ${next?.protocol ?? "nowhere"}, which is not followed`,
       );
     }
+    if (status <= 303 || next.origin !== origin) body = undefined;
     url = next;
   }
-  throw new ProvisionError("DOWNLOAD_FAILED", `Unable to download from ${shown(first)}: more than ${REDIRECTS} redirects`);
+  throw new ProvisionError("DOWNLOAD_FAILED", `Unable to download from ${shown(question.url)}: more than ${REDIRECTS} redirects`);
 }
 
-async function save(response: Response, scratch: string, limit: number, name: string, alive: () => void): Promise<CachedDownload> {
+async function save(response: IncomingMessage, scratch: string, limit: number, name: string, alive: () => void): Promise<CachedDownload> {
   const hash = createHash("sha256");
   let size = 0;
   const counter = new Transform({
@@ -195,20 +224,19 @@ async function save(response: Response, scratch: string, limit: number, name: st
       else done(null, chunk);
     },
   });
-  await pipeline(
-    Readable.fromWeb(response.body as import("node:stream/web").ReadableStream),
-    counter,
-    createWriteStream(scratch, { mode: 0o644 }),
-  );
-  const stated = response.headers.get("content-length");
-  if (stated !== null && response.headers.get("content-encoding") === null && Number(stated) !== size)
-    throw new Transient(`only ${size} of ${stated} bytes came`);
-  const etag = response.headers.get("etag");
-  const lastModified = response.headers.get("last-modified");
-  return { sha256: hash.digest("hex"), size, ...(etag === null ? {} : { etag }), ...(lastModified === null ? {} : { lastModified }) };
+  await pipeline(response, counter, createWriteStream(scratch, { mode: 0o644 }));
+  const stated = response.headers["content-length"];
+  if (stated !== undefined && Number(stated) !== size) throw new Transient(`only ${size} of ${stated} bytes came`);
+  const { etag, "last-modified": lastModified } = response.headers;
+  return {
+    sha256: hash.digest("hex"),
+    size,
+    ...(etag === undefined ? {} : { etag }),
+    ...(lastModified === undefined ? {} : { lastModified }),
+  };
 }
 
-/** `fetch` hides what happened (ECONNREFUSED, other side closed) one or two causes deep. */
+/** What happened (ECONNREFUSED, other side closed) may lie one or two causes deep. */
 function rootCause(error: unknown): string {
   let cause = error;
   while (cause instanceof Error && cause.cause !== undefined) cause = cause.cause;
@@ -225,5 +253,8 @@ export async function readStream(path: string, limit: number): Promise<string> {
     if (size > limit) throw new ProvisionError("DOWNLOAD_FAILED", `${path} is larger than ${limit} bytes`);
     chunks.push(chunk as Buffer);
   }
-  return Buffer.concat(chunks).toString("utf8");
+  const all = Buffer.concat(chunks);
+  // A server may pack texts though it was asked not to.
+  const plain = all[0] === 0x1f && all[1] === 0x8b ? await promisify(gunzip)(all, { maxOutputLength: limit }) : all;
+  return plain.toString("utf8");
 }

@@ -1,23 +1,44 @@
-import { copyFile, lstat, mkdir, open, readdir, realpath, rename, rm } from "node:fs/promises";
+import { copyFile, lstat, mkdir, open, readdir, realpath, rename } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { didYouMean, isSystemError, ProvisionError } from "../../core/errors.js";
 import type { Host } from "../../host/host.js";
 import { type Address, addressOf, shown } from "./address.js";
 import { archiveKind, unpack } from "./archive.js";
-import { type Checksums, checksumsOf } from "./checksum.js";
+import { type Checksums, checksumsOf, hashFile } from "./checksum.js";
 import { type DownloadOptions, download } from "./download.js";
-import { type GitMirrors, gitRequest } from "./git.js";
+import { type CheckedOut, type GitMirrors, type GitRequest, gitRequest } from "./git.js";
+import type { LockedSource } from "./lock.js";
+import { exportVcs, type VcsRequest, vcsRequest } from "./other-vcs.js";
 import { isTruthy, type PhpArray, phpText } from "./php-value.js";
 import type { PlanEntry } from "./plan.js";
 import { unsafePath } from "./safe-path.js";
-import { tameTree } from "./tree.js";
+import { TREE_LIMITS, tameTree } from "./tree.js";
+import { treeHash } from "./tree-hash.js";
 
 export interface FetchTools {
   readonly host: Host;
   readonly git: GitMirrors;
   readonly downloads: DownloadOptions;
-  /** The make file that the entry comes from, at its top level. */
-  readonly mainFile: string;
+  /** Whether a lock will be written: then hashes are worth their time. */
+  readonly withLock: boolean;
+}
+
+/** How one entry is fetched. */
+export interface FetchOrder {
+  readonly fetch: Fetch;
+  readonly entry: PlanEntry;
+  readonly workingCopy: boolean;
+  /** The commit's date and tags will be asked for. */
+  readonly describe: boolean;
+  readonly locked?: LockedSource;
+}
+
+export interface Fetched {
+  readonly tree: string;
+  /** Where it came from, for people. */
+  readonly source: string;
+  readonly locked?: LockedSource;
+  readonly git?: { readonly request: GitRequest; readonly found: CheckedOut };
 }
 
 /** What to fetch for an entry, all its addresses and names checked; made before anything is fetched. */
@@ -29,18 +50,18 @@ export type Fetch =
       readonly name: string;
       readonly filename?: string;
       readonly subtree?: string;
+      /** What is sent with a POST. */
+      readonly body?: string;
     }
   | { readonly kind: "git"; readonly download: PhpArray; readonly subtree?: string }
+  | { readonly kind: "vcs"; readonly request: VcsRequest; readonly subtree?: string }
   | { readonly kind: "copy"; readonly path: string };
 
 const GONE: Readonly<Record<string, string>> = {
   cvs: "drupal.org left CVS in 2011: use a release (version) or git",
   hg: "Mercurial is not supported: use git, or the download of an archive",
-  svn: "svn is not supported yet: use git, or the download of an archive",
-  bzr: "bzr is not supported yet: use git, or the download of an archive",
-  post: "post is not supported yet: use file with a plain URL",
 };
-const TYPES = ["git", "file", "get", "copy", "local"];
+const TYPES = ["git", "file", "get", "post", "copy", "local", "svn", "bzr"];
 
 /** For an entry with a download of its own; a release is asked for first (release-history.ts). */
 export function fetchOf(entry: PlanEntry, mainFile: string, warn: (message: string) => void): Fetch {
@@ -50,11 +71,15 @@ export function fetchOf(entry: PlanEntry, mainFile: string, warn: (message: stri
   const type = text("type")?.toLowerCase() ?? inferred(url, warn);
   const subtree = checkedPath("subtree", text("subtree"));
   if (type === "git") return { kind: "git", download: given, ...(subtree === undefined ? {} : { subtree }) };
+  if (type === "svn" || type === "bzr")
+    return { kind: "vcs", request: vcsRequest(type, given), ...(subtree === undefined ? {} : { subtree }) };
   if (type === "copy" || type === "local") return copyOf(url, given, mainFile);
-  if (type !== "file" && type !== "get") throw new ProvisionError("BUILD_FAILED", unknownType(type));
+  if (type !== "file" && type !== "get" && type !== "post") throw new ProvisionError("BUILD_FAILED", unknownType(type));
   if (url === undefined) throw new ProvisionError("BUILD_FAILED", "its download has no url");
   const filename = checkedPath("filename", text("filename"));
   const address = addressOf(url, given.mark("url"), mainFile);
+  const body = bodyOf(type, given);
+  if (body !== undefined && "path" in address) throw new ProvisionError("BUILD_FAILED", "only a server takes a post: its url is a file");
   const checksums = {
     ...checksumsOf(given),
     ...(isTruthy(entry.attributes.get("md5")) && entry.kind !== "library"
@@ -66,9 +91,20 @@ export function fetchOf(entry: PlanEntry, mainFile: string, warn: (message: stri
     address,
     checksums,
     name: nameOf(address),
+    ...(body === undefined ? {} : { body }),
     ...(filename === undefined ? {} : { filename }),
     ...(subtree === undefined ? {} : { subtree }),
   };
+}
+
+/** `type: post` with `post_data` (drush_make 6), or `request_type: post` with `data` (drush's documentation). */
+function bodyOf(type: string, given: PhpArray): string | undefined {
+  const asked = phpText(given.get("request_type")).toLowerCase();
+  if (asked !== "" && asked !== "get" && asked !== "post")
+    throw new ProvisionError("BUILD_FAILED", `its request_type ${JSON.stringify(asked)} is unknown; there are get and post`);
+  if (type !== "post" && asked !== "post") return undefined;
+  const data = given.get("post_data") ?? given.get("data");
+  return phpText(data);
 }
 
 function copyOf(url: string | undefined, given: PhpArray, mainFile: string): Fetch {
@@ -110,47 +146,68 @@ function nameOf(address: Address): string {
   }
 }
 
-/**
- * Brings an entry's tree to `directory/tree`, tamed. `directory` is empty and the entry's own.
- * Out: where it came from, for people.
- */
-export async function fetchTree(
-  fetch: Fetch,
-  entry: PlanEntry,
-  directory: string,
-  tools: FetchTools,
-): Promise<{ tree: string; source: string }> {
+/** Brings an entry's tree to `directory/tree`, tamed. `directory` is empty and the entry's own. */
+export async function fetchTree(order: FetchOrder, directory: string, tools: FetchTools): Promise<Fetched> {
+  const { fetch } = order;
   const tree = join(directory, "tree");
-  let source: string;
-  if (fetch.kind === "git") source = await fetchGit(fetch, entry, directory, tree, tools);
-  else if (fetch.kind === "copy") source = await copyTree(fetch.path, directory, tree, tools.host);
-  else source = await fetchFile(fetch, directory, tree, tools);
-  await tameTree(tree);
-  return { tree, source };
+  const fetched = await fetchUntamed(order, directory, tree, tools);
+  await tameTree(tree, TREE_LIMITS, order.workingCopy && fetch.kind === "git");
+  if (fetch.kind !== "copy" || !(tools.withLock || order.locked)) return fetched;
+  const hash = (await treeHash(tree)) ?? "";
+  if (order.locked?.type === "copy" && order.locked.tree !== hash)
+    throw new ProvisionError("BUILD_FAILED", `${fetch.path} was changed since the lock was written`);
+  return { ...fetched, locked: { type: "copy", path: fetch.path, tree: hash } };
+}
+
+async function fetchUntamed(order: FetchOrder, directory: string, tree: string, tools: FetchTools): Promise<Fetched> {
+  const { fetch } = order;
+  if (fetch.kind === "git") return fetchGit(fetch, order, directory, tree, tools);
+  if (fetch.kind === "vcs") return fetchVcs(fetch, order, directory, tree, tools);
+  if (fetch.kind === "copy") return { tree, source: await copyTree(fetch.path, directory, tree, tools.host) };
+  return fetchFile(fetch, directory, tree, tools);
 }
 
 async function fetchGit(
   fetch: Fetch & { kind: "git" },
-  entry: PlanEntry,
+  { entry, workingCopy, describe, locked }: FetchOrder,
   directory: string,
   tree: string,
   tools: FetchTools,
-): Promise<string> {
+): Promise<Fetched> {
   const request = gitRequest(fetch.download, entry.kind === "library" ? undefined : entry.name);
   const out = fetch.subtree === undefined ? tree : join(directory, "repository");
-  const commit = await tools.git.export(request, out, fetch.download.mark("url") ?? entry.mark, isTruthy(fetch.download.get("submodule")));
+  const own = phpText(fetch.download.get("wc_url"));
+  const found = await tools.git.checkOut(request, out, fetch.download.mark("url") ?? entry.mark, {
+    submodules: isTruthy(fetch.download.get("submodule")),
+    describe,
+    ...(workingCopy ? { workingCopy: own === "" ? request.url : gitRequest(fetch.download.copy().set("url", own), undefined).url } : {}),
+    ...(locked?.type === "git" ? { commit: locked.commit } : {}),
+  });
   if (fetch.subtree !== undefined) await takeSubtree(out, fetch.subtree, tree);
-  await removeGitDirectories(tree);
-  return `${shown(request.url)} ${request.kind === "head" ? "" : `${request.ref} `}${commit.slice(0, 12)}`;
+  const name = request.kind === "head" ? "" : request.ref;
+  return {
+    tree,
+    source: `${shown(request.url)} ${name === "" ? "" : `${name} `}${found.commit.slice(0, 12)}`,
+    locked: { type: "git", url: shown(request.url), ...(name === "" ? {} : { ref: name }), commit: found.commit },
+    git: { request, found },
+  };
 }
 
-/** Only clones for submodules have them; a repository of files cannot hold a `.git`. */
-async function removeGitDirectories(directory: string): Promise<void> {
-  for (const child of await readdir(directory, { withFileTypes: true })) {
-    const path = join(directory, child.name);
-    if (child.name === ".git") await rm(path, { recursive: true, force: true });
-    else if (child.isDirectory()) await removeGitDirectories(path);
-  }
+async function fetchVcs(
+  fetch: Fetch & { kind: "vcs" },
+  { workingCopy, locked }: FetchOrder,
+  directory: string,
+  tree: string,
+  tools: FetchTools,
+): Promise<Fetched> {
+  const { mirrors, offline } = tools.downloads;
+  const { program } = fetch.request;
+  const out = fetch.subtree === undefined ? tree : join(directory, "repository");
+  const request = locked?.type === program ? { ...fetch.request, revision: locked.revision } : fetch.request;
+  const revision = await exportVcs(tools.host, request, out, { mirrors, offline, workingCopy });
+  if (fetch.subtree !== undefined) await takeSubtree(out, fetch.subtree, tree);
+  const url = shown(request.url);
+  return { tree, source: `${url} ${revision}`, locked: { type: program, url, revision } };
 }
 
 async function copyTree(path: string, directory: string, tree: string, host: Host): Promise<string> {
@@ -169,8 +226,8 @@ async function copyTree(path: string, directory: string, tree: string, host: Hos
   return path;
 }
 
-async function fetchFile(fetch: Fetch & { kind: "file" }, directory: string, tree: string, tools: FetchTools): Promise<string> {
-  const file = await download(fetch.address, fetch.checksums, tools.downloads);
+async function fetchFile(fetch: Fetch & { kind: "file" }, directory: string, tree: string, tools: FetchTools): Promise<Fetched> {
+  const file = await download(fetch.address, fetch.checksums, tools.downloads, fetch.body);
   const kind = await archiveKind(file);
   if (kind !== undefined) {
     const unpacked = join(directory, "unpacked");
@@ -187,7 +244,13 @@ async function fetchFile(fetch: Fetch & { kind: "file" }, directory: string, tre
     await mkdir(dirname(path), { recursive: true, mode: 0o755 });
     await copyFile(file, path);
   }
-  return "path" in fetch.address ? fetch.address.path : shown(fetch.address.url);
+  const source = "path" in fetch.address ? fetch.address.path : shown(fetch.address.url);
+  return { tree, source, ...(tools.withLock ? { locked: { type: "file", url: source, sha256: await contentHash(file) } } : {}) };
+}
+
+/** A file of the cache has its hash for a name, and was just held against it. */
+export async function contentHash(file: string): Promise<string> {
+  return /\/sha256\/[0-9a-f]{2}\/([0-9a-f]{64})$/.exec(file)?.[1] ?? hashFile(file, "sha256");
 }
 
 /** Exactly one entry at the top, a directory: that is the content; hidden files count. */

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { ProvisionError } from "../../core/errors.js";
 import type { Host, RunOptions } from "../../host/host.js";
@@ -15,6 +15,27 @@ export interface GitOptions {
   readonly offline: boolean;
   /** The make file that the build began with. */
   readonly mainFile: string;
+  /** One commit instead of all history, where a server gives it. */
+  readonly shallow?: boolean;
+}
+
+/** What comes out of a repository. */
+export interface CheckedOut {
+  readonly commit: string;
+  /** Seconds since the epoch, of the commit. */
+  readonly date: number;
+  /** As `git describe --tags` says it; absent without a tag, or with a shallow history. */
+  readonly described?: string;
+}
+
+export interface CheckOutOptions {
+  readonly submodules?: boolean;
+  /** Keep a real clone that pulls from this URL. */
+  readonly workingCopy?: string;
+  /** This commit and no other, whatever the names say now. */
+  readonly commit?: string;
+  /** Also say how tags describe the commit. */
+  readonly describe?: boolean;
 }
 
 /** What to check out; refspec before tag before revision before branch, none: the repository's HEAD. */
@@ -72,23 +93,49 @@ function checkedUrl(url: string): string {
 }
 
 /** Where the repository is fetched from, and under what name it is kept. */
-function locate(url: string, mark: Mark | undefined, options: GitOptions): { key: string; sources: string[]; local: boolean } {
+interface Place {
+  readonly key: string;
+  readonly source: string;
+  readonly local: boolean;
+}
+
+const WHOLE = /^[0-9a-f]{40}$/;
+
+function keyOf(place: Place): string {
+  return createHash("sha256").update(place.key).digest("hex").slice(0, 40);
+}
+
+/** A ref of ours; a mirror prunes it, but nothing removes its commits. */
+function own(name: string): string {
+  return `refs/provision/${createHash("sha256").update(name).digest("hex").slice(0, 16)}`;
+}
+
+/** As `git init --bare` makes one, without starting git. */
+async function bareRepository(path: string): Promise<void> {
+  if (existsSync(join(path, "HEAD"))) return;
+  await mkdir(join(path, "objects"), { recursive: true });
+  await mkdir(join(path, "refs"), { recursive: true });
+  await writeFile(join(path, "config"), "[core]\n\trepositoryformatversion = 0\n\tbare = true\n");
+  await writeFile(join(path, "HEAD"), "ref: refs/heads/main\n");
+}
+
+function locate(url: string, mark: Mark | undefined, options: GitOptions): Place {
   const isPath = !/^[a-z][a-z0-9+.-]*:\/\//i.test(url) && !/^[^/:]+:/.test(url);
   if (isPath || /^file:/i.test(url)) {
     const address = addressOf(url, mark, options.mainFile);
     const path = "path" in address ? address.path : url;
-    return { key: `file://${path}`, sources: [path], local: true };
+    return { key: `file://${path}`, source: path, local: true };
   }
   const names = [url, ...MOVED.filter(([old]) => old.test(url)).map(([old, now]) => url.replace(old, now))];
   const mirrored = names.flatMap((name) =>
     withMirrors(name, options.mirrors).filter((address) => "path" in address || address.url !== name),
   );
   for (const address of mirrored) {
-    if ("url" in address) return { key: url, sources: [address.url], local: false };
+    if ("url" in address) return { key: url, source: address.url, local: false };
     const path = [address.path, `${address.path}.git`, address.path.replace(/\.git$/, "")].find((candidate) => existsSync(candidate));
-    if (path !== undefined) return { key: url, sources: [path], local: true };
+    if (path !== undefined) return { key: url, source: path, local: true };
   }
-  return { key: url, sources: [names.at(-1) ?? url], local: false };
+  return { key: url, source: names.at(-1) ?? url, local: false };
 }
 
 /**
@@ -105,18 +152,89 @@ export class GitMirrors {
 
   /**
    * Writes the tree to a directory that does not exist yet.
-   * Out: the commit.
    * @throws ProvisionError BUILD_FAILED, STOPPED
    */
-  async export(request: GitRequest, into: string, mark: Mark | undefined, submodules = false): Promise<string> {
+  async checkOut(request: GitRequest, into: string, mark: Mark | undefined, options: CheckOutOptions = {}): Promise<CheckedOut> {
     const place = locate(request.url, mark, this.#options);
-    const mirror = await this.#mirror(place, request);
-    const commit = await this.#resolve(mirror, request, place);
+    const { mirror, commit } = await this.#commit(place, request, options);
     await mkdir(into, { mode: 0o755 });
-    if (submodules) {
-      await this.#withSubmodules(place.sources[0] as string, mirror, commit, into);
-      return commit;
+    if (options.workingCopy !== undefined) await this.#workingCopy(options.workingCopy, mirror, request, commit, into);
+    else if (options.submodules) await this.#clone(request.url, mirror, commit, into);
+    else await this.#tree(mirror, commit, into);
+    if (options.submodules) await this.#submodules(request.url, place.local, into);
+    const shown = await this.#git(["--git-dir", mirror, "show", "--no-patch", "--format=%ct", "--end-of-options", commit], {});
+    const described = options.describe ? await this.#describe(mirror, commit) : undefined;
+    return { commit, date: Number(shown.stdout.trim()), ...(described === undefined ? {} : { described }) };
+  }
+
+  /** The branch that the repository's HEAD names, and the commit of `branch` or of HEAD. */
+  async tip(request: GitRequest, mark: Mark | undefined): Promise<{ readonly branch?: string; readonly commit: string }> {
+    const place = locate(request.url, mark, this.#options);
+    const mirror = await this.#mirror(place, undefined);
+    const commit = await this.#resolve(mirror, request, place);
+    const { code, stdout } = await this.#git(["--git-dir", mirror, "symbolic-ref", "--quiet", "HEAD"], { anyExit: true });
+    return { commit, ...(code === 0 ? { branch: stdout.trim().replace(/^refs\/heads\//, "") } : {}) };
+  }
+
+  async #commit(place: Place, request: GitRequest, options: CheckOutOptions): Promise<{ mirror: string; commit: string }> {
+    const full = options.commit ?? (request.kind === "revision" && WHOLE.test(request.ref) ? request.ref : undefined);
+    // History is needed for tags that describe a commit, and for whoever works in the copy.
+    if (this.#options.shallow && !options.describe && options.workingCopy === undefined) {
+      const shallow = await this.#shallow(place, request, full);
+      if (shallow !== undefined) return shallow;
     }
+    const mirror = await this.#mirror(place, full);
+    if (full === undefined) return { mirror, commit: await this.#resolve(mirror, request, place) };
+    if (!(await this.#has(mirror, full)) && request.kind === "refspec") await this.#fetchRefspec(mirror, request.ref, place);
+    if (!(await this.#has(mirror, full))) await this.#fetchCommit(mirror, full, place);
+    return { mirror, commit: full };
+  }
+
+  async #fetchCommit(mirror: string, commit: string, place: Place): Promise<void> {
+    if (!this.#options.offline || place.local) {
+      const args = ["--git-dir", mirror, "fetch", "--quiet", "--no-auto-gc", "--end-of-options", place.source, `+${commit}:${own(commit)}`];
+      await this.#locked(mirror, args, place.source).catch(() => undefined);
+    }
+    if (!(await this.#has(mirror, commit)))
+      throw new ProvisionError("BUILD_FAILED", `Unable to check out revision ${commit} of ${shown(place.source)}: there is no such commit`);
+  }
+
+  /** A bare repository for single commits, apart from the mirrors, whose history is whole; `undefined` when only a mirror will do. */
+  async #shallow(place: Place, request: GitRequest, full: string | undefined): Promise<{ mirror: string; commit: string } | undefined> {
+    const wanted =
+      full ??
+      { tag: `refs/tags/${request.ref}`, branch: `refs/heads/${request.ref}`, head: "HEAD", refspec: "", revision: "" }[request.kind];
+    if (wanted === "") return undefined;
+    const path = join(this.#options.cache, "git", `${keyOf(place)}-shallow`);
+    const ref = own(wanted);
+    if (full !== undefined && existsSync(path) && (await this.#has(path, full))) return { mirror: path, commit: full };
+    if (!this.#options.offline || place.local) {
+      await bareRepository(path);
+      // without a scheme git takes a shortcut for paths, and ignores the depth
+      const source = place.source.startsWith("/") ? `file://${place.source}` : place.source;
+      const args = [
+        "--git-dir",
+        path,
+        "fetch",
+        "--quiet",
+        "--no-auto-gc",
+        "--no-tags",
+        "--depth=1",
+        "--end-of-options",
+        source,
+        `+${wanted}:${ref}`,
+      ];
+      const fetched = await this.#locked(path, args, place.source).then(
+        () => true,
+        () => false,
+      );
+      if (!fetched) return undefined;
+    } else if (!existsSync(path)) return undefined;
+    const { code, stdout } = await this.#git(["--git-dir", path, "rev-parse", "--quiet", "--verify", `${ref}^{commit}`], { anyExit: true });
+    return code === 0 ? { mirror: path, commit: stdout.trim() } : undefined;
+  }
+
+  async #tree(mirror: string, commit: string, into: string): Promise<void> {
     const index = join(mirror, `provision-index-${randomBytes(6).toString("hex")}`);
     try {
       await this.#git(["--git-dir", mirror, "--work-tree", into, "read-tree", "--reset", "-u", commit], {
@@ -125,35 +243,45 @@ export class GitMirrors {
       });
     } finally {
       await rm(index, { force: true });
+      await rm(`${index}.lock`, { force: true });
     }
-    return commit;
   }
 
-  #mirror(place: ReturnType<typeof locate>, request: GitRequest): Promise<string> {
-    const name = createHash("sha256").update(place.key).digest("hex").slice(0, 40);
-    const path = join(this.#options.cache, "git", name);
-    // A full commit that is there needs no fetch; anything else is fetched once a build.
-    const whole = request.kind === "revision" && /^[0-9a-f]{40}$/.test(request.ref) ? request.ref : undefined;
+  async #describe(mirror: string, commit: string): Promise<string | undefined> {
+    const { code, stdout } = await this.#git(["--git-dir", mirror, "describe", "--tags", "--long", "--end-of-options", commit], {
+      anyExit: true,
+    });
+    return code === 0 ? stdout.trim() : undefined;
+  }
+
+  /** `commit`: when it is there, nothing has to be fetched. */
+  #mirror(place: Place, commit: string | undefined): Promise<string> {
+    const path = join(this.#options.cache, "git", keyOf(place));
+    // Anything but a known commit is fetched once a build.
     const known = this.#ready.get(path);
     if (known !== undefined) return known;
-    const made = this.#makeMirror(path, place, whole);
-    if (whole === undefined) this.#ready.set(path, made);
+    const made = this.#makeMirror(path, place, commit);
+    if (commit === undefined) this.#ready.set(path, made);
     return made;
   }
 
-  async #makeMirror(path: string, place: ReturnType<typeof locate>, whole: string | undefined): Promise<string> {
-    const source = place.sources[0] as string;
-    const unreachable = this.#options.offline && !place.local;
+  async #makeMirror(path: string, place: Place, whole: string | undefined): Promise<string> {
+    const { source, local } = place;
+    const away = this.#options.offline && !(local && existsSync(source));
     if (existsSync(path)) {
-      if (unreachable || (whole !== undefined && (await this.#has(path, whole)))) return path;
-      await this.#locked(
-        path,
-        ["--git-dir", path, "fetch", "--quiet", "--prune", "--no-auto-gc", "--end-of-options", source, "+refs/*:refs/*"],
-        source,
-      );
-      return path;
+      if (away || (whole !== undefined && (await this.#has(path, whole)))) return path;
+      const args = ["--git-dir", path, "fetch", "--quiet", "--prune", "--no-auto-gc", "--end-of-options", source, "+refs/*:refs/*"];
+      try {
+        await this.#locked(path, args, source);
+        return path;
+      } catch (error) {
+        if (this.#options.offline) return path;
+        // A fetch that was killed, or a disk that was full, may have left a mirror that git refuses; the source decides.
+        if ((await this.#git(["ls-remote", "--quiet", "--end-of-options", source, "HEAD"], { anyExit: true })).code !== 0) throw error;
+        await rm(path, { recursive: true, force: true });
+      }
     }
-    if (unreachable)
+    if (away)
       throw new ProvisionError("BUILD_FAILED", `Unable to clone ${shown(source)}: it is not in the cache, and this build is offline`);
     await mkdir(join(this.#options.cache, "git"), { recursive: true });
     const beside = `${path}.${randomBytes(6).toString("hex")}`;
@@ -172,7 +300,7 @@ export class GitMirrors {
     return path;
   }
 
-  async #resolve(mirror: string, request: GitRequest, place: ReturnType<typeof locate>): Promise<string> {
+  async #resolve(mirror: string, request: GitRequest, place: Place): Promise<string> {
     const { kind, ref } = request;
     if (kind === "refspec") return this.#fetchRefspec(mirror, ref, place);
     const names = { tag: [`refs/tags/${ref}`], branch: [`refs/heads/${ref}`, `refs/tags/${ref}`], revision: [ref], head: ["HEAD"] }[kind];
@@ -181,25 +309,24 @@ export class GitMirrors {
         ["--git-dir", mirror, "rev-parse", "--quiet", "--verify", "--end-of-options", `${name}^{commit}`],
         { anyExit: true },
       );
-      if (code === 0) return stdout.trim();
+      if (code === 0) return stdout.trim().split("\n").at(-1) ?? "";
     }
     throw new ProvisionError("BUILD_FAILED", `Unable to check out ${kind} ${ref} of ${shown(request.url)}: there is no such ${kind}`);
   }
 
-  async #fetchRefspec(mirror: string, refspec: string, place: ReturnType<typeof locate>): Promise<string> {
+  async #fetchRefspec(mirror: string, refspec: string, place: Place): Promise<string> {
     const source = refspec.replace(/^\+/, "").split(":")[0] ?? "";
-    const own = `refs/provision/${createHash("sha256").update(refspec).digest("hex").slice(0, 16)}`;
-    const url = place.sources[0] as string;
+    const name = own(refspec);
+    const url = place.source;
     if (!this.#options.offline || place.local)
       await this.#locked(
         mirror,
-        ["--git-dir", mirror, "fetch", "--quiet", "--no-auto-gc", "--end-of-options", url, `+${source}:${own}`],
+        ["--git-dir", mirror, "fetch", "--quiet", "--no-auto-gc", "--end-of-options", url, `+${source}:${name}`],
         url,
       );
-    const { code, stdout } = await this.#git(
-      ["--git-dir", mirror, "rev-parse", "--quiet", "--verify", "--end-of-options", `${own}^{commit}`],
-      { anyExit: true },
-    );
+    const { code, stdout } = await this.#git(["--git-dir", mirror, "rev-parse", "--quiet", "--verify", `${name}^{commit}`], {
+      anyExit: true,
+    });
     if (code !== 0) throw new ProvisionError("BUILD_FAILED", `Unable to check out refspec ${refspec} of ${shown(url)}`);
     return stdout.trim();
   }
@@ -208,17 +335,44 @@ export class GitMirrors {
     return (await this.#git(["--git-dir", mirror, "cat-file", "-e", `${commit}^{commit}`], { anyExit: true })).code === 0;
   }
 
-  /** Submodules need a real clone; its `.git` and theirs are taken off afterwards. */
-  async #withSubmodules(url: string, mirror: string, commit: string, into: string): Promise<void> {
+  async #clone(url: string, mirror: string, commit: string, into: string): Promise<void> {
     await this.#checked(
       ["clone", "--quiet", "--no-checkout", "--no-hardlinks", "--end-of-options", mirror, into],
       `Unable to clone ${shown(url)}.`,
     );
-    await this.#git(["-C", into, "remote", "set-url", "origin", url], {});
+    // a commit of a refspec is in the mirror, but on no branch that a clone brings
+    if (!(await this.#has(join(into, ".git"), commit)))
+      await this.#git(["-C", into, "fetch", "--quiet", "--no-auto-gc", mirror, commit], {});
+    await this.#git(["-C", into, "remote", "set-url", "origin", "--", url], {});
     await this.#git(["-C", into, "checkout", "--quiet", "--detach", commit], {});
+  }
+
+  /** A branch is checked out as one that follows its origin; anything else is a commit without a branch, as drush leaves it. */
+  async #workingCopy(url: string, mirror: string, request: GitRequest, commit: string, into: string): Promise<void> {
+    await this.#clone(url, mirror, commit, into);
+    const { stdout } = await this.#git(["-C", into, "symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD"], { anyExit: true });
+    const branch = request.kind === "branch" ? request.ref : request.kind === "head" ? stdout.trim().replace(/^origin\//, "") : "";
+    const tip =
+      branch === ""
+        ? ""
+        : (await this.#git(["-C", into, "rev-parse", "--quiet", "--verify", `refs/remotes/origin/${branch}`], { anyExit: true })).stdout;
+    // from a lock the branch may be behind
+    if (tip.trim() === commit) await this.#git(["-C", into, "checkout", "--quiet", "-B", branch, "--track", `origin/${branch}`], {});
+  }
+
+  /** Only a repository of this machine may name submodules on this machine. Mirrors stand for submodules too. */
+  async #submodules(url: string, local: boolean, into: string): Promise<void> {
+    const instead = Object.entries(this.#options.mirrors).flatMap(([prefix, target]) => [
+      "-c",
+      `url.${target.replace(/^file:\/\//, "")}${prefix.endsWith("/") && !target.endsWith("/") ? "/" : ""}.insteadOf=${prefix}`,
+    ]);
+    const far = local || Object.values(this.#options.mirrors).some((target) => !/^https?:/.test(target));
+    const protocols = this.#options.offline ? "file" : far ? "file:git:http:https:ssh" : "git:http:https:ssh";
     await this.#checked(
-      ["-C", into, "submodule", "--quiet", "update", "--init", "--recursive"],
+      [...instead, "-c", "protocol.file.allow=always", "-C", into, "submodule", "--quiet", "update", "--init", "--recursive"],
       `Unable to fetch the submodules of ${shown(url)}.`,
+      [],
+      { GIT_ALLOW_PROTOCOL: protocols },
     );
   }
 
@@ -226,12 +380,12 @@ export class GitMirrors {
     return this.#checked(args, `Unable to fetch ${shown(source)}.`, ["flock", resolve(`${mirror}.lock`)]);
   }
 
-  async #checked(args: string[], message: string, before: readonly string[] = []): Promise<void> {
+  async #checked(args: string[], message: string, before: readonly string[] = [], env: Record<string, string> = {}): Promise<void> {
     const [program = "git", ...rest] = [...before, "git", ...args];
     const { code, stderr } = await this.#options.host.run([program, ...rest], {
       anyExit: true,
       timeout: CLONE_TIMEOUT,
-      env: gitEnvironment(),
+      env: { ...gitEnvironment(), ...env },
     });
     if (code === 0) return;
     throw new ProvisionError("BUILD_FAILED", `${message} ${lastLine(stderr)}`);

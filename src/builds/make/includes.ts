@@ -109,7 +109,7 @@ async function locate({ value, mark }: Reference, from: string, access: MakeFile
 
 async function fetched(url: string, mark: Mark | undefined, access: MakeFileAccess, diagnostics: Diagnostics, from: string) {
   if (access.fetch) return { file: url, text: await access.fetch(url) };
-  diagnostics.warn("include/not-read", mark ?? from, `${url} was not read: it is not on this machine`);
+  diagnostics.warn("include/not-read", mark ?? from, `${url} is elsewhere and was not read: what it says is not looked at`);
   return undefined;
 }
 
@@ -125,7 +125,7 @@ async function locateInGit(include: PhpArray, mark: Mark | undefined, access: Ma
     diagnostics.warn(
       "include/not-read",
       mark ?? from,
-      `${makefile} of ${phpText(download.get("url"))} was not read: it is not on this machine`,
+      `${makefile} of ${phpText(download.get("url"))} is elsewhere and was not read: what it says is not looked at`,
     );
     return undefined;
   }

@@ -1,5 +1,10 @@
 import type { BuildSource } from "../source.js";
-import type { AssembleOptions } from "./assemble.js";
+import type { AssembleOptions } from "./assemble-options.js";
+
+export { diagnosticLine } from "./diagnostic.js";
+export { driftOf, readLock } from "./lock.js";
+export { readMakeFile } from "./read.js";
+export { treeHash } from "./tree-hash.js";
 
 export type MakeOptions = AssembleOptions;
 

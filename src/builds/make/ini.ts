@@ -193,7 +193,7 @@ function assign(root: PhpArray, assignment: Assignment, position: TextPosition, 
         diagnostics.warn(
           "ini/value-lost",
           keyMark,
-          `${assignment.key} replaces ${quote(there)} given before; write that one as ${parts[0]}[…][version]`,
+          `${assignment.key} replaces ${given(parts.slice(0, depth + 1))} = ${quote(there)} given before, which is lost; write that one as ${given(parts.slice(0, depth + 1))}[version]`,
         );
       }
       const inner = new PhpArray();
@@ -209,6 +209,10 @@ function assign(root: PhpArray, assignment: Assignment, position: TextPosition, 
   });
 }
 
+function given([first = "", ...rest]: readonly string[]): string {
+  return `${first}${rest.map((part) => `[${part}]`).join("")}`;
+}
+
 function quote(value: PhpValue | string): string {
   return typeof value === "string" ? JSON.stringify(value) : String(value);
 }
@@ -217,14 +221,12 @@ function reportQuirks(assignment: Assignment, text: string, position: TextPositi
   const { key, value } = assignment;
   const at = position.at(assignment.keyAt);
   const first = key.split("\n", 1)[0]?.trim() ?? "";
-  if (key.startsWith("\uFEFF"))
-    diagnostics.warn("ini/byte-order-mark", at, "a byte order mark becomes part of the first key; save the file without it");
-  else if (key.includes("\n")) {
-    const meant = first.startsWith("#") || first.startsWith("//") ? "start a comment with `;`" : "give it a value, or start it with `;`";
+  if (key.includes("\n")) {
+    const comment = first.startsWith("#") || first.startsWith("//");
     diagnostics.warn(
       "ini/swallowed-line",
       at,
-      `${quote(first)} is no comment to drush: it reads it and the entry after it as one key; ${meant}`,
+      `${quote(first)} is no ${comment ? "comment" : "entry"} to drush: it becomes part of the key on the next line, so that ${key.slice(key.lastIndexOf("\n") + 1).trim()} is not set; ${comment ? "start a comment with `;`" : "give it a value, or start it with `;`"}`,
     );
   } else if (/[ \t]/.test(key)) diagnostics.warn("ini/space-in-key", at, `the key is read as ${quote(key)}, with its space; take it out`);
   else if (/["']/.test(key)) diagnostics.warn("ini/quote-in-key", at, `the key is read with its quotes: ${key}`);

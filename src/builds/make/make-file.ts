@@ -1,4 +1,4 @@
-import { type Diagnostics, invalidMakeFile } from "./diagnostic.js";
+import { Diagnostics, invalidMakeFile } from "./diagnostic.js";
 import { parseIni } from "./ini.js";
 import { isTruthy, type Mark, PhpArray } from "./php-value.js";
 import { parseYaml, YamlError } from "./yaml.js";
@@ -28,16 +28,24 @@ const CORE_IN_YAML = /(?<![^\n])[ \t\n\v\f\r]*core:/;
 const CORE_IN_INI = /(?<![^\n])[ \t\n\v\f\r]*core[ \t\n\v\f\r]*=/;
 
 function parseWithoutCore(text: string, file: string, diagnostics: Diagnostics): ParsedMakeFile {
+  // What is said of the attempt counts only when it is the reading that is taken.
+  const attempt = new Diagnostics();
   let failure: unknown;
   try {
-    const value = yaml(text, file, diagnostics);
-    if (value instanceof PhpArray && isTruthy(value)) return { format: "yaml", parsed: withFormat(value, "yaml", file, diagnostics) };
+    const value = yaml(text, file, attempt);
+    if (value instanceof PhpArray && isTruthy(value)) {
+      diagnostics.add(attempt);
+      return { format: "yaml", parsed: withFormat(value, "yaml", file, diagnostics) };
+    }
   } catch (error) {
     failure = error;
   }
   const value = parseIni(text, file, diagnostics);
   if (value) return { format: "ini", parsed: withFormat(value, "ini", file, diagnostics) };
-  if (failure !== undefined) throw failure;
+  if (failure !== undefined) {
+    diagnostics.add(attempt);
+    throw failure;
+  }
   diagnostics.error(
     "file/unknown-format",
     file,

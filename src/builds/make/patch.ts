@@ -42,7 +42,7 @@ function patchRequest(item: PhpValue, mark: Mark | undefined, mainFile: string):
 export async function applyPatch(host: Host, directory: string, file: string, name: string): Promise<void> {
   const said: string[] = [];
   for (const level of ["-p1", "-p0"]) {
-    const argv = ["git", "--git-dir=.", "apply", "--whitespace=nowarn"] as const;
+    const argv = ["git", "--git-dir=/dev/null", "apply", "--whitespace=nowarn"] as const;
     const check = await host.run([...argv, "--check", level, "--", file], { cwd: directory, anyExit: true, env: GIT });
     if (check.code === 0) {
       await host.run([...argv, level, "--", file], { cwd: directory, env: GIT });
@@ -74,7 +74,7 @@ export async function applyPatch(host: Host, directory: string, file: string, na
     }
     said.push(...firstLines(`patch ${level}`, check.stdout));
   }
-  const reverse = await host.run(["git", "--git-dir=.", "apply", "--reverse", "--check", "-p1", "--", file], {
+  const reverse = await host.run(["git", "--git-dir=/dev/null", "apply", "--reverse", "--check", "-p1", "--", file], {
     cwd: directory,
     anyExit: true,
     env: GIT,
@@ -82,7 +82,15 @@ export async function applyPatch(host: Host, directory: string, file: string, na
   throw failed(name, reverse.code === 0 ? ["it is already applied: take it out of the make file", ...said] : said);
 }
 
-const GIT = { GIT_DIR: undefined, GIT_WORK_TREE: undefined, GIT_INDEX_FILE: undefined, LC_ALL: "C" };
+/** No repository and no configuration: one that lies in the tree could name programs as filters for its files. */
+const GIT = {
+  GIT_DIR: undefined,
+  GIT_WORK_TREE: undefined,
+  GIT_INDEX_FILE: undefined,
+  GIT_CONFIG_GLOBAL: "/dev/null",
+  GIT_CONFIG_NOSYSTEM: "1",
+  LC_ALL: "C",
+};
 
 function failed(name: string, why: readonly string[]): ProvisionError {
   return new ProvisionError("PATCH_FAILED", `Unable to patch with ${name}.`, { why });

@@ -12,6 +12,8 @@ export interface PlanOptions {
   readonly libraries?: readonly string[];
   /** This file was found inside a project: no core, no complaint about an empty list. */
   readonly recursed?: boolean;
+  /** Release server of projects that name none. */
+  readonly location?: string;
   /** Project name → type, where release history has already been asked. */
   readonly types?: ReadonlyMap<string, ProjectType>;
 }
@@ -120,14 +122,15 @@ function projectEntry(key: string, given: PhpArray, mark: Mark | undefined, core
   const attributes = given;
   const name = isTruthy(given.get("name")) ? phpText(given.get("name")) : key;
   const version = phpText(given.get("version"));
-  const location = isTruthy(given.get("location")) ? phpText(given.get("location")) : RELEASE_HISTORY;
+  const standard = options.location ?? RELEASE_HISTORY;
+  const location = isTruthy(given.get("location")) ? phpText(given.get("location")) : standard;
   const own = given.get("download");
   const lookedUp = options.types?.get(name) ?? (name === "drupal" ? "core" : "module");
   const type = isTruthy(given.get("type")) ? phpText(given.get("type")) : own instanceof PhpArray ? "module" : lookedUp;
   const isCore =
     type.toLowerCase() === "core" ||
     (!given.has("type") && lookedUp === "core" && !(own instanceof PhpArray)) ||
-    (own instanceof PhpArray && location === RELEASE_HISTORY && name === "drupal");
+    (own instanceof PhpArray && location === standard && name === "drupal");
   const download = own instanceof PhpArray ? withDefaultType(own) : release(given.get("version") ?? "", core, isCore, location);
   const unknown = TYPES.has(type.toLowerCase()) ? {} : ({ unknownType: true } as const);
   const path = isCore ? "" : projectPath(type.toLowerCase(), name, attributes, contribOf(attributes, base));

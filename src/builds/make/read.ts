@@ -2,6 +2,7 @@ import { ProvisionError } from "../../core/errors.js";
 import type { Host } from "../../host/host.js";
 import { type Diagnostic, Diagnostics } from "./diagnostic.js";
 import { bySourceText, normalizeProjects, validate } from "./document.js";
+import { reportEncoding } from "./encoding.js";
 import { isHttp, type MakeFileAccess, type MergeOptions, readMerged } from "./includes.js";
 import type { MakeFormat } from "./make-file.js";
 import { encodeOrdered, type Ordered, type PhpArray } from "./php-value.js";
@@ -36,6 +37,7 @@ export async function readMakeFile(file: string, host: Pick<Host, "readFile">, o
     return { ...unread, diagnostics: diagnostics.all };
   }
   try {
+    reportEncoding(text, file, diagnostics);
     const access: MakeFileAccess = {
       readText: (path) => host.readFile(path),
       ...(options.fetch ? { fetch: options.fetch } : {}),

@@ -1,4 +1,4 @@
-import { chmod, lstat, readdir, readlink, realpath } from "node:fs/promises";
+import { chmod, lstat, readdir, readlink, realpath, rm } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { isSystemError, ProvisionError } from "../../core/errors.js";
 
@@ -13,11 +13,12 @@ export const TREE_LIMITS: TreeLimits = { entries: 500_000, bytes: 8 * 1024 ** 3 
 /**
  * Goes over a tree that came from outside and makes it fit for a platform: directories 0755, files 0644 or (when the
  * owner may run them) 0755, nothing setuid or writable by others. Refuses devices, pipes and sockets, links that
- * leave the tree, and more than the limits.
+ * leave the tree, and more than the limits. A `.git` is taken away, since its configuration may name programs to run;
+ * with `keepGit` it is a working copy that we made ourselves.
  *
  * @throws ProvisionError BUILD_FAILED naming the entry
  */
-export async function tameTree(root: string, limits: TreeLimits = TREE_LIMITS): Promise<void> {
+export async function tameTree(root: string, limits: TreeLimits = TREE_LIMITS, keepGit = false): Promise<void> {
   const real = await realpath(root);
   const seen = { entries: 0, bytes: 0 };
   const links: string[] = [];
@@ -27,7 +28,9 @@ export async function tameTree(root: string, limits: TreeLimits = TREE_LIMITS): 
       const path = join(directory, name);
       const stat = await lstat(path);
       if (++seen.entries > limits.entries) throw refused(`it holds more than ${limits.entries} entries`);
-      if (stat.isDirectory()) await visit(path);
+      if (name === ".git") {
+        if (!keepGit) await rm(path, { recursive: true, force: true });
+      } else if (stat.isDirectory()) await visit(path);
       else if (stat.isSymbolicLink()) links.push(path);
       else if (!stat.isFile()) throw refused(`${relative(real, path)} is no file, directory or link (a device, pipe or socket)`);
       else {

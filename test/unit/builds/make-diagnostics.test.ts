@@ -7,11 +7,15 @@ const read = (text: string, files: Readonly<Record<string, string>> = {}) =>
   readMakeFile("/m/site.make", { readFile: async (path) => files[path] }, { text });
 
 const REMARKS: readonly (readonly [string, string, string])[] = [
-  ["a # that is no comment", "# views\nprojects[views][version] = 3.0\n", 'site.make:3:1: "# views" is no comment to drush'],
+  [
+    "a # that is no comment",
+    "# views\nprojects[views][version] = 3.0\n",
+    'site.make:3:1: "# views" is no comment to drush: it becomes part of the key on the next line, so that projects[views][version] is not set',
+  ],
   [
     "a line without =",
     'projects[a][version] "1.10"\n\nprojects[b][version] = 1\n',
-    'site.make:3:1: "projects[a][version] \\"1.10\\"" is no comment to drush',
+    'site.make:3:1: "projects[a][version] \\"1.10\\"" is no entry to drush',
   ],
   [
     "a comment after a value",
@@ -32,7 +36,7 @@ const REMARKS: readonly (readonly [string, string, string])[] = [
   [
     "a version replaced by a subdir",
     "projects[a] = 1.0\nprojects[a][subdir] = contrib\n",
-    'site.make:4:1: projects[a][subdir] replaces "1.0" given before',
+    'site.make:4:1: projects[a][subdir] replaces projects[a] = "1.0" given before, which is lost; write that one as projects[a][version]',
   ],
   [
     "all replaced by a version",

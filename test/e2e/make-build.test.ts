@@ -1,0 +1,137 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { stringify } from "yaml";
+import { type DrupalMirror, drupalMirror } from "../support/drupal-mirror.js";
+import { archive } from "../support/make-fixtures.js";
+import { run } from "../support/processes.js";
+import { PROJECT } from "../support/project.js";
+
+let work: string;
+let mirror: DrupalMirror;
+
+beforeAll(() => {
+  work = mkdtempSync(join(tmpdir(), "provision-make-"));
+  mirror = drupalMirror(join(PROJECT, "src/demo/sample"));
+  writeFileSync(join(work, "provision.yml"), stringify({ mirrors: mirror.mirrors }));
+  writeFileSync(join(work, "site.make"), "core = 7.x\napi = 2\nprojects[drupal][version] = 7.103\nprojects[views][version] = 3.29\n");
+  writeFileSync(join(work, "lib.tar.gz"), archive("tar.gz", "lib", { "lib.js": "1\n" }));
+  writeFileSync(
+    join(work, "part.make"),
+    "core = 7.x\napi = 2\nprojects[views][version] = 3.29\nlibraries[lib][download][type] = get\nlibraries[lib][download][url] = lib.tar.gz\n",
+  );
+});
+afterAll(() => {
+  mirror.remove();
+  rmSync(work, { recursive: true, force: true });
+});
+
+const provision = (...args: readonly string[]) =>
+  run(process.execPath, [join(PROJECT, "bin/provision.js"), ...args, "--hub", work], { cwd: work });
+const there = (path: string) => existsSync(join(work, path));
+
+describe("make FILE PATH", () => {
+  it("every option of drush make is taken, those that drush itself ignored with a note", async () => {
+    const ended = await provision(
+      ...["make", "part.make", "one", "--no-core", "--contrib-destination=.", "--projects=views", "--libraries=lib", "--concurrency=2"],
+      ...["--no-recursion", "--no-patch-txt", "--no-gitinfofile", "--shallow-clone", "--ignore-checksums", "--download-mechanism=wget"],
+      ...["--no-clean", "--no-gitprojectinfo", "--allow-override=none"],
+    );
+    expect(ended.stderr).toContain("--download-mechanism does nothing");
+    expect(ended.code, ended.stderr).toBe(0);
+    expect(there("one/modules/views/views.info")).toBe(true);
+    expect(there("one/libraries/lib/lib.js")).toBe(true);
+  });
+
+  it("--projects leaves the libraries out, --libraries the projects", async () => {
+    expect((await provision("make", "part.make", "two", "--no-core", "--projects=views")).code).toBe(0);
+    expect(readdirSync(join(work, "two/sites/all"))).toEqual(["modules"]);
+    expect((await provision("make", "part.make", "three", "--no-core", "--libraries=*")).code).toBe(0);
+    expect(readdirSync(join(work, "three/sites/all"))).toEqual(["libraries"]);
+  });
+
+  it("what fails is told at once, entry by entry; nothing is put in place; exit 1", async () => {
+    writeFileSync(
+      join(work, "bad.make"),
+      "core = 7.x\napi = 2\nprojects[drupal][version] = 7.1\nprojects[views][version] = 9.9\nprojects[nosuch] = 1\n",
+    );
+    const ended = await provision("make", "bad.make", "bad", "--offline");
+    expect(ended.code).toBe(1);
+    for (const expected of [
+      /3 of 3 entries could not be built/,
+      /drupal: Could not locate drupal version 7\.1\./,
+      /views: Could not locate views version 7\.x-9\.9\./,
+      /nosuch: /,
+      /Now +nothing was put in place/,
+    ])
+      expect(ended.stderr).toMatch(expected);
+    expect(there("bad")).toBe(false);
+    expect(readdirSync(work).filter((name) => name.startsWith(".bad"))).toEqual([]);
+  });
+
+  it("--strict refuses a make file with remarks before anything is fetched: exit 65", async () => {
+    writeFileSync(join(work, "odd.make"), `${readFileSync(join(work, "site.make"), "utf8")}# x\nprojects[a][version] = 1\n`);
+    const ended = await provision("make", "odd.make", "odd", "--strict");
+    expect(ended.code).toBe(65);
+    expect(ended.stderr).toMatch(/odd\.make:5:1: "# x" is no comment to drush/);
+    expect((await provision("make", "site.make", "strict", "--strict")).code).toBe(0);
+  });
+
+  it("--lock writes a lock, --locked builds the same tree from it without a network, and refuses another make file", async () => {
+    const first = await provision("make", "site.make", "first", "--lock", "--md5", "--json");
+    const { data } = JSON.parse(first.stdout);
+    expect(data).toMatchObject({ path: join(work, "first"), lock: join(work, "site.make.lock") });
+    const again = await provision("make", "--locked", "site.make", "again", "--offline", "--md5=print", "--json");
+    expect(JSON.parse(again.stdout)).toMatchObject({ ok: true, data: { md5: data.md5 } });
+    writeFileSync(join(work, "other.make"), `${readFileSync(join(work, "site.make"), "utf8")}projects[ctools][version] = 1\n`);
+    const other = await provision("make", "other.make", "other", "--locked=site.make.lock");
+    expect(other.code).toBe(1);
+    expect(there("other")).toBe(false);
+  });
+
+  it("--tar gives an archive, --test nothing at all", async () => {
+    expect((await provision("make", "part.make", "packed", "--no-core", "--tar")).code).toBe(0);
+    expect(there("packed.tar.gz") && !there("packed")).toBe(true);
+    expect((await provision("make", "part.make", "tested", "--no-core", "--test")).code).toBe(0);
+    expect(there("tested")).toBe(false);
+  });
+
+  it.each([
+    [["--working-copy", "--shallow-clone"], "exclude each other"],
+    [["--concurrency=0"], "not a number from 1 to 64"],
+    [["--md5=sum"], "is not --md5=print"],
+    [["--no-such-option"], "unknown option"],
+  ])("%j is a usage error", async (args, expected) => {
+    const ended = await provision("make", "site.make", "usage", ...args);
+    expect(ended.code).toBe(64);
+    expect(ended.stderr).toContain(expected);
+  });
+});
+
+describe("make-lock and make-update", () => {
+  it("make-lock names every version; the outcome is a make file that builds", async () => {
+    writeFileSync(join(work, "open.make"), "core = 7.x\napi = 2\nprojects[] = drupal\nprojects[] = views\n");
+    const ended = await provision("make-lock", "open.make", "--result-file=open.lock.yml");
+    expect(ended.code, ended.stderr).toBe(0);
+    expect(readFileSync(join(work, "open.lock.yml"), "utf8")).toBe(
+      "core: 7.x\napi: 2\nprojects:\n  drupal:\n    version: '7.103'\n    type: core\n  views:\n    version: '3.29'\n",
+    );
+    expect((await provision("make", "open.lock.yml", "locked", "--strict")).code).toBe(0);
+  });
+
+  it("make-update takes the newest releases, and prints INI with --format=make", async () => {
+    writeFileSync(join(work, "old.make"), "core = 7.x\napi = 2\nprojects[drupal][version] = 7.103\nprojects[views][version] = 3.0\n");
+    const ended = await provision("make-update", "old.make", "--format=make");
+    expect(ended.stdout).toContain('projects[views][version] = "3.29"');
+    expect(ended.code, ended.stderr).toBe(0);
+  });
+
+  it("what cannot be resolved is named, and nothing is written: exit 1", async () => {
+    writeFileSync(join(work, "gone.make"), "core = 7.x\napi = 2\nprojects[drupal][version] = 7.103\nprojects[nosuch] = 1\n");
+    const ended = await provision("make-lock", "gone.make", "--offline", "--result-file=gone.yml");
+    expect(ended.code).toBe(1);
+    expect(ended.stderr).toContain("nosuch");
+    expect(there("gone.yml")).toBe(false);
+  });
+});
