@@ -185,6 +185,12 @@ describe("a rebuild under a site", () => {
     writeFileSync(index, good);
     expect(said).toMatchObject({ ok: false, exit: 4, error: { code: "PROBE_FAILED" } });
     expect(said.error?.why.join()).toMatch(/site\.localhost: GET \/ 500 \(was 200\)/);
+    const journal = readFileSync(hub.path(`state/operations/${said.operation}/journal.jsonl`), "utf8")
+      .trim()
+      .split("\n");
+    const intent = journal.map((line) => JSON.parse(line)).find(({ t, step }) => t === "intent" && step === "platform/exchange");
+    // Undone from the end: PHP begins anew when the link is back, else it would go on with the code of the removed build.
+    expect(intent.undo.map((undo: { do: string }) => undo.do)).toEqual(["http_reload", "restore_link"]);
     expect(await code()).toBe("200 two");
     expect(builds(hub)).toHaveLength(1);
   });

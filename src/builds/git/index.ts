@@ -7,7 +7,7 @@ import { shown } from "../make/address.js";
 import { GitMirrors, gitRequest } from "../make/git.js";
 import { makeSource } from "../make/index.js";
 import { PhpArray } from "../make/php-value.js";
-import { tameTree } from "../make/tree.js";
+import { TREE_LIMITS, tameTree } from "../make/tree.js";
 import type { BuildReport, BuildRequest, BuildSource } from "../source.js";
 import { staged } from "../staging.js";
 import { cloneWorkingCopy } from "./working-copy.js";
@@ -54,8 +54,7 @@ async function build(options: GitSourceOptions, request: BuildRequest, staging: 
   request.progress?.(`clone ${shown(git)}`);
   const commit = workingCopy ? await cloneWorkingCopy(git, ref, checkout, request) : await exportTree(git, ref, checkout, request);
   let tree = path === undefined ? checkout : await inside(checkout, path, git);
-  if (!workingCopy) await removeGitDirectories(tree);
-  await tameTree(tree);
+  await tameTree(tree, TREE_LIMITS, workingCopy);
   const reports: BuildReport[] = [
     {
       entries: [
@@ -71,7 +70,7 @@ async function build(options: GitSourceOptions, request: BuildRequest, staging: 
       ...(options.php === undefined ? {} : { php: options.php }),
       where: `composer.json of ${shown(git)}`,
     });
-    await tameTree(tree);
+    await tameTree(tree, TREE_LIMITS, workingCopy);
     reports.push(composerReport(installed));
   }
   const makefile = holdsCore(tree) ? undefined : MAKE_FILES.find((name) => existsSync(join(tree, name)));
@@ -115,15 +114,6 @@ async function inside(checkout: string, path: string, git: string): Promise<stri
   if (real?.startsWith(`${await realpath(checkout)}/`) && (await lstat(real)).isDirectory()) return real;
   const names = (await readdir(checkout)).filter((name) => name !== ".git").slice(0, 8);
   throw new ProvisionError("BUILD_FAILED", `${shown(git)} has no directory ${path}`, { why: [`at its top there is: ${names.join(", ")}`] });
-}
-
-/** Only clones for submodules have them. */
-async function removeGitDirectories(directory: string): Promise<void> {
-  for (const child of await readdir(directory, { withFileTypes: true })) {
-    const path = join(directory, child.name);
-    if (child.name === ".git") await rm(path, { recursive: true, force: true });
-    else if (child.isDirectory()) await removeGitDirectories(path);
-  }
 }
 
 function holdsCore(tree: string): boolean {
