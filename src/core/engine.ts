@@ -133,13 +133,21 @@ async function firstLook<Args, Inputs, Use>(
 ) {
   const targets = target === undefined ? [] : [target];
   const deadline = Date.now() + lockWait;
+  let alone = false;
   for (;;) {
     await settle(targets);
     try {
       return await operation.prepare(args, use, id);
     } catch (error) {
+      if (!(error instanceof ProvisionError)) throw error;
       const [other] = operations.running(targets);
-      if (!(error instanceof ProvisionError) || other === undefined) throw error;
+      if (other === undefined) {
+        // The other may have ended since: a refusal counts when nobody was there from the first look to the last.
+        if (alone || targets.length === 0) throw error;
+        alone = true;
+        continue;
+      }
+      alone = false;
       if (Date.now() >= deadline) {
         throw new ProvisionError("LOCKED", `${target} is locked by another operation`, {
           why: [`${other.open?.command} (operation ${other.id}) since ${other.open?.at}`],
