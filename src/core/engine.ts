@@ -361,14 +361,27 @@ class Execution<Inputs, Use> {
       return this.#failed(id, error);
     }
     if (this.#journal) this.#end("changed");
-    const data = await this.#operation.data?.(this.#inputs, { operation: id, out: (step) => this.#outs.get(step.id) as never }, this.#use);
-    if (data) {
+    await this.#tell(id);
+    this.#emit({ type: "ended", ms: Date.now() - this.#begun });
+    return undefined;
+  }
+
+  /** What the command has to say of itself. All is done by now: that it cannot be said is no failure of what was done. */
+  async #tell(id: string): Promise<void> {
+    try {
+      const data = await this.#operation.data?.(
+        this.#inputs,
+        { operation: id, out: (step) => this.#outs.get(step.id) as never },
+        this.#use,
+      );
+      if (!data) return;
       this.#emit({ type: "data", data });
       const lines = this.#operation.lines?.(data);
       if (lines) this.#emit({ type: "text", lines });
+    } catch (error) {
+      if (!(error instanceof ProvisionError)) throw error;
+      this.#emit({ type: "warning", message: `${this.#options.command} is done, but could not tell all of it: ${error.message}` });
     }
-    this.#emit({ type: "ended", ms: Date.now() - this.#begun });
-    return undefined;
   }
 
   async #forward(id: string): Promise<void> {

@@ -205,6 +205,14 @@ describe("failing and stopping", () => {
     expect(readdirSync(world)).toContain("backup-1");
   });
 
+  it("what cannot be told once all is done is a warning, never a failure that says nothing was changed", async () => {
+    const world = newWorld();
+    const { said, code } = await act("run", world, { TOY_DATA_FAILS: "1" });
+    expect([code, said?.code]).toEqual([0, undefined]);
+    expect(said?.events).toContain("warning");
+    expect(await ending(world)).toBe("complete");
+  });
+
   it("--keep-failed leaves it for a look with exit 5, and abort puts it back", async () => {
     const world = newWorld();
     const kept = await act("run", world, { TOY_FAIL: "1", TOY_KEEP: "1" });
