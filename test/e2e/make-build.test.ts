@@ -60,12 +60,24 @@ describe("make FILE PATH", () => {
     expect(ended.code).toBe(1);
     for (const expected of [
       /3 of 3 entries could not be built/,
-      /drupal: Could not locate drupal version 7\.1\./,
-      /views: Could not locate views version 7\.x-9\.9\./,
-      /nosuch: /,
+      /Why {3}entry {3}type {4}source {2,}reason\n/,
+      /\n {8}drupal {2}core {4}https:\S+\/drupal {2,}Could not locate drupal version 7\.1\./,
+      /\n {8}nosuch {2}module {2}https:\S+\/nosuch {2,}\S/,
+      /\n {8}views {3}module {2}https:\S+\/views {3,}Could not locate views version 7\.x-9\.9\./,
       /Now +nothing was put in place/,
     ])
       expect(ended.stderr).toMatch(expected);
+    const { error } = JSON.parse((await provision("make", "bad.make", "bad", "--offline", "--json")).stdout);
+    expect(error.failures.map(({ entry, type }: { entry: string; type: string }) => `${entry} ${type}`)).toEqual([
+      "drupal core",
+      "nosuch module",
+      "views module",
+    ]);
+    expect(error.failures[2]).toMatchObject({
+      source: expect.stringMatching(/\/views$/),
+      reason: expect.stringMatching(/^Could not locate/),
+    });
+    expect(error.why).toHaveLength(3);
     expect(there("bad")).toBe(false);
     expect(readdirSync(work).filter((name) => name.startsWith(".bad"))).toEqual([]);
   });

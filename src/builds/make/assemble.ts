@@ -8,14 +8,14 @@ import { shown } from "./address.js";
 import type { AssembleOptions } from "./assemble-options.js";
 import { DownloadCache } from "./cache.js";
 import { type DownloadOptions, download } from "./download.js";
-import { Failures, failureLine } from "./failures.js";
+import { aboutEntry, Failures } from "./failures.js";
 import { contentHash, type Fetched, fetchTree } from "./fetch-entry.js";
 import { GitMirrors } from "./git.js";
 import { gitVersion, isOfDrupal, writeInfoFiles } from "./info-file.js";
 import { entryTree, type LockedEntry, lockedOptions, lockText, type MakeLock } from "./lock.js";
 import { applyPatch, type PatchRequest, recordPatches } from "./patch.js";
 import { isTruthy, phpText } from "./php-value.js";
-import { archivePath, md5Of, mergeInto, prepareInstall, putTogether, syncTree, tarOf } from "./place.js";
+import { archivePath, md5Of, mergeInto, type Piece, prepareInstall, putTogether, syncTree, tarOf } from "./place.js";
 import { type Job, Resolver, type ResolveTools } from "./resolve.js";
 import { Slots, stopIfAborted } from "./slots.js";
 import { fetchTranslations, placeTranslations, type Translation } from "./translations.js";
@@ -139,7 +139,7 @@ export class Assembly {
     const all: Built[] = [];
     let level = first;
     while (level.length > 0) {
-      const built = await Promise.all(level.map((job) => this.#failures.guarded(job.entry.name, () => this.#build(job))));
+      const built = await Promise.all(level.map((job) => this.#failures.guarded(aboutEntry(job.entry, job.fetch), () => this.#build(job))));
       const whole = built.filter((each): each is Built => each !== undefined);
       all.push(...whole);
       const stop = this.#options.noRecursion || (this.#failures.any && !this.#options.forceComplete);
@@ -262,7 +262,10 @@ export class Assembly {
       tree: fetched.tree,
       keepOther: entry.attributes.has("overwrite") && !isTruthy(entry.attributes.get("overwrite")),
     }));
-    const each = (name: string, work: () => Promise<void>) => this.#failures.guarded(name, work);
+    const each = async (piece: Piece, work: () => Promise<void>) => {
+      const job = built.find(({ fetched }) => fetched.tree === piece.tree)?.job;
+      await this.#failures.guarded(job ? aboutEntry(job.entry, job.fetch) : { entry: piece.name, type: "", source: piece.path }, work);
+    };
     return putTogether(pieces, platform, each, (message) => void this.#warnings.push(message));
   }
 
@@ -322,16 +325,17 @@ export class Assembly {
   #throwFailures(built: number): void {
     if (!this.#failures.any) return;
     stopIfAborted(this.#request.signal);
-    const { list } = this.#failures;
+    const rows = this.#failures.rows((text) => this.#withoutStaging(text));
     if (this.#options.forceComplete && built > 0 && !this.#options.lock) {
-      for (const failure of list.splice(0)) this.#warnings.push(`${this.#withoutStaging(failureLine(failure))} -- build forced`);
+      this.#failures.list.length = 0;
+      for (const { entry, reason } of rows) this.#warnings.push(`${entry}: ${reason} -- build forced`);
       return;
     }
     throw new ProvisionError(
       "BUILD_FAILED",
-      `${shown(this.#options.makefile)}: ${list.length} of ${list.length + built} entries could not be built`,
+      `${shown(this.#options.makefile)}: ${rows.length} of ${rows.length + built} entries could not be built`,
       {
-        why: list.map((failure) => this.#withoutStaging(failureLine(failure))),
+        failures: rows,
         state: this.#untouched(),
       },
     );

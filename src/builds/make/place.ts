@@ -22,15 +22,16 @@ export interface Piece {
 export async function putTogether(
   pieces: readonly Piece[],
   platform: string,
-  each: (name: string, work: () => Promise<void>) => Promise<void>,
+  each: (piece: Piece, work: () => Promise<void>) => Promise<void>,
   warn: (message: string) => void,
 ): Promise<void> {
   const depth = ({ path }: Piece) => (path === "" ? 0 : path.split("/").length);
   const ordered = [...pieces].sort((a, b) => depth(a) - depth(b));
   if (!ordered.some(({ path }) => path === "")) await mkdir(platform, { mode: 0o755 });
   const places = new Map<string, string>();
-  for (const { name, path, tree, keepOther } of ordered) {
-    await each(name, async () => {
+  for (const piece of ordered) {
+    const { name, path, tree, keepOther } = piece;
+    await each(piece, async () => {
       const target = join(platform, path);
       const holder = places.get(path);
       if (path !== "" && existsSync(target)) {

@@ -6,7 +6,7 @@ import { shown } from "./address.js";
 import { type AssembleOptions, withOptionsOfFile } from "./assemble-options.js";
 import { diagnosticLine, invalidMakeFile } from "./diagnostic.js";
 import { type DownloadOptions, download, readStream } from "./download.js";
-import type { Failures } from "./failures.js";
+import { aboutEntry, type Failures } from "./failures.js";
 import { contentHash, type Fetch, fetchOf } from "./fetch-entry.js";
 import { type GitMirrors, gitRequest } from "./git.js";
 import { askedOf, inputsOf, type LockedEntry, lockKey, type MakeLock } from "./lock.js";
@@ -133,7 +133,8 @@ export class Resolver {
     );
     if (name === undefined) return [];
     this.#request.progress?.(`Found makefile: ${name} in ${entry.name}`);
-    const jobs = await this.#tools.failures.guarded(`${entry.name}/${name}`, async () => {
+    const about = { entry: `${entry.name}/${name}`, type: "make file", source: aboutEntry(entry, parent.fetch).source };
+    const jobs = await this.#tools.failures.guarded(about, async () => {
       const file = join(tree, name);
       const made = await this.#read(file, {});
       if (!made.document)
@@ -187,7 +188,7 @@ export class Resolver {
       if (this.manifest.has(key)) continue;
       this.manifest.add(key);
       asked.push(askedOf(entry));
-      await failures.guarded(entry.name, async () => {
+      await failures.guarded(aboutEntry(entry), async () => {
         const locked = this.#locked.get(lockKey(of, entry.kind, entry.name));
         if (this.options.lock && !locked) {
           // of the make file itself all such are told together
@@ -235,7 +236,7 @@ export class Resolver {
     const wanted = plan.entries.filter((entry) => isRelease(entry) && !this.manifest.has(lockKey(undefined, entry.kind, entry.name)));
     await Promise.all(
       wanted.map((entry) =>
-        this.#tools.failures.guarded(entry.name, async () => {
+        this.#tools.failures.guarded(aboutEntry(entry), async () => {
           const unsafe = unsafeName(entry.name);
           if (unsafe !== undefined) throw new ProvisionError("BUILD_FAILED", `its name is refused: ${unsafe}`);
           found.set(entry.name, await this.#history(entry.name, phpText(entry.download.get("status url")), core));

@@ -5,7 +5,7 @@ import type { BuildRequest } from "../source.js";
 import { shown } from "./address.js";
 import type { AssembleOptions } from "./assemble-options.js";
 import { DownloadCache } from "./cache.js";
-import { Failures, failureLine } from "./failures.js";
+import { aboutEntry, Failures } from "./failures.js";
 import { GitMirrors, gitRequest } from "./git.js";
 import { isTruthy, PhpArray, type PhpKey, phpText } from "./php-value.js";
 import type { PlanEntry } from "./plan.js";
@@ -100,11 +100,13 @@ export async function resolveMakeFile(
   try {
     const jobs = await resolver.mainJobs();
     const resolutions = await Promise.all(
-      jobs.map((job) => failures.guarded(job.entry.name, () => slots.run(() => resolution(job, newest ? undefined : git)))),
+      jobs.map((job) =>
+        failures.guarded(aboutEntry(job.entry, job.fetch), () => slots.run(() => resolution(job, newest ? undefined : git))),
+      ),
     );
     if (failures.any)
       throw new ProvisionError("BUILD_FAILED", `${shown(options.makefile)}: ${failures.list.length} entries cannot be resolved`, {
-        why: failures.list.map(failureLine),
+        failures: failures.rows((text) => text),
         state: "nothing was written",
       });
     return {
