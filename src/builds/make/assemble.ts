@@ -13,10 +13,12 @@ import { contentHash, type Fetched, fetchTree } from "./fetch-entry.js";
 import { GitMirrors } from "./git.js";
 import { gitVersion, isOfDrupal, writeInfoFiles } from "./info-file.js";
 import { entryTree, type LockedEntry, lockedOptions, lockText, type MakeLock } from "./lock.js";
+import { iniText, yamlText } from "./make-text.js";
 import { applyPatch, type PatchRequest, recordPatches } from "./patch.js";
 import { isTruthy, phpText } from "./php-value.js";
 import { archivePath, md5Of, mergeInto, type Piece, prepareInstall, putTogether, syncTree, tarOf } from "./place.js";
 import { type Job, Resolver, type ResolveTools } from "./resolve.js";
+import { type Resolution, resolvedMakeFile } from "./resolved.js";
 import { Slots, stopIfAborted } from "./slots.js";
 import { fetchTranslations, placeTranslations, type Translation } from "./translations.js";
 import { treeHash } from "./tree-hash.js";
@@ -81,11 +83,17 @@ export class Assembly {
       await this.#putTogether(built, tree);
       this.#throwFailures(built.length);
       if (this.#options.prepareInstall) await prepareInstall(tree);
+      const bundled = await this.#bundle(built, tree);
       const lock = this.#options.withLock || this.#options.lock ? await this.#lockOf(built, tree) : undefined;
       if (lock && this.#options.lock) this.#verifyLock(lock, this.#options.lock);
       const md5 = this.#options.md5 ? await md5Of(host, tree) : undefined;
       stopIfAborted(this.#request.signal);
       const path = await this.#publish(tree, built, merge);
+      // What is moved into a directory that was there are entries; this is none.
+      if (merge && bundled !== undefined) {
+        await host.mkdir(dirname(join(destination, bundled.path)));
+        await host.writeFile(join(destination, bundled.path), bundled.text);
+      }
       return {
         entries: built.map(({ job, fetched }) => ({
           name: job.version === "" ? job.entry.name : `${job.entry.name} ${job.version}`,
@@ -123,6 +131,26 @@ export class Assembly {
       });
     await host.rename(tree, destination);
     return destination;
+  }
+
+  /** The make file as it was resolved goes into the build (`--bundle-lockfile`), INI or YAML by its name. */
+  async #bundle(built: readonly Built[], tree: string): Promise<{ readonly path: string; readonly text: string } | undefined> {
+    const { bundleLockfile: path } = this.#options;
+    if (path === undefined) return undefined;
+    const target = join(tree, path);
+    if (existsSync(target)) throw new ProvisionError("NAME_TAKEN", `--bundle-lockfile: something that was built stands at ${path}`);
+    const own = built.filter(({ job }) => job.of === undefined);
+    const resolutions = own.map(({ job: { entry, core, version }, fetched: { git } }): Resolution => {
+      if (git?.request.kind !== "head" && git?.request.kind !== "branch") return { entry, core, version };
+      const branch = git.request.kind === "branch" ? { branch: git.request.ref } : {};
+      return { entry, core, version, git: { commit: git.found.commit, ...branch } };
+    });
+    const document = resolvedMakeFile(this.#resolver.document, resolutions);
+    // A web server may hand it out: no credentials.
+    const text = (path.endsWith(".make") ? iniText(document) : yamlText(document)).replace(/[a-z][a-z0-9+.-]*:\/\/[^\s'"]+/gi, shown);
+    await mkdir(dirname(target), { recursive: true, mode: 0o755 });
+    await writeFile(target, text, { mode: 0o644 });
+    return { path, text };
   }
 
   /** Only without a core may there be something already. */

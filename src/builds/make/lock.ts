@@ -59,6 +59,7 @@ export function lockedOptions(options: AssembleOptions): Record<string, unknown>
     no_gitinfofile: noGitInfoFile,
     force_gitinfofile: forceGitInfoFile,
     prepare_install: options.prepareInstall,
+    bundle_lockfile: options.bundleLockfile,
     translations: translations && translations.length > 0 ? [...translations].sort() : undefined,
   };
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined && value !== false));

@@ -14,7 +14,7 @@ import { type PatchRequest, patchesOf } from "./patch.js";
 import { isTruthy, PhpArray, phpText } from "./php-value.js";
 import { type Plan, type PlanEntry, type PlanOptions, type ProjectType, planOf } from "./plan.js";
 import { type MakeFile, type ReadOptions, readMakeFile } from "./read.js";
-import { fileOf, parseReleaseHistory, type Release, type ReleaseHistory, releaseFor } from "./release-history.js";
+import { fileOf, parseReleaseHistory, type Release, type ReleaseHistory, releaseFor, securityUpdateOf } from "./release-history.js";
 import { insideTree, unsafeName, unsafePath } from "./safe-path.js";
 import { type Slots, stopIfAborted } from "./slots.js";
 import { languagesOf } from "./translations.js";
@@ -52,6 +52,9 @@ export interface ResolveTools {
   readonly plain: (text: string) => string;
 }
 
+/** `newest` passes over the versions that the file names; `security` only where they are known to be insecure. */
+export type Update = "newest" | "security";
+
 const HISTORY_LIMIT = 64 * 1024 ** 2;
 const MAKE_FILE_LIMIT = 8 * 1024 ** 2;
 
@@ -61,7 +64,7 @@ export class Resolver {
   readonly #tools: ResolveTools;
   readonly #histories = new Map<string, Promise<ReleaseHistory>>();
   readonly #locked: ReadonlyMap<string, LockedEntry>;
-  readonly #newest: boolean;
+  readonly #update: Update | undefined;
   readonly manifest = new Set<string>();
   readonly includes: { source: string; sha256?: string; commit?: string }[] = [];
   /** With what the make file itself sets, once it is read. */
@@ -70,12 +73,12 @@ export class Resolver {
   inputs = "";
   #languages: readonly string[] = [];
 
-  /** `newest` passes over the versions that the file names. */
-  constructor(options: AssembleOptions, request: BuildRequest, tools: ResolveTools, newest = false) {
+  /** With `update` other versions than those that the file names. */
+  constructor(options: AssembleOptions, request: BuildRequest, tools: ResolveTools, update?: Update) {
     this.options = options;
     this.#request = request;
     this.#tools = tools;
-    this.#newest = newest;
+    this.#update = update;
     this.#locked = new Map((options.lock?.entries ?? []).map((entry) => [lockKey(entry.of, entry.kind, entry.name), entry]));
   }
 
@@ -372,8 +375,8 @@ export class Resolver {
   }
 
   #release(entry: PlanEntry, core: string, history: ReleaseHistory): Release {
-    const release = releaseFor(history, core, this.#newest ? "" : entry.version, entry.kind === "core");
-    if (release) return release;
+    const release = releaseFor(history, core, this.#update === "newest" ? "" : entry.version, entry.kind === "core");
+    if (release) return (this.#update === "security" ? securityUpdateOf(history, release) : undefined) ?? release;
     throw new ProvisionError("BUILD_FAILED", unknownVersion(history, entry, core));
   }
 }
