@@ -45,6 +45,7 @@ export async function makeTree(args: MakeArgs, stop: Stop, emit: Emit): Promise<
   scope.kill = stop.now;
   const host = new LocalHost(scope);
   const options = await completed(args, host);
+  if (!args.test) await healed(args, host, emit);
   if ((await host.stat(args.destination)) && !options.noCore && !options.tar && !args.test)
     throw new ProvisionError("NAME_TAKEN", `${args.destination} is there already`, { next: ["name a path that does not exist"] });
   if (args.strict) await refuseRemarks(options, host);
@@ -95,6 +96,17 @@ export async function makeTree(args: MakeArgs, stop: Stop, emit: Emit): Promise<
     emit({ type: "ended", ms: Date.now() - begun });
   } finally {
     if (scratch !== undefined) await host.remove(scratch);
+  }
+}
+
+/** What a build left that was killed between two places comes first, also when this one fails. */
+async function healed({ destination, dryRun }: MakeArgs, host: Host, emit: Emit): Promise<void> {
+  const { putBackInterrupted } = await import("../builds/make/into-directory.js");
+  for (const { finished, places } of await putBackInterrupted(host, destination, dryRun)) {
+    const done = finished
+      ? `all was in place, and that ${dryRun ? "would be" : "was"} recorded`
+      : `${places.join(", ")} ${dryRun ? "would be" : "was"} put back as before it`;
+    emit({ type: "warning", message: `an earlier build was killed while it put things into ${destination}: ${done}` });
   }
 }
 

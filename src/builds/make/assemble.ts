@@ -12,11 +12,12 @@ import { aboutEntry, Failures } from "./failures.js";
 import { contentHash, type Fetched, fetchTree } from "./fetch-entry.js";
 import { GitMirrors } from "./git.js";
 import { gitVersion, isOfDrupal, writeInfoFiles } from "./info-file.js";
+import { mayBeRemoved, mergeInto } from "./into-directory.js";
 import { entryTree, type LockedEntry, lockedOptions, lockText, type MakeLock } from "./lock.js";
 import { iniText, yamlText } from "./make-text.js";
 import { applyPatch, type PatchRequest, recordPatches } from "./patch.js";
 import { isTruthy, phpText } from "./php-value.js";
-import { archivePath, md5Of, mergeInto, type Piece, prepareInstall, putTogether, syncTree, tarOf } from "./place.js";
+import { archivePath, md5Of, type Piece, prepareInstall, putTogether, syncTree, tarOf } from "./place.js";
 import { type Job, Resolver, type ResolveTools } from "./resolve.js";
 import { type Resolution, resolvedMakeFile } from "./resolved.js";
 import { Slots, stopIfAborted } from "./slots.js";
@@ -109,7 +110,8 @@ export class Assembly {
     } catch (error) {
       throw this.#explained(error);
     } finally {
-      await host.remove(this.#staging);
+      // Unless it holds what stood in the destination and could not be put back; the next build tries again.
+      if (mayBeRemoved(this.#staging)) await host.remove(this.#staging);
     }
   }
 
@@ -119,10 +121,7 @@ export class Assembly {
     if (this.#options.tar) return tarOf(host, tree, destination, this.#staging);
     if (merge) {
       const paths = built.map(({ job }) => job.path);
-      await mergeInto(host, tree, destination, paths, {
-        overwrite: this.#options.overwrite === true,
-        aside: join(this.#staging, "former"),
-      });
+      await mergeInto(host, this.#staging, destination, paths, this.#options.overwrite === true);
       return destination;
     }
     if (existsSync(destination))
