@@ -103,6 +103,7 @@ export class Assembly {
           source: fetched.source,
         })),
         warnings: this.#warnings,
+        resolved: this.#elsewhere(),
         ...(path === destination ? {} : { path }),
         ...(md5 === undefined ? {} : { md5 }),
         ...(lock && this.#options.withLock ? { lock: await lockText(lock) } : {}),
@@ -294,6 +295,16 @@ export class Assembly {
       await this.#failures.guarded(job ? aboutEntry(job.entry, job.fetch) : { entry: piece.name, type: "", source: piece.path }, work);
     };
     return putTogether(pieces, platform, each, (message) => void this.#warnings.push(message));
+  }
+
+  /** What the make file took from elsewhere to know what it asks for. */
+  #elsewhere(): Record<string, string> {
+    const { options, includes, makefileHash } = this.#resolver;
+    const read = includes.map(({ source, sha256, commit }) => [`include ${source}`, sha256 ? `sha256 ${sha256}` : `commit ${commit}`]);
+    return {
+      ...(makefileHash === undefined ? {} : { [`make file ${shown(options.makefile)}`]: `sha256 ${makefileHash}` }),
+      ...Object.fromEntries(read),
+    };
   }
 
   async #lockOf(built: readonly Built[], tree: string): Promise<MakeLock> {

@@ -67,6 +67,8 @@ export class Resolver {
   readonly #update: Update | undefined;
   readonly manifest = new Set<string>();
   readonly includes: { source: string; sha256?: string; commit?: string }[] = [];
+  /** Of a make file behind a URL. */
+  makefileHash: string | undefined;
   /** With what the make file itself sets, once it is read. */
   options: AssembleOptions;
   document = new PhpArray();
@@ -157,7 +159,9 @@ export class Resolver {
       fetch: async (url) => {
         const known = this.options.lock?.includes?.find(({ source }) => source === shown(url))?.sha256;
         const path = await download({ url }, known === undefined ? {} : { sha256: known }, downloads);
-        if (url !== this.options.makefile) this.includes.push({ source: shown(url), sha256: await contentHash(path) });
+        const sha256 = await contentHash(path);
+        if (url === this.options.makefile) this.makefileHash = sha256;
+        else this.includes.push({ source: shown(url), sha256 });
         return readStream(path, MAKE_FILE_LIMIT);
       },
       checkout: async (given, mark) => {
@@ -229,7 +233,7 @@ export class Resolver {
     throw new ProvisionError("LOCK_MISMATCH", `${shown(this.options.makefile)} and its lock disagree`, {
       why: reasons,
       state: "nothing was built",
-      next: [`provision make-lock ${shown(this.options.makefile)}    # write a lock of what it says now`],
+      next: [`provision make ${shown(this.options.makefile)} --no-build --lock    # writes a lock of what it says now`],
     });
   }
 
