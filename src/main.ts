@@ -25,7 +25,9 @@ async function reporterFor(manner: Manner): Promise<Reporter> {
   // A terminal that says it has 0 columns would get one character per line.
   const live =
     process.stderr.isTTY === true && (process.stderr.columns ?? 0) > 0 && process.env["CI"] === undefined && manner.verbosity >= 0;
-  const look = { color: manner.color && process.stderr.isTTY === true, verbosity: manner.verbosity };
+  const terminal = process.stderr.isTTY === true;
+  const width = terminal && (process.stderr.columns ?? 0) > 0 ? { width: process.stderr.columns } : {};
+  const look = { color: manner.color && terminal, verbosity: manner.verbosity, ...width };
   if (live) {
     const { TtyReporter } = await import("./reporters/tty.js");
     return new TtyReporter(streams, look);
