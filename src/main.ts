@@ -1,9 +1,11 @@
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Manner } from "./cli.js";
 import type { ProvisionError } from "./core/errors.js";
 import type { Reporter, Subject } from "./core/events.js";
+import { PACKAGE_ROOT } from "./core/package-root.js";
 
-const version = (JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string }).version;
+const version = (JSON.parse(readFileSync(join(PACKAGE_ROOT, "package.json"), "utf8")) as { version: string }).version;
 
 // A reader that goes away (`| head`) is no bug of ours.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
