@@ -30,18 +30,18 @@ export interface HeldLocks {
 const POLL = 200;
 
 /** One shell for all descriptors: to start a program costs this process more than it costs a shell. Prints how many it locked. */
-const LOCK_EACH = 'n=0; for mode; do flock -n "$mode" -E 75 $((n + 3)) || { status=$?; echo $n; exit $status; }; n=$((n + 1)); done';
+const LOCK_EACH = 'n=0; for how; do flock "$how" -E 75 $((n + 3)) || { status=$?; echo $n; exit $status; }; n=$((n + 1)); done';
 
-/** Locks an open file; false when another holds it. */
-export function lockDescriptor(descriptor: number, mode: Lock["mode"]): boolean {
-  return firstBusy([{ descriptor, mode }]) === undefined;
+/** Locks an open file; false when another holds it, which it waits out with `wait`. */
+export function lockDescriptor(descriptor: number, mode: Lock["mode"], wait = false): boolean {
+  return firstBusy([{ descriptor, mode }], wait) === undefined;
 }
 
 /** Locks open files in their order up to the first that another holds; answers with its place, or undefined: all are locked. */
-function firstBusy(wanted: readonly { readonly descriptor: number; readonly mode: Lock["mode"] }[]): number | undefined {
+function firstBusy(wanted: readonly { readonly descriptor: number; readonly mode: Lock["mode"] }[], wait = false): number | undefined {
   const { status, error, stdout, stderr } = spawnSync(
     "sh",
-    ["-c", LOCK_EACH, "sh", ...wanted.map(({ mode }) => (mode === "shared" ? "-s" : "-x"))],
+    ["-c", LOCK_EACH, "sh", ...wanted.map(({ mode }) => `-${wait ? "" : "n"}${mode === "shared" ? "s" : "x"}`)],
     { stdio: ["ignore", "pipe", "pipe", ...wanted.map(({ descriptor }) => descriptor)], encoding: "utf8" },
   );
   if (status === 127)
