@@ -15,7 +15,7 @@ describe.runIf(project !== undefined)("Drupal 10 from its Composer project", () 
   beforeAll(() => {
     work = mkdtempSync(join(tmpdir(), "provision-d10-"));
   });
-  afterAll(() => rmSync(work, { recursive: true, force: true }));
+  afterAll(() => rmSync(work, { recursive: true, force: true }), 300_000);
 
   const build = (name: string, offline: boolean) =>
     composerSource({ directory: project ?? "" }).build({
