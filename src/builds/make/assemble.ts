@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { isSystemError, ProvisionError } from "../../core/errors.js";
@@ -11,7 +11,7 @@ import { type DownloadOptions, download } from "./download.js";
 import { Failures, failureLine } from "./failures.js";
 import { contentHash, type Fetched, fetchTree } from "./fetch-entry.js";
 import { GitMirrors } from "./git.js";
-import { gitVersion, isOfDrupal, writeInfoFiles } from "./info-file.js";
+import { gitVersion, isOfDrupal, isToldByTags, writeInfoFiles } from "./info-file.js";
 import { entryTree, type LockedEntry, lockedOptions, lockText, type MakeLock } from "./lock.js";
 import { applyPatch, type PatchRequest, recordPatches } from "./patch.js";
 import { isTruthy, phpText } from "./php-value.js";
@@ -56,7 +56,7 @@ export class Assembly {
     this.#tools = {
       slots: this.#slots,
       downloads,
-      git: new GitMirrors({ host, cache, mirrors, offline, shallow, mainFile: options.makefile }),
+      git: new GitMirrors({ host, cache, mirrors, offline, shallow, mainFile: options.makefile, ...(signal ? { signal } : {}) }),
       failures: this.#failures,
       scratch: (kind) => join(this.#staging, `${kind}-${this.#parts++}`),
       ready: (settled) => this.#refuseTaken(settled),
@@ -73,7 +73,7 @@ export class Assembly {
   async run(): Promise<BuildReport> {
     const { destination, host } = this.#request;
     try {
-      await host.mkdir(this.#staging);
+      await mkdir(this.#staging, { recursive: true, mode: 0o755 });
       const jobs = await this.#resolver.mainJobs();
       const merge = existsSync(destination) && !this.#options.tar;
       const built = await this.#buildAll(jobs);
@@ -161,12 +161,12 @@ export class Assembly {
     const patches = await this.#patchesOf(job);
     const info = this.#writesInfo(job);
     const fetched = await this.#slots.run(async () => {
-      await mkdir(directory);
+      mkdirSync(directory);
       const order = {
         fetch: job.fetch,
         entry,
         workingCopy: job.workingCopy,
-        describe: info,
+        describe: info && isToldByTags(entry, job.core),
         ...(job.locked ? { locked: job.locked.source } : {}),
       };
       const withLock = this.#options.withLock === true || this.#options.lock !== undefined;
