@@ -154,7 +154,7 @@ function checkMember(name: string): void {
 
 function memberFault(name: string): string | undefined {
   if (name.startsWith("/")) return "has an absolute path";
-  return name.split("/").includes("..") ? "leads out of the archive" : undefined;
+  return name.includes("..") && name.split("/").includes("..") ? "leads out of the archive" : undefined;
 }
 
 function checkLimits(entries: number, bytes: number, limits: TreeLimits): void {

@@ -4,6 +4,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { isSystemError, ProvisionError } from "../../core/errors.js";
 import type { BuildReport, BuildRequest } from "../source.js";
+import { treeHash } from "../tree-hash.js";
 import { shown } from "./address.js";
 import type { AssembleOptions } from "./assemble-options.js";
 import { DownloadCache } from "./cache.js";
@@ -22,7 +23,6 @@ import { type Job, Resolver, type ResolveTools } from "./resolve.js";
 import { type Resolution, resolvedMakeFile } from "./resolved.js";
 import { Slots, stopIfAborted } from "./slots.js";
 import { fetchTranslations, placeTranslations, type Translation } from "./translations.js";
-import { treeHash } from "./tree-hash.js";
 
 interface Built {
   readonly job: Job;

@@ -3,6 +3,7 @@ import { copyFile, lstat, mkdir, open, readdir, realpath, rename } from "node:fs
 import { basename, dirname, join } from "node:path";
 import { didYouMean, isSystemError, ProvisionError } from "../../core/errors.js";
 import type { Host } from "../../host/host.js";
+import { treeHash } from "../tree-hash.js";
 import { type Address, addressOf, shown } from "./address.js";
 import { archiveKind, unpack } from "./archive.js";
 import { type Checksums, checksumsOf, hashFile } from "./checksum.js";
@@ -14,7 +15,6 @@ import { isTruthy, type PhpArray, phpText } from "./php-value.js";
 import type { PlanEntry } from "./plan.js";
 import { unsafePath } from "./safe-path.js";
 import { TREE_LIMITS, tameTree } from "./tree.js";
-import { treeHash } from "./tree-hash.js";
 
 export interface FetchTools {
   readonly host: Host;

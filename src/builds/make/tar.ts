@@ -53,11 +53,11 @@ export function readTar(bytes: Buffer): Member[] | undefined {
       const records = paxRecords(bytes.subarray(at, at + size));
       // of a global header only a comment is known to be in use (git writes the commit there)
       if (records === undefined || (flag === "g" && Object.keys(records).length > 0)) return undefined;
-      extended = { ...extended, ...records };
+      Object.assign(extended, records);
     } else {
       const type = TYPES[flag];
       const name = extended["path"] ?? nameIn(bytes, header);
-      const target = extended["linkpath"] ?? text(bytes, header + 157, 100);
+      const target = type === "file" || type === "directory" ? "" : (extended["linkpath"] ?? text(bytes, header + 157, 100));
       if (type === undefined || name === undefined || target === undefined) return undefined;
       if (type === "file" ? name.endsWith("/") : size > 0) return undefined;
       const seconds = extended["mtime"] === undefined ? mtime : Number(extended["mtime"]);
@@ -147,7 +147,7 @@ function paxRecords(content: Buffer): Record<string, string> | undefined {
 function isPlain(members: readonly Member[]): boolean {
   const types = new Map<string, Member["type"]>();
   for (const { path, type } of members) {
-    if (/(?:^|\/)\.?(?:\/|$)/.test(path) && path !== "") return false;
+    if (path.startsWith("/") || path.includes("//") || `/${path}/`.includes("/./")) return false;
     if (types.has(path) && (type !== "directory" || types.get(path) !== "directory")) return false;
     types.set(path, type);
   }
