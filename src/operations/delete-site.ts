@@ -7,6 +7,7 @@ import { gone, moved } from "../steps/files.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { siteLocks } from "./parts/locks.js";
 import { siteState } from "./parts/preflight.js";
+import { databaseOf } from "./parts/site.js";
 import { namesOfDirectory, sitesPhpEntries } from "./parts/sites-php.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
@@ -64,12 +65,7 @@ export const deleteSite: Operation<{ readonly name: string }, Inputs, Services> 
     const [code, generations] = inputs.aside;
     const database =
       db && site.generation !== undefined
-        ? {
-            uri: site.uri,
-            generation: site.generation,
-            paths: use.layout.generation(site.uri, site.generation),
-            names: db.names(site.uri, site.generation),
-          }
+        ? databaseOf({ site, generation: site.generation, paths: use.layout.generation(site.uri, site.generation) }, use, dbServer)
         : undefined;
     return [
       ...(http ? [http.activate("http/withdraw", `Withdraw ${site.uri}`, http.noSiteFiles(inputs.names))] : []),

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import type { DatabaseAccess } from "../../context/database-access.js";
+import type { Changes } from "../../context/edit.js";
 import type { GenerationPaths } from "../../context/layout.js";
 import { clientWord, siteName } from "../../context/names.js";
 import type { SiteAndAll } from "../../context/references.js";
@@ -60,8 +61,22 @@ export async function siteInputs(use: Services, all: SiteAndAll, core: Core, gen
   };
 }
 
-export function databaseOf({ site, generation, paths }: SiteInputs, use: Services, dbServer: Server): DatabaseOf {
-  return { uri: site.uri, generation, paths, names: use.db(dbServer).names(site.uri, generation) };
+export function databaseOf(
+  { site, generation, paths }: Pick<SiteInputs, "site" | "generation" | "paths">,
+  use: Services,
+  dbServer: Server,
+): DatabaseOf {
+  const { db_name: database, db_user: user } = site;
+  const names = database !== undefined && user !== undefined ? { database, user } : use.db(dbServer).names(site.uri, generation);
+  return { site: site.name, uri: site.uri, generation, paths, names };
+}
+
+/** What a site's context keeps of its database: the names that were once made. */
+export function databaseProperties({ names: { database, user } }: DatabaseOf): Changes {
+  return new Map([
+    ...(database === undefined ? [] : [["db_name", database] as const]),
+    ...(user === undefined ? [] : [["db_user", user] as const]),
+  ]);
 }
 
 /** The site as the engine meets it. */
