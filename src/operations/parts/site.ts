@@ -8,7 +8,7 @@ import type { SiteAndAll } from "../../context/references.js";
 import type { Server } from "../../context/schema.js";
 import { ProvisionError } from "../../core/errors.js";
 import { Secret } from "../../core/secret.js";
-import type { Step } from "../../core/step.js";
+import type { Run, Step } from "../../core/step.js";
 import type { Core, SiteCode } from "../../engines/engine.js";
 import type { Host } from "../../host/host.js";
 import type { DatabaseOf } from "../../services/db/service.js";
@@ -180,7 +180,7 @@ export function hashSalt({ site }: SiteInputs, use: Services): Step {
 }
 
 /** settings.php, never readable by others than the web server's group; the same inputs give the same bytes. */
-export function settingsFile(inputs: SiteInputs, use: Services, access: () => Promise<DatabaseAccess>, salt: Step): Step {
+export function settingsFile(inputs: SiteInputs, use: Services, access: (run: Run) => Promise<DatabaseAccess>, salt: Step): Step {
   const { site, core, generation, paths } = inputs;
   return file(
     use.host(inputs.server),
@@ -196,7 +196,7 @@ export function settingsFile(inputs: SiteInputs, use: Services, access: () => Pr
         aliases: site.aliases,
         generation,
         paths,
-        database: await access(),
+        database: await access(run),
         hashSalt,
       });
     },
