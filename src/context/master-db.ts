@@ -1,7 +1,7 @@
 import { Secret } from "../core/secret.js";
 
 /** Database servers that are reached by an address and an account; `db_service_type` names one. */
-export type DbDriver = "mysql" | "pgsql";
+type DbDriver = "mysql" | "pgsql";
 
 /** How provision reaches a database server, as its context says it in `master_db`. */
 export interface MasterDb {

@@ -297,10 +297,10 @@ const siteSchema = z
     generation: text(matches(GENERATION, "is not an operation id"), { example: "20261123T091500-7f3a", pattern: GENERATION.source })
       .optional()
       .describe("Generation the site serves from; written by install. Without it the site is not installed."),
-    db_name: databaseName("example_com_5ababd60_20261123091500_7f3a")
+    db_name: databaseName("example_com_a379a6f6_20261123t091500_7f3a")
       .optional()
       .describe("Its database on db_server, where that has names; written by install."),
-    db_user: databaseName("example_com_2f1c8a90")
+    db_user: databaseName("example_com_f27d8931")
       .optional()
       .describe("The account of its database; written by install and by `verify --rotate-password`."),
   })

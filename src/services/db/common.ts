@@ -29,6 +29,13 @@ export function proofNames({ layout, server }: DbSetup): { readonly database: st
   return { database: `provision_proof_${hash}`, user: `provision_proof_${hash}` };
 }
 
+export function masterAccount(server: string, user: string): ProvisionError {
+  return new ProvisionError("REFUSED", `${user} is the account of ${server}'s master_db: it is not dropped`, {
+    state: "nothing was dropped",
+    next: ["take db_name and db_user out of the site's context, and drop its database by hand"],
+  });
+}
+
 const LOOKS = 3;
 const BETWEEN = 300;
 const PATIENCE = 30_000;

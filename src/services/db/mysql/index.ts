@@ -3,7 +3,7 @@ import { ProvisionError } from "../../../core/errors.js";
 import type { Secret } from "../../../core/secret.js";
 import type { Step, Undo } from "../../../core/step.js";
 import { HostError } from "../../../host/host.js";
-import { ACCESS_CA, proofNames, requirePhpDriver, untilNobody } from "../common.js";
+import { ACCESS_CA, masterAccount, proofNames, requirePhpDriver, untilNobody } from "../common.js";
 import type { DbSetup } from "../index.js";
 import { databaseNames, firstUser, nextUser, sameFamily } from "../names.js";
 import { forgetPasswords, formerUsers, passwordOf, passwordStep, randomPassword } from "../password.js";
@@ -279,6 +279,8 @@ class Mysql implements DbService {
 
   async #dropUsers(users: readonly string[]): Promise<void> {
     if (users.length === 0) return;
+    // A site may have been told to use it; without it nothing could be done here any more.
+    if (users.includes(this.#master.user)) throw masterAccount(this.#setup.server.name, this.#master.user);
     const list = users.map(literal).join(", ");
     const rows = await this.#asMaster([`SELECT User, Host FROM mysql.user WHERE User IN (${list});`], "looking for accounts");
     if (rows.length === 0) return;
@@ -393,7 +395,7 @@ class Mysql implements DbService {
 }
 
 /** For each host the account with its password, and all rights over its database alone. */
-export function accountStatements(
+function accountStatements(
   { database, user }: Names,
   password: Secret,
   hosts: readonly string[],

@@ -2,7 +2,7 @@ import { MASTER_PASSWORD, type MasterDb, parseMasterDb } from "../../../context/
 import { ProvisionError } from "../../../core/errors.js";
 import type { Secret } from "../../../core/secret.js";
 import type { Step, Undo } from "../../../core/step.js";
-import { ACCESS_CA, proofNames, requirePhpDriver, untilNobody } from "../common.js";
+import { ACCESS_CA, masterAccount, proofNames, requirePhpDriver, untilNobody } from "../common.js";
 import type { DbSetup } from "../index.js";
 import { databaseNames, firstUser, nextUser, sameFamily } from "../names.js";
 import { forgetPasswords, formerUsers, passwordOf, passwordStep, randomPassword } from "../password.js";
@@ -275,6 +275,8 @@ class Pgsql implements DbService {
   async remove(all: DatabaseNames): Promise<void> {
     const names = namesIn(all);
     const database = identifier(names.database);
+    // A site may have been told to use it; without it nothing could be done here any more.
+    if ([names.database, names.user].includes(this.#master.user)) throw masterAccount(this.#setup.server.name, this.#master.user);
     if (await this.#hasDatabase(names.database)) {
       const { major } = await this.#server();
       const doing = `dropping the database ${names.database}`;
@@ -422,7 +424,7 @@ class Pgsql implements DbService {
 }
 
 /** The account with its password, a member of the owner, which it becomes as it logs in. */
-export function accountStatements({ database, user }: Names, password: Secret, superuser: boolean, there = false): readonly string[] {
+function accountStatements({ database, user }: Names, password: Secret, superuser: boolean, there = false): readonly string[] {
   const [owner, role] = [identifier(database), identifier(user)];
   return [
     `${there ? "ALTER" : "CREATE"} ROLE ${role} LOGIN${superuser ? " NOSUPERUSER" : ""} NOCREATEDB NOCREATEROLE PASSWORD ${literal(scramVerifier(password))};`,
