@@ -35,6 +35,7 @@ export const deleteSite: Operation<{ readonly name: string }, Inputs, Services> 
   async prepare({ name }, use, id) {
     const all = await resolveSite(use.store, use.settings, name);
     refuseOtherUser(all.server);
+    await refuseUnreachable(all, use);
     const host = use.host(all.server);
     const docroot = use.layout.resolve(all.platform.root);
     const core = (await host.stat(docroot)) ? await detectCore(host, docroot).catch(() => undefined) : undefined;
@@ -91,6 +92,14 @@ export const deleteSite: Operation<{ readonly name: string }, Inputs, Services> 
   confirm: ({ server, baseline }, use) => differences(use.host(server), baseline),
   state: (inputs, use) => siteState(inputs, use),
 };
+
+/** A database that is on a server can be dropped by it alone: before anything is taken away it has to answer. */
+async function refuseUnreachable({ site, dbServer }: SiteAndAll, use: Services): Promise<void> {
+  const { generation } = site;
+  if (generation === undefined || dbServer.db_service_type === "none") return;
+  const paths = use.layout.generation(site.uri, generation);
+  await use.db(dbServer).exists(databaseOf({ site, generation, paths }, use, dbServer));
+}
 
 function aside(path: string, operation: string): string {
   const at = path.lastIndexOf("/");

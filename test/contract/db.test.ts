@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { DatabaseAccess } from "../../src/context/database-access.js";
 import { Layout } from "../../src/context/layout.js";
-import { MASTER_PASSWORD, withoutPassword } from "../../src/context/master-db.js";
+import { MASTER_PASSWORD, parseMasterDb, withoutPassword } from "../../src/context/master-db.js";
 import { SecretStore } from "../../src/context/secrets.js";
 import { Scope } from "../../src/core/scope.js";
 import type { Undo } from "../../src/core/step.js";
@@ -13,6 +13,10 @@ import { HostError } from "../../src/host/host.js";
 import { LocalHost } from "../../src/host/local.js";
 import { databaseUndoKinds, fileUndoKinds } from "../../src/operations/undo.js";
 import { type DbSetup, dbServices } from "../../src/services/db/index.js";
+import { MysqlClient } from "../../src/services/db/mysql/client.js";
+import { portable } from "../../src/services/db/mysql/dump.js";
+import * as mysqlSql from "../../src/services/db/mysql/sql.js";
+import * as pgsqlSql from "../../src/services/db/pgsql/sql.js";
 import type { DatabaseOf, DbService } from "../../src/services/db/service.js";
 import { copyStep, dumpStep, loadStep } from "../../src/services/db/transfer.js";
 import { askAsSite, writeOn } from "../support/database-client.js";
@@ -30,6 +34,18 @@ function tree(root: string): string[] {
 
 const GENERATION = "20261123T091500-7f3a";
 const WORD = "Ärger 😀 \\ ' \" ; -- \n\t";
+const HOSTILE = [
+  "it's",
+  'a "word"',
+  "back\\slash\\",
+  "`tick`",
+  "$(id) %d :name :'name'",
+  "; DROP DATABASE x; --",
+  "/* # */ \\! id",
+  "line\nend\rx",
+  "%_Ä😀",
+  "a\u0000b\u001a",
+];
 const FILL = ["CREATE TABLE words (id INTEGER PRIMARY KEY, word VARCHAR(190))", `INSERT INTO words VALUES (1, :word)`];
 const ENCRYPTED = {
   mysql: ["SELECT VARIABLE_VALUE FROM information_schema.SESSION_STATUS WHERE VARIABLE_NAME = 'Ssl_version'"],
@@ -86,8 +102,10 @@ class Rig {
   }
 
   /** Runs SQL as the site does, by PHP and what settings.php is given; rows as lists of text. */
-  async asSite(database: DatabaseOf, ...statements: readonly string[]): Promise<readonly (readonly (string | null)[])[]> {
-    return askAsSite(await this.service().access(database), statements);
+  asSite(database: DatabaseOf, ...statements: readonly string[]): Promise<readonly (readonly (string | null)[])[]> {
+    return this.service()
+      .access(database)
+      .then((access) => askAsSite(access, statements));
   }
 
   /** Everything that stands on the server and in the hub. */
@@ -394,6 +412,181 @@ for (const type of Object.keys(dbServices)) {
     });
   });
 }
+
+describe.skipIf(missingServer("mysql") !== undefined)("mysql", () => {
+  const rig = new Rig("mysql");
+  let db: DbService;
+  beforeAll(async () => {
+    await rig.start();
+    db = rig.service();
+  });
+  afterAll(() => rig.remove());
+
+  test("strings, names and passwords with every sign come through as they are", async () => {
+    const client = new MysqlClient(host, "@server_master");
+    const { user, password, port } = parseMasterDb(rig.server?.url ?? "");
+    const login = { user, password, host: "127.0.0.1", port, socket: undefined, tls: undefined, tlsCa: undefined, master: true };
+    for (const word of HOSTILE) {
+      const [row] = await client.run(login, [`SELECT HEX(${mysqlSql.literal(word)});`], { doing: "asking" });
+      expect(Buffer.from(row?.[0] ?? "", "hex").toString()).toBe(word);
+      if (word.includes("\0")) continue;
+      // The server's own names have no line ends that are kept and no signs beyond the first plane.
+      const name = word.replaceAll(/[\n\r]|[^\0-\uFFFF]/gu, "").slice(0, 40);
+      const statements = [
+        `CREATE DATABASE ${mysqlSql.identifier(name)};`,
+        `SELECT HEX(SCHEMA_NAME) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ${mysqlSql.literal(name)};`,
+      ];
+      const [found] = await client.run(login, [...statements, `DROP DATABASE ${mysqlSql.identifier(name)};`], { doing: "asking" });
+      expect(Buffer.from(found?.[0] ?? "", "hex").toString()).toBe(name);
+    }
+  });
+
+  test("everything is utf8mb4, and accounts are of this machine alone, or of any when that is said", async () => {
+    const one = rig.database("one.test");
+    await drive(db.create(one));
+    const { database = "", user = "" } = one.names;
+    const sql = (text: string) => rig.server?.sql(text).map((row) => row.join(" "));
+    expect(
+      sql(`SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = '${database}'`),
+    ).toEqual(["utf8mb4 utf8mb4_general_ci"]);
+    expect(sql(`SELECT Host FROM mysql.user WHERE User = '${user}' ORDER BY Host`)).toEqual(["127.0.0.1", "localhost"]);
+    const two = { ...rig.database("two.test"), webHosts: ["10.1.2.3"] };
+    await drive(db.create(two));
+    expect(sql(`SELECT Host FROM mysql.user WHERE User = '${two.names["user"]}' ORDER BY Host`)).toEqual([
+      "10.1.2.3",
+      "127.0.0.1",
+      "localhost",
+    ]);
+    const three = rig.database("three.test");
+    const open = rig.service({ db_grant_all_hosts: true, master_db: withoutPassword(rig.server?.url ?? "").url });
+    await drive(open.create(three));
+    expect(sql(`SELECT Host FROM mysql.user WHERE User = '${three.names["user"]}' ORDER BY Host`)).toEqual(["%", "localhost"]);
+    await drive(open.drop(three));
+    await drive(db.drop(two));
+    expect(sql(`SELECT COUNT(*) FROM mysql.user WHERE User IN ('${two.names["user"]}', '${three.names["user"]}')`)).toEqual(["0"]);
+  });
+
+  test("a dump made by root's views, triggers, routines and events loads under the site's account, and they work", async () => {
+    const [from, to] = [rig.database("from.test"), rig.database("to.test")];
+    for (const each of [from, to]) await drive(db.create(each));
+    rig.server?.sql(
+      `SET SESSION sql_mode = 'NO_AUTO_CREATE_USER,NO_AUTO_VALUE_ON_ZERO,NO_BACKSLASH_ESCAPES';
+CREATE TABLE users (uid INT AUTO_INCREMENT PRIMARY KEY, name VARCHAR(60), picture BLOB);
+INSERT INTO users VALUES (0, '', X'00FF27'), (1, 'CREATE DEFINER=\`root\`@\`localhost\`\n/*!50013 DEFINER=', NULL);
+CREATE TABLE log (n INT);
+CREATE TABLE cache_x (id INT); INSERT INTO cache_x VALUES (1), (2);
+CREATE VIEW names AS SELECT name FROM users;
+DELIMITER ;;
+CREATE TRIGGER counted AFTER INSERT ON users FOR EACH ROW INSERT INTO log VALUES (NEW.uid);;
+CREATE PROCEDURE both_of_them() BEGIN
+SELECT COUNT(*) FROM users;
+END;;
+CREATE FUNCTION four() RETURNS INT DETERMINISTIC RETURN 4;;
+CREATE EVENT often ON SCHEDULE EVERY 1 DAY DO DELETE FROM log;;
+DELIMITER ;
+`,
+      from.names["database"],
+    );
+    const before = await rig.asSite(from, "SELECT uid, name, HEX(picture) FROM users ORDER BY uid");
+    // As by MySQL's own program, which leaves rows out by this filter alone.
+    const flow = await db.out(from);
+    const file = join(rig.root, "mysql.sql");
+    await host.pipe(flow.argv, ["sh", "-c", 'cat > "$1"', "sh", file], {
+      through: [portable(["cache_x"])],
+      secretFiles: { from: flow.secretFile },
+    });
+    const dump = readFileSync(file, "utf8");
+    expect(dump).not.toMatch(/NO_AUTO_CREATE_USER|sandbox/);
+    expect(dump.split("\n").filter((line) => line.includes("DEFINER=") && !/^(INSERT|[(])/.test(line))).toEqual([]);
+    const into = await db.into(to);
+    await host.pipe(["cat", file], into.argv, { secretFiles: { to: into.secretFile } });
+    expect(await rig.asSite(to, "SELECT uid, name, HEX(picture) FROM users ORDER BY uid")).toEqual(before);
+    expect(await rig.asSite(to, "SELECT COUNT(*) FROM cache_x")).toEqual([["0"]]);
+    expect(await rig.asSite(to, "INSERT INTO users (name) VALUES ('x')", "SELECT COUNT(*), four() FROM log, names")).toEqual([["3", "4"]]);
+    const definers = `SELECT DEFINER FROM information_schema.EVENTS WHERE EVENT_SCHEMA = '${to.names["database"]}' UNION SELECT DEFINER FROM information_schema.VIEWS WHERE TABLE_SCHEMA = '${to.names["database"]}'`;
+    expect(rig.server?.sql(definers)).toEqual([[expect.stringContaining(to.names["user"] ?? "")]]);
+    // A copy goes the same way.
+    const again = rig.database("again.test");
+    await drive(db.create(again));
+    await drive([copyStep(host, db, from, db, again, { structureOnly: ["cache_x"] })]);
+    expect(await rig.asSite(again, "SELECT COUNT(*) FROM users, names")).toEqual([["4"]]);
+  });
+
+  test("the account of master_db is never dropped, whatever a site's context says", async () => {
+    const own = { ...rig.database("own.test"), names: { database: "own", user: "master" } };
+    expect(await failure(drive(db.drop(own)))).toMatchObject({ code: "REFUSED", state: "nothing was dropped" });
+    await db.reach();
+    expect(rig.server?.sql("SELECT COUNT(*) FROM mysql.user WHERE User = 'master'")).toEqual([["2"]]);
+  });
+});
+
+describe.skipIf(missingServer("pgsql") !== undefined)("pgsql", () => {
+  const rig = new Rig("pgsql");
+  let db: DbService;
+  beforeAll(async () => {
+    await rig.start();
+    // An account that may do no more than it has to.
+    rig.server?.sql("CREATE ROLE maker LOGIN CREATEDB CREATEROLE PASSWORD 'maker'");
+    const url = await rig.keep(`pgsql://maker:maker@127.0.0.1:${rig.server?.port}`);
+    db = rig.service({ master_db: url });
+  });
+  afterAll(() => rig.remove());
+
+  test("strings and names with every sign come through as they are", async () => {
+    const sql = (text: string) => rig.server?.sql(text).map((row) => row.join(" "));
+    for (const word of HOSTILE.filter((one) => !one.includes("\0"))) {
+      expect(sql(`SELECT encode(convert_to(${pgsqlSql.literal(word)}, 'UTF8'), 'hex')`)).toEqual([Buffer.from(word).toString("hex")]);
+      expect(sql(`SET standard_conforming_strings = off; SELECT encode(convert_to(${pgsqlSql.literal(word)}, 'UTF8'), 'hex')`)).toEqual([
+        Buffer.from(word).toString("hex"),
+      ]);
+      const role = word.slice(0, 40);
+      expect(
+        sql(
+          `CREATE ROLE ${pgsqlSql.identifier(role)}; SELECT encode(convert_to(rolname, 'UTF8'), 'hex') FROM pg_roles WHERE rolname = ${pgsqlSql.literal(role)}; DROP ROLE ${pgsqlSql.identifier(role)}`,
+        ),
+      ).toEqual([Buffer.from(role).toString("hex")]);
+    }
+  });
+
+  test("an account without all rights makes, copies, hands over and drops databases", async () => {
+    const before = rig.stands();
+    await drive(db.serverSteps());
+    expect(rig.stands()).toEqual(before);
+    const [from, to] = [rig.database("from.test"), rig.database("to.test")];
+    for (const each of [from, to]) await drive(db.create(each));
+    const statements = [
+      "CREATE TABLE users (uid SERIAL PRIMARY KEY, name TEXT)",
+      "COMMENT ON TABLE users IS 'people'",
+      "INSERT INTO users (name) VALUES ('COMMENT ON EXTENSION x'), (E'\\\\.')",
+      "CREATE EXTENSION pg_trgm",
+      "CREATE FUNCTION four() RETURNS int LANGUAGE sql AS 'SELECT 4'",
+      "CREATE VIEW names AS SELECT name FROM users",
+    ];
+    await rig.asSite(from, ...statements);
+    await drive([copyStep(host, db, from, db, to)]);
+    const rows =
+      "SELECT uid, name, four(), obj_description('users'::regclass), similarity(name, name) FROM users JOIN names USING (name) ORDER BY 1";
+    expect(await rig.asSite(to, rows)).toEqual(await rig.asSite(from, rows));
+    const owners =
+      "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public' UNION SELECT pg_get_userbyid(proowner) FROM pg_proc WHERE proname = 'four'";
+    expect(await rig.asSite(to, owners)).toEqual([[to.names["database"]]]);
+    expect(await rig.asSite(to, "SHOW server_encoding")).toEqual([["UTF8"]]);
+    const second = { ...to, names: db.nextNames(to.names, "20261123T101500-0001") ?? {} };
+    await drive(db.createAccount(second));
+    await drive(db.dropFormer(second));
+    expect(await rig.asSite(second, "DROP VIEW names", "ALTER TABLE users ADD more INTEGER", "SELECT count(*) FROM users")).toEqual([
+      ["2"],
+    ]);
+    await drive(db.drop(second));
+    await drive(db.drop(from));
+    expect(rig.stands().filter((line) => !line.startsWith("secrets/"))).toEqual(before.filter((line) => !line.startsWith("secrets/")));
+  });
+
+  test("the account of master_db is never dropped, whatever a site's context says", async () => {
+    const own = { ...rig.database("own.test"), names: { database: "own", user: "maker" } };
+    expect(await failure(drive(db.drop(own)))).toMatchObject({ code: "REFUSED", state: "nothing was dropped" });
+  });
+});
 
 describe("sqlite", () => {
   const root = realpathSync(mkdtempSync(join(tmpdir(), "provision-sqlite-")));

@@ -12,7 +12,7 @@ const MODES = "\\/\\*!50003 SET sql_mode";
 
 /**
  * What a dump goes through so that it loads on MariaDB and MySQL, under an account without rights beyond its database. A line of rows
- * begins with INSERT and has its line ends escaped: none of these patterns meets data.
+ * begins with INSERT or a bracket and has its line ends escaped: none of these patterns meets data.
  *
  * - MariaDB's first line, which MySQL's client and older ones of MariaDB take for a command.
  * - DEFINER of views, triggers, routines and events: setting somebody else's needs a right over the whole server.
@@ -25,7 +25,10 @@ export function portable(structureOnly: readonly string[]): Argv {
     `/^(${WITH_DEFINER.join("|")})/s/ ?${DEFINER}//`,
     `/^${MODES}/s/NO_AUTO_CREATE_USER,//`,
     `/^${MODES}/s/,?NO_AUTO_CREATE_USER//`,
-    ...structureOnly.map((table) => `/^INSERT INTO ${pattern(identifier(table))} [(V]/d`),
+    // All rows in one line, or each in its own: the statement ends where a line ends with a semicolon.
+    ...structureOnly.map(
+      (table, index) => `/^INSERT INTO ${pattern(identifier(table))} [(V]/{:rows${index};/;$/d;N;s/^.*\\n//;brows${index}}`,
+    ),
   ];
   return ["sed", "-E", ...expressions.flatMap((expression) => ["-e", expression])];
 }
