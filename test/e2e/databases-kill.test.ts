@@ -35,14 +35,23 @@ describe.skipIf(missing !== undefined)(`kill -9 with a database server${missing 
     rmSync(base, { recursive: true, force: true });
   });
 
-  /** Names carry the operation's id: what is compared is how many of each there are. */
+  /** Names carry the operation's id, and passwords are random: both are blotted out, as is what the first site of a client makes for all. */
   function stands(): [string, string] {
     const found = server.sql(
-      "SELECT CONCAT(User, '@', Host) FROM mysql.user UNION SELECT SCHEMA_NAME FROM information_schema.SCHEMATA UNION SELECT CONCAT(Db, User) FROM mysql.db ORDER BY 1",
+      "SELECT CONCAT(User, '@', Host) FROM mysql.user UNION SELECT SCHEMA_NAME FROM information_schema.SCHEMATA UNION SELECT CONCAT(Db, ' of ', User) FROM mysql.db ORDER BY 1",
     );
     return [
-      found.map(([name = ""]) => name.replace(/[0-9a-f]{6,}\w*/g, "ID")).join("\n"),
-      hub.tree().replace(/(db_(name|user|password_)\S*|a_test_)\S+/g, "$1ID"),
+      found
+        .map(([name = ""]) => name.replaceAll("\\", "").replace(/([ab]_test)_\w+/g, "$1_ID"))
+        .sort()
+        .join("\n"),
+      hub
+        .tree()
+        .split("\n")
+        .filter((line) => !line.startsWith("clients/admin/ "))
+        .join("\n")
+        .replace(/([ab]_test)_\w+/g, "$1_ID")
+        .replace(/('password' => ')[^']*/g, "$1…"),
     ];
   }
 
@@ -91,7 +100,7 @@ describe.skipIf(missing !== undefined)(`kill -9 with a database server${missing 
       await hub.do("delete", "@a.test", "--no-backup", "--yes");
       await saveSite(hub, "a.test");
       let resumed = 0;
-      for (const [index, point] of sample(at, 14).entries()) {
+      for (const [index, point] of sample(at, 10).entries()) {
         const operation = await killed(["install", "@a.test"], point);
         const what = `install killed at ${point} of ${at.points}`;
         if (operation && !operation.ended) {
@@ -100,12 +109,10 @@ describe.skipIf(missing !== undefined)(`kill -9 with a database server${missing 
           expect([code, said?.error?.message], what).toEqual([0, undefined]);
           if (forward) resumed++;
         } else await hub.run(["verify", "@server_master"]);
-        const installed = hub.tree().includes("db_user");
         if (!readFileSync(hub.path("aliases/a.test.yml"), "utf8").includes("db_user")) {
           mustBe(before, what);
           continue;
         }
-        expect(installed || operation?.committed || operation?.ended || resumed > 0, what).toBe(true);
         mustBe(complete, what);
         expect((await hub.do("verify", "@a.test")).counts["changed"], what).toBe(0);
         await hub.do("delete", "@a.test", "--no-backup", "--yes");
@@ -123,7 +130,7 @@ describe.skipIf(missing !== undefined)(`kill -9 with a database server${missing 
       await hub.do("install", "@a.test");
       const rotate = ["verify", "@a.test", "--rotate-password"];
       const at = await points(rotate);
-      for (const point of sample(at, 8)) {
+      for (const point of sample(at, 6)) {
         const operation = await killed(rotate, point);
         const what = `rotation killed at ${point} of ${at.points}`;
         // The next verify ends what was begun, and leaves nothing to do.

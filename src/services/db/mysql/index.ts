@@ -260,6 +260,8 @@ class Mysql implements DbService {
         if (!(error instanceof ProvisionError) || error.code !== "COMMAND_FAILED") throw error;
       });
     }
+    // An account that may not make one may not drop one either, not even one that is not there.
+    if (!(await this.#hasDatabase(names.database))) return;
     await this.#asMaster(
       ["SET SESSION lock_wait_timeout = 60;", `DROP DATABASE IF EXISTS ${identifier(names.database)};`],
       `dropping the database ${names.database}`,
