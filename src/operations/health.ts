@@ -32,6 +32,8 @@ const PROGRAMS: readonly { readonly program: string; readonly needed: string; re
     optional: true,
   },
   { program: "psql", needed: "servers with db_service_type pgsql", debian: "postgresql-client", optional: true },
+  { program: "svn", needed: "make files that name Subversion repositories", debian: "subversion", optional: true },
+  { program: "bzr", needed: "make files that name Bazaar branches", debian: "brz", optional: true },
   { program: "composer", needed: "platforms that Composer builds", debian: "composer", optional: true },
 ];
 
