@@ -21,14 +21,24 @@ export interface MysqlLogin {
 /** MariaDB's programs and MySQL's have options that the other refuses. */
 type Flavour = "mariadb" | "mysql";
 
-const PROGRAMS = { client: { mariadb: "mariadb", mysql: "mysql" }, dump: { mariadb: "mariadb-dump", mysql: "mysqldump" } } as const;
+interface Programs {
+  readonly flavour: Flavour;
+  readonly client: string;
+  readonly dump: string;
+}
+
+/** Before 10.5 MariaDB's programs had MySQL's names alone, and some systems keep only those. */
+const NAMES = [
+  { client: "mariadb", dump: "mariadb-dump" },
+  { client: "mysql", dump: "mysqldump" },
+] as const;
 const MINUTE = 60_000;
 
 /** The client programs of one machine; SQL goes in on standard input, the password by a file that only the program can open. */
 export class MysqlClient {
   readonly #host: Host;
   readonly #server: string;
-  #flavour: Promise<Flavour> | undefined;
+  #programs: Promise<Programs> | undefined;
 
   constructor(host: Host, server: string) {
     this.#host = host;
@@ -41,9 +51,9 @@ export class MysqlClient {
     statements: readonly string[],
     { doing, database, timeout = 5 * MINUTE }: { readonly doing: string; readonly database?: string; readonly timeout?: number },
   ): Promise<readonly (readonly string[])[]> {
-    const flavour = await this.flavour();
+    const { flavour, client } = await this.#found();
     const argv: Argv = [
-      PROGRAMS.client[flavour],
+      client,
       ...COMMON,
       "--batch",
       "--skip-column-names",
@@ -67,17 +77,16 @@ export class MysqlClient {
   }
 
   /** Which programs this machine has. Rejects with PROGRAM_MISSING. */
-  flavour(): Promise<Flavour> {
-    this.#flavour ??= this.#find();
-    return this.#flavour;
+  #found(): Promise<Programs> {
+    this.#programs ??= this.#find();
+    return this.#programs;
   }
 
-  async #find(): Promise<Flavour> {
-    for (const flavour of ["mariadb", "mysql"] as const) {
+  async #find(): Promise<Programs> {
+    for (const { client, dump } of NAMES) {
       try {
-        const { stdout } = await this.#host.run([PROGRAMS.client[flavour], "--version"], { timeout: MINUTE });
-        // Before 10.5 MariaDB's had MySQL's names alone, and some systems keep only those.
-        return /mariadb/i.test(stdout) ? "mariadb" : "mysql";
+        const { stdout } = await this.#host.run([client, "--version"], { timeout: MINUTE });
+        return { flavour: /mariadb/i.test(stdout) ? "mariadb" : "mysql", client, dump };
       } catch (error) {
         if (!(error instanceof HostError) || error.code !== "PROGRAM_MISSING") throw error;
       }
@@ -89,19 +98,19 @@ export class MysqlClient {
 
   /** The program that loads SQL from its standard input into a database. */
   async loading(login: MysqlLogin, database: string) {
-    const flavour = await this.flavour();
-    const argv: Argv = [PROGRAMS.client[flavour], ...COMMON, "--batch", "--binary-mode", "--max-allowed-packet=1G", database];
+    const { flavour, client } = await this.#found();
+    const argv: Argv = [client, ...COMMON, "--batch", "--binary-mode", "--max-allowed-packet=1G", database];
     return { argv, secretFile: optionFile(login, flavour), env: ENVIRONMENT };
   }
 
   /** The program that writes a database, but for the rows of some tables, and what that goes through. */
   async dumping(login: MysqlLogin, database: string, structureOnly: readonly string[]) {
-    const flavour = await this.flavour();
+    const { flavour, dump } = await this.#found();
     const own =
       flavour === "mysql"
         ? ["--set-gtid-purged=OFF", "--column-statistics=0"]
         : structureOnly.map((table) => `--ignore-table-data=${database}.${table}`);
-    const argv: Argv = [PROGRAMS.dump[flavour], ...COMMON, ...DUMP, ...own, database];
+    const argv: Argv = [dump, ...COMMON, ...DUMP, ...own, database];
     // MySQL's program cannot leave rows out by itself.
     const through = [portable(flavour === "mysql" ? structureOnly : [])];
     return { argv, through, secretFile: optionFile(login, flavour), env: ENVIRONMENT };
