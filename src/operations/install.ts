@@ -13,6 +13,7 @@ import { refuseConflicts, refuseFullDisk, siteState } from "./parts/preflight.js
 import {
   clientLink,
   databaseOf,
+  databaseProperties,
   filesLink,
   generationDirectories,
   hashSalt,
@@ -115,7 +116,7 @@ export const install: Operation<{ readonly name: string }, Inputs, Services> = {
       clientLink(inputs, use),
       publish(inputs, use, site.site_enabled),
       answers(inputs, use),
-      contextFile(use, site.name, "site", new Map([["generation", generation]]), {
+      contextFile(use, site.name, "site", new Map([["generation", generation], ...databaseProperties(database)]), {
         id: "context",
         title: `Save ${site.name}`,
         phase: "finish",

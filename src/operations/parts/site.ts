@@ -1,13 +1,14 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import type { DatabaseAccess } from "../../context/database-access.js";
+import type { Changes } from "../../context/edit.js";
 import type { GenerationPaths } from "../../context/layout.js";
 import { clientWord, siteName } from "../../context/names.js";
 import type { SiteAndAll } from "../../context/references.js";
 import type { Server } from "../../context/schema.js";
 import { ProvisionError } from "../../core/errors.js";
 import { Secret } from "../../core/secret.js";
-import type { Step } from "../../core/step.js";
+import type { Run, Step } from "../../core/step.js";
 import type { Core, SiteCode } from "../../engines/engine.js";
 import type { Host } from "../../host/host.js";
 import type { DatabaseOf } from "../../services/db/service.js";
@@ -71,8 +72,22 @@ async function codeCacheOf({ layout }: Services, host: Host, core: Core): Promis
   return layout.codeCache(docroot.slice(builds.length + 1).split("/")[0] as string);
 }
 
-export function databaseOf({ site, generation, paths }: SiteInputs, use: Services, dbServer: Server): DatabaseOf {
-  return { uri: site.uri, generation, paths, names: use.db(dbServer).names(site.uri, generation) };
+export function databaseOf(
+  { site, generation, paths }: Pick<SiteInputs, "site" | "generation" | "paths">,
+  use: Services,
+  dbServer: Server,
+): DatabaseOf {
+  const { db_name: database, db_user: user } = site;
+  const names = database !== undefined && user !== undefined ? { database, user } : use.db(dbServer).names(site.uri, generation);
+  return { site: site.name, uri: site.uri, generation, paths, names };
+}
+
+/** What a site's context keeps of its database: the names that were once made. */
+export function databaseProperties({ names: { database, user } }: DatabaseOf): Changes {
+  return new Map([
+    ...(database === undefined ? [] : [["db_name", database] as const]),
+    ...(user === undefined ? [] : [["db_user", user] as const]),
+  ]);
 }
 
 /** The site as the engine meets it. */
@@ -177,7 +192,7 @@ export function hashSalt({ site }: SiteInputs, use: Services): Step {
 }
 
 /** settings.php, never readable by others than the web server's group; the same inputs give the same bytes. */
-export function settingsFile(inputs: SiteInputs, use: Services, access: () => Promise<DatabaseAccess>, salt: Step): Step {
+export function settingsFile(inputs: SiteInputs, use: Services, access: (run: Run) => Promise<DatabaseAccess>, salt: Step): Step {
   const { site, core, generation, paths } = inputs;
   return file(
     use.host(inputs.server),
@@ -193,7 +208,7 @@ export function settingsFile(inputs: SiteInputs, use: Services, access: () => Pr
         aliases: site.aliases,
         generation,
         paths,
-        database: await access(),
+        database: await access(run),
         hashSalt,
       });
     },
