@@ -6,6 +6,7 @@ import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { siteLocks } from "./parts/locks.js";
 import { refuseConflicts, siteState } from "./parts/preflight.js";
 import {
+  basicAuthSteps,
   clientLink,
   databaseOf,
   filesLink,
@@ -62,6 +63,7 @@ export const verifySite: Operation<{ readonly name: string }, Inputs, Services> 
       filesLink(inputs, use),
       siteEntries(inputs, use),
       clientLink(inputs, use),
+      ...basicAuthSteps(inputs, use),
       publish(inputs, use, inputs.site.site_enabled),
     ];
   },
