@@ -1,9 +1,11 @@
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Manner } from "./cli.js";
 import type { ProvisionError } from "./core/errors.js";
 import type { Reporter, Subject } from "./core/events.js";
+import { PACKAGE_ROOT } from "./core/package-root.js";
 
-const version = (JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string }).version;
+const version = (JSON.parse(readFileSync(join(PACKAGE_ROOT, "package.json"), "utf8")) as { version: string }).version;
 
 // A reader that goes away (`| head`) is no bug of ours.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
@@ -23,7 +25,9 @@ async function reporterFor(manner: Manner): Promise<Reporter> {
   // A terminal that says it has 0 columns would get one character per line.
   const live =
     process.stderr.isTTY === true && (process.stderr.columns ?? 0) > 0 && process.env["CI"] === undefined && manner.verbosity >= 0;
-  const look = { color: manner.color && process.stderr.isTTY === true, verbosity: manner.verbosity };
+  const terminal = process.stderr.isTTY === true;
+  const width = terminal && (process.stderr.columns ?? 0) > 0 ? { width: process.stderr.columns } : {};
+  const look = { color: manner.color && terminal, verbosity: manner.verbosity, ...width };
   if (live) {
     const { TtyReporter } = await import("./reporters/tty.js");
     return new TtyReporter(streams, look);

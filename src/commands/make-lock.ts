@@ -16,7 +16,7 @@ export const makeLock: CommandDefinition = {
   arguments: [{ name: "<file>", description: "make file: a path, a URL, or - for standard input" }],
   options,
   examples: [{ line: "provision make-lock d7.make --result-file=d7.lock.yml", says: "what is built today, for good" }],
-  load: async () => ({ run: resolving("make-lock", false) }),
+  load: async () => ({ run: resolving("make-lock") }),
 };
 
 export const makeUpdate: CommandDefinition = {
@@ -24,14 +24,14 @@ export const makeUpdate: CommandDefinition = {
   group: "platform",
   summary: "write a make file with the newest releases",
   description:
-    "As make-lock, but with the newest release of every project that has a version, within its core: never one for another core.",
+    "As make-lock, but with the newest release of every project, within its core: never one for another core. With --security-only a project keeps its version, unless that is insecure or a security update came since: then the newest of its major.",
   arguments: [{ name: "<file>", description: "make file: a path, a URL, or - for standard input" }],
-  options,
+  options: [...options, { flags: "--security-only", description: "only where the version named is insecure" }],
   examples: [{ line: "provision make-update d7.make --format=make --result-file=d7-new.make", says: "compare, then take it" }],
-  load: async () => ({ run: resolving("make-update", true) }),
+  load: async () => ({ run: resolving("make-update") }),
 };
 
-function resolving(command: string, newest: boolean): Action {
+function resolving(command: "make-lock" | "make-update"): Action {
   return async (invocation) => {
     const [file = ""] = invocation.arguments;
     const { options: given, session } = invocation;
@@ -47,7 +47,7 @@ function resolving(command: string, newest: boolean): Action {
           offline: given["offline"] === true,
           hub: session.common.hub,
           format,
-          newest,
+          ...(command === "make-lock" ? {} : { update: given["securityOnly"] === true ? "security" : "newest" }),
         },
         session.stop,
         emit,

@@ -23,13 +23,19 @@ export const make: CommandDefinition = {
     "Builds what a drush make file (INI or YAML) describes at PATH, which must not exist (but with --no-core it may): all of it or nothing. When entries fail, each is named with its reason, nothing is put in place, and the exit code is 1. Needs no hub; inside one, its cache and mirrors are used. A platform of a hub is built by provision verify @platform.",
   arguments: [
     { name: "<file>", description: "make file: a path, a URL, or - for standard input" },
-    { name: "<path>", description: "where the tree goes" },
+    { name: "[path]", description: "where the tree goes; only --no-build does without" },
   ],
   options: [
     ...READING_OPTIONS,
     { flags: "--strict", description: "refuse the make file for anything odd that make-check says of it" },
     { flags: "--lock [file]", description: "write a lock of all that was built (default: beside the make file, with .lock)" },
     { flags: "--locked [file]", description: "build exactly what a lock names, or refuse (default: as above)" },
+    {
+      flags: "--bundle-lockfile [path]",
+      description:
+        "put the make file, everything named by version or commit, into the tree (default sites/all/drush/platform.make; INI for .make, else YAML)",
+    },
+    { flags: "--no-build", description: "put nothing in place: with --lock only write that, else only look whether all can be had" },
     { flags: "--translations <languages>", description: "fetch translations: es,fr" },
     { flags: "--working-copy", description: "projects by git or svn keep their version control" },
     { flags: "--shallow-clone", description: "one commit instead of the whole history" },
@@ -49,6 +55,7 @@ export const make: CommandDefinition = {
     { flags: "--download-mechanism <name>", description: "of drush; does nothing, as there" },
     { flags: "--no-clean", description: "of drush; does nothing: nothing is left behind" },
     { flags: "--no-gitprojectinfo", description: "of drush; does nothing" },
+    { flags: "--core-quick-drupal", description: "of drush's own command of that name; refused" },
   ],
   examples: [
     { line: "provision make makes/d7.make /tmp/d7", says: "a Drupal tree" },
@@ -67,6 +74,9 @@ function idle(options: Readonly<Record<string, unknown>>): readonly string[] {
   ];
 }
 
+/** Where drush puts it; its help names another file. */
+const BUNDLED = "sites/all/drush/platform.make";
+
 const run: Action = async ({ arguments: [file = "", path = ""], options, session }) => {
   const { makeTree } = await import("../operations/make.js");
   const flag = (name: string) => options[name] === true;
@@ -77,6 +87,16 @@ const run: Action = async ({ arguments: [file = "", path = ""], options, session
       throw new ProvisionError("USAGE", "a make file that is no local file has no lock beside it: name one, --lock=FILE");
     return `${resolve(file)}.lock`;
   };
+  if (flag("coreQuickDrupal"))
+    throw new ProvisionError("USAGE", "--core-quick-drupal is what drush's command core-quick-drupal asks of drush make", {
+      why: ["it makes no build for anyone else, and that command is no part of provision"],
+      next: ["provision demo    # a platform, a site and a server at once"],
+    });
+  const build = options["build"] !== false;
+  if (path === "" && build)
+    throw new ProvisionError("USAGE", "missing required argument 'path': where the tree goes", { next: [`provision make ${file} PATH`] });
+  const bundle = options["bundleLockfile"];
+  if (bundle !== undefined && !build) throw new ProvisionError("USAGE", "--bundle-lockfile goes into a build, and --no-build makes none");
   if (flag("workingCopy") && flag("shallowClone"))
     throw new ProvisionError("USAGE", "--working-copy and --shallow-clone exclude each other: a working copy has its history");
   const [translations, allowOverride] = [words(options["translations"]), words(options["allowOverride"])];
@@ -101,17 +121,19 @@ const run: Action = async ({ arguments: [file = "", path = ""], options, session
           overwrite: flag("overwrite"),
           ignoreChecksums: flag("ignoreChecksums"),
           forceComplete: flag("forceComplete"),
+          ...(bundle === undefined ? {} : { bundleLockfile: typeof bundle === "string" && bundle !== "" ? bundle : BUNDLED }),
           ...(translations ? { translations } : {}),
           ...(allowOverride ? { allowOverride } : {}),
         },
-        destination: resolve(path),
+        destination: resolve(path === "" ? "build" : path),
         jobs: concurrency(options["concurrency"]),
         offline: flag("offline"),
         dryRun: session.common.dryRun,
         hub: session.common.hub,
         strict: flag("strict"),
         noCache: options["cache"] === false,
-        test: flag("test"),
+        test: flag("test") || !build,
+        lookOnly: !build && lock(options["lock"]) === undefined && print === undefined,
         writeLock: lock(options["lock"]),
         readLock: lock(options["locked"]),
       },

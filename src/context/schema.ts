@@ -187,7 +187,9 @@ const platformSchema = z
     ),
     makefile: place("makes/d7.make")
       .optional()
-      .describe("Make file (path or URL) that builds the platform when root is missing. Without a source root must exist."),
+      .describe(
+        "Make file (path or URL) that builds the platform when root is missing; with its lock beside it (FILE.lock) exactly what that names. Without a source root must exist.",
+      ),
     composer: path("projects/d10")
       .optional()
       .describe(

@@ -18,9 +18,10 @@ export interface Loaded {
   readonly broken: readonly ProvisionError[];
 }
 
-/** The alias files of a hub, read when asked for: nothing is kept, so what an editor changes is seen. */
+/** The alias files of a hub, read each time they are asked for, so that what an editor changes is seen; parsed once for each text. */
 export class ContextStore {
   readonly layout: Layout;
+  readonly #parsed = new Map<string, { readonly text: string; readonly context: Context }>();
 
   constructor(layout: Layout) {
     this.layout = layout;
@@ -28,8 +29,13 @@ export class ContextStore {
 
   /** One context, defaults filled in; undefined when there is no such file. `name` with its `@`. Rejects with INVALID_FILE. */
   async read(name: string): Promise<Context | undefined> {
-    const file = await this.file(name);
-    return file && contextOf(file, name);
+    const text = await this.source(name);
+    if (text === undefined) return undefined;
+    const known = this.#parsed.get(name);
+    if (known?.text === text) return known.context;
+    const context = contextOf(parseYaml(this.layout.contextFile(name), text), name);
+    this.#parsed.set(name, { text, context });
+    return context;
   }
 
   /** Text of the alias file as it stands. */

@@ -86,9 +86,21 @@ const ERROR_EXIT = {
 
 export type ErrorCode = keyof typeof ERROR_EXIT;
 
+/** One of several things that failed in one piece of work: a row of the table behind «Why», an object of `error.failures` with --json. */
+export interface FailedEntry {
+  readonly entry: string;
+  /** Of what kind it is: `module`, `library`; empty when that is not known yet. */
+  readonly type: string;
+  /** Where it comes from, or else where it is asked for; without credentials. */
+  readonly source: string;
+  readonly reason: string;
+}
+
 export interface ErrorDetails {
   /** Reasons, most telling first: the lines behind «Why». */
   readonly why?: readonly string[];
+  /** Shown as a table, before the reasons; `why` has a line for each, too. */
+  readonly failures?: readonly FailedEntry[];
   /** What the target is now: the line behind «Now». */
   readonly state?: string;
   /** What to type or change next: the lines behind «Next». */
@@ -102,7 +114,11 @@ export interface ErrorDetails {
  */
 export class ProvisionError extends Error {
   readonly code: ErrorCode;
+  /** Everything that can be said of it in lines: failures first, then reasons. */
   readonly why: readonly string[];
+  readonly failures: readonly FailedEntry[];
+  /** What is not said by failures. */
+  readonly reasons: readonly string[];
   readonly state: string | undefined;
   readonly next: readonly string[];
 
@@ -110,7 +126,9 @@ export class ProvisionError extends Error {
     super(message, details.cause === undefined ? {} : { cause: details.cause });
     this.name = "ProvisionError";
     this.code = code;
-    this.why = details.why ?? [];
+    this.failures = details.failures ?? [];
+    this.reasons = details.why ?? [];
+    this.why = [...this.failures.map(({ entry, reason }) => `${entry}: ${reason}`), ...this.reasons];
     this.state = details.state;
     this.next = details.next ?? [];
   }
@@ -123,7 +141,8 @@ export class ProvisionError extends Error {
   with(details: ErrorDetails): ProvisionError {
     const state = this.state ?? details.state;
     return new ProvisionError(this.code, this.message, {
-      why: [...this.why, ...(details.why ?? [])],
+      why: [...this.reasons, ...(details.why ?? [])],
+      failures: [...this.failures, ...(details.failures ?? [])],
       ...(state === undefined ? {} : { state }),
       next: [...this.next, ...(details.next ?? [])],
       cause: this.cause ?? details.cause,

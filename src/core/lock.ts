@@ -29,21 +29,32 @@ export interface HeldLocks {
 
 const POLL = 200;
 
-/** Locks an open file; false when another holds it. */
+/** One shell for all descriptors: to start a program costs this process more than it costs a shell. Prints how many it locked. */
+const LOCK_EACH = 'n=0; for how; do flock "$how" -E 75 $((n + 3)) || { status=$?; echo $n; exit $status; }; n=$((n + 1)); done';
+
+/** Locks an open file; false when another holds it, which it waits out with `wait`. */
 export function lockDescriptor(descriptor: number, mode: Lock["mode"], wait = false): boolean {
-  const argv = [...(wait ? [] : ["-n"]), mode === "shared" ? "-s" : "-x", "-E", "75", "3"];
-  const { status, error, stderr } = spawnSync("flock", argv, { stdio: ["ignore", "ignore", "pipe", descriptor] });
-  if (error)
-    throw new ProvisionError("PROGRAM_MISSING", `the program flock (Debian package util-linux) could not be started: ${error.message}`, {
-      cause: error,
-    });
-  if (status !== 0 && status !== 75) throw new ProvisionError("FAILED", `flock failed: ${String(stderr).trim()}`);
-  return status === 0;
+  return firstBusy([{ descriptor, mode }], wait) === undefined;
 }
 
-function unlockAndClose(descriptor: number): void {
-  spawnSync("flock", ["-u", "3"], { stdio: ["ignore", "ignore", "ignore", descriptor] });
-  closeSync(descriptor);
+/** Locks open files in their order up to the first that another holds; answers with its place, or undefined: all are locked. */
+function firstBusy(wanted: readonly { readonly descriptor: number; readonly mode: Lock["mode"] }[], wait = false): number | undefined {
+  const { status, error, stdout, stderr } = spawnSync(
+    "sh",
+    ["-c", LOCK_EACH, "sh", ...wanted.map(({ mode }) => `-${wait ? "" : "n"}${mode === "shared" ? "s" : "x"}`)],
+    { stdio: ["ignore", "pipe", "pipe", ...wanted.map(({ descriptor }) => descriptor)], encoding: "utf8" },
+  );
+  if (status === 127)
+    throw new ProvisionError("PROGRAM_MISSING", `the program flock (Debian package util-linux) could not be started: ${stderr.trim()}`);
+  if (error || (status !== 0 && status !== 75)) throw new ProvisionError("FAILED", `flock failed: ${error?.message ?? stderr.trim()}`);
+  return status === 0 ? undefined : Number(stdout);
+}
+
+function unlockAndClose(descriptors: readonly number[]): void {
+  spawnSync("sh", ["-c", "n=3; for each; do flock -u $n; n=$((n + 1)); done", "sh", ...descriptors.map(String)], {
+    stdio: ["ignore", "ignore", "ignore", ...descriptors],
+  });
+  for (const descriptor of descriptors) closeSync(descriptor);
 }
 
 function lockFile(directory: string, lock: Pick<Lock, "kind" | "name">): string {
@@ -75,24 +86,19 @@ export async function takeLocks(
   const deadline = Date.now() + wait;
   for (;;) {
     const taken: number[] = [];
-    let busy: Lock | undefined;
+    let busy: Lock;
     try {
-      for (const lock of ordered) {
-        const descriptor = openSync(lockFile(directory, lock), "a+", 0o640);
-        taken.push(descriptor);
-        if (!lockDescriptor(descriptor, lock.mode)) {
-          busy = lock;
-          break;
-        }
-      }
-      if (!busy) {
+      for (const lock of ordered) taken.push(openSync(lockFile(directory, lock), "a+", 0o640));
+      const first = firstBusy(ordered.map(({ mode }, n) => ({ descriptor: taken[n] as number, mode })));
+      if (first === undefined) {
         const text = JSON.stringify({ pid: process.pid, host: hostname(), ...holder, since: new Date().toISOString() } satisfies Holder);
         for (const descriptor of taken) {
           ftruncateSync(descriptor, 0);
           writeSync(descriptor, text);
         }
-        return { descriptors: taken, release: () => taken.reverse().forEach(unlockAndClose) };
+        return { descriptors: taken, release: () => unlockAndClose(taken.reverse()) };
       }
+      busy = ordered[first] as Lock;
     } catch (error) {
       for (const descriptor of taken) closeSync(descriptor);
       throw error;

@@ -1,4 +1,4 @@
-import { EXIT, type ProvisionError } from "./errors.js";
+import { EXIT, type FailedEntry, type ProvisionError } from "./errors.js";
 import type { Event, Outcome, StepOutcome, Subject } from "./events.js";
 import type { Json } from "./json.js";
 
@@ -29,6 +29,8 @@ export interface Result {
     readonly code: string;
     readonly message: string;
     readonly why: readonly string[];
+    /** When several things failed in one piece of work. */
+    readonly failures?: readonly FailedEntry[];
     readonly state: string;
     readonly next: readonly string[];
   };
@@ -85,8 +87,8 @@ export function resultOf(subject: Subject, events: readonly Event[]): Result {
   };
 }
 
-function errorDocument(error: ProvisionError) {
-  return { code: error.code, message: error.message, why: error.why, state: error.state ?? "nothing was changed", next: error.next };
+function errorDocument({ code, message, why, failures, state = "nothing was changed", next }: ProvisionError) {
+  return { code, message, why, ...(failures.length === 0 ? {} : { failures }), state, next };
 }
 
 /** Pure: the documents of several targets as one; 3 when some failed, 5 when one of them needs a person. */

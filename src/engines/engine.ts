@@ -112,8 +112,11 @@ export interface Engine {
   /** PHP files a visitor may reach, relative to the docroot: index.php, update.php … */
   readonly frontControllers: readonly string[];
 
-  /** settings.php exists and names an empty database (SQLite: its directory exists). */
-  install(site: SiteCode, input: InstallInput): Promise<Answer<{ readonly profile: string }>>;
+  /**
+   * settings.php exists and names an empty database (SQLite: its directory exists). `login` is the first account's one-time
+   * link, as `login` gives it, where the installer's own process can tell it.
+   */
+  install(site: SiteCode, input: InstallInput): Promise<Answer<{ readonly profile: string; readonly login: string | undefined }>>;
   /** Answers for a site that is not installed too (`installed: false`). */
   status(site: SiteCode): Promise<Answer<SiteStatus>>;
   inventory(site: SiteCode): Promise<Answer<Inventory>>;

@@ -1,10 +1,10 @@
 import { access } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { withMirrors } from "../builds/make/address.js";
 import { rewrite } from "../context/edit.js";
 import { mirrorPlaces } from "../context/hub.js";
 import { readText } from "../context/yaml-file.js";
+import { PACKAGE_ROOT } from "../core/package-root.js";
 import type { Operation } from "../core/step.js";
 import { directories, file } from "../steps/files.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
@@ -12,7 +12,7 @@ import type { Services } from "./services.js";
 
 /** Where drupal.org tells which releases there are (drush make's default location). */
 const RELEASES = "https://updates.drupal.org/release-history/drupal/7.x";
-const SAMPLE = fileURLToPath(new URL("../../src/demo/sample", import.meta.url));
+const SAMPLE = join(PACKAGE_ROOT, "src/demo/sample");
 const PATIENCE = 5000;
 
 const REAL_MAKE = `; The newest Drupal 7, from drupal.org or the mirror in provision.yml.

@@ -32,6 +32,9 @@ interface Inputs extends SiteInputs {
   readonly siteMail: string;
 }
 
+/** Login links that came with an installation: a link is a secret, so it is no step's result, which the journal would keep. */
+const LINKS = new WeakMap<Services, string>();
+
 /** A fresh site of the standard profile with SQLite takes 10 MB. */
 const ROOM = 50 * 1024 * 1024;
 
@@ -62,6 +65,9 @@ export const install: Operation<{ readonly name: string }, Inputs, Services> = {
       throw new ProvisionError("PLATFORM_LOCKED", `${platform.name} is locked and takes no new sites`, {
         next: [`provision unlock ${platform.name}`],
       });
+    // They start programs, which can be waited for below.
+    const looks = Promise.all([use.db(dbServer).reach(), use.http(webServer).problems()]);
+    looks.catch(() => {});
     const core = await detectCore(host, root);
     if (!core.profiles.includes(site.profile)) {
       throw new ProvisionError("REFUSED", `${platform.name} has no install profile ${site.profile}`, {
@@ -69,8 +75,8 @@ export const install: Operation<{ readonly name: string }, Inputs, Services> = {
         next: [`provision save ${name} --profile=${core.profiles.includes("standard") ? "standard" : (core.profiles[0] ?? "…")}`],
       });
     }
-    await use.db(dbServer).reach();
-    const problems = (await use.http(webServer).problems()).filter(({ blocks }) => blocks).map(({ message }) => message);
+    const [, found] = await looks;
+    const problems = found.filter(({ blocks }) => blocks).map(({ message }) => message);
     if (problems.length > 0)
       throw new ProvisionError("SERVICE_UNAVAILABLE", `the web server of ${webServer.name} is not well`, { why: problems });
     const inputs = await siteInputs(use, all, core, id);
@@ -121,8 +127,8 @@ export const install: Operation<{ readonly name: string }, Inputs, Services> = {
   confirm: ({ server, baseline }, use) => differences(use.host(server), baseline),
   state: (inputs, use) => siteState(inputs, use),
   async data(inputs, _run, use) {
-    const { result } = await use.engine(inputs.core.engine).login(siteCode(inputs, use), 1);
-    return { url: use.http(inputs.webServer).url(inputs.site.uri, inputs.site.ssl !== "off"), login: result.url };
+    const login = LINKS.get(use) ?? (await use.engine(inputs.core.engine).login(siteCode(inputs, use), 1)).result.url;
+    return { url: use.http(inputs.webServer).url(inputs.site.uri, inputs.site.ssl !== "off"), login };
   },
   lines: ({ url, login }) => [`URL    ${String(url)}/`, `Login  ${String(login)}`],
 };
@@ -160,7 +166,7 @@ function madeDirectories(inputs: SiteInputs, use: Services): Step {
 }
 
 function engineInstall(inputs: Inputs, use: Services, made: Step): Step {
-  const { site, siteMail } = inputs;
+  const { site, siteMail, webServer } = inputs;
   const engine: Engine = use.engine(inputs.core.engine);
   return {
     id: "engine/install",
@@ -170,7 +176,9 @@ function engineInstall(inputs: Inputs, use: Services, made: Step): Step {
       return { changes: [`install ${site.profile} (${site.language})`] };
     },
     async apply(run) {
-      const { warnings } = await engine.install(siteCode(inputs, use), {
+      const code = siteCode(inputs, use);
+      use.http(webServer).standby?.(code.php);
+      const { result, warnings } = await engine.install(code, {
         profile: site.profile,
         language: site.language,
         siteName: site.site_name ?? site.uri,
@@ -178,6 +186,7 @@ function engineInstall(inputs: Inputs, use: Services, made: Step): Step {
         // Nobody needs to know it: the first login is by a one-time link.
         account: { name: "admin", mail: siteMail, password: new Secret(randomBytes(24).toString("base64url")) },
       });
+      if (result.login !== undefined) LINKS.set(use, result.login);
       for (const warning of warnings) run.warn(`core: ${warning}`);
       return null;
     },

@@ -18,8 +18,8 @@ export interface ResolveArgs {
   readonly offline: boolean;
   readonly hub: string | undefined;
   readonly format: "ini" | "yaml";
-  /** Newest releases within the core instead of the versions named. */
-  readonly newest: boolean;
+  /** Other releases within the core than the versions named: the newest, or those that repair security. */
+  readonly update?: "newest" | "security";
 }
 
 /** A make file as a make file in which everything has a version or a commit. Asks, builds nothing. */
@@ -41,7 +41,7 @@ export async function resolvedMakeText(args: ResolveArgs, stop: Stop, emit: Emit
       signal: stop.signal,
       progress: (message) => emit({ type: "progress", message }),
     },
-    args.newest,
+    args.update,
   );
   const text = args.format === "ini" ? iniText(document) : yamlText(document);
   return { text, warnings: [...warnings, ...lostIn(document, text, args.format)] };

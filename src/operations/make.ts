@@ -3,6 +3,8 @@ import { mkdtemp } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { diagnosticLine, type MakeOptions, makeSource, readLock } from "../builds/make/index.js";
+import { insideTree, unsafePath } from "../builds/make/safe-path.js";
+import type { BuildRequest } from "../builds/source.js";
 import { findHub, loadHub, mirrorPlaces } from "../context/hub.js";
 import { ProvisionError } from "../core/errors.js";
 import type { Emit } from "../core/events.js";
@@ -27,6 +29,8 @@ export interface MakeArgs {
   readonly noCache: boolean;
   /** Built and thrown away. */
   readonly test: boolean;
+  /** Nothing is fetched either: only whether all of it can be had. */
+  readonly lookOnly: boolean;
   /** Where the lock of what was built is written, absolute. */
   readonly writeLock: string | undefined;
   /** A lock to build from, absolute. */
@@ -41,10 +45,12 @@ export async function makeTree(args: MakeArgs, stop: Stop, emit: Emit): Promise<
   scope.kill = stop.now;
   const host = new LocalHost(scope);
   const options = await completed(args, host);
+  if (!args.test) await healed(args, host, emit);
   if ((await host.stat(args.destination)) && !options.noCore && !options.tar && !args.test)
     throw new ProvisionError("NAME_TAKEN", `${args.destination} is there already`, { next: ["name a path that does not exist"] });
   if (args.strict) await refuseRemarks(options, host);
   const { cache, mirrors } = await surroundings(args.hub);
+  if (args.lookOnly) return look(args, options, { host, cache, mirrors }, stop, emit);
   const step = { step: "make", title: `Build ${args.destination} from ${options.makefile}` };
   if (args.dryRun) {
     emit({ type: "finished", ...step, outcome: "would_change", changes: [`build ${args.destination}`], ms: 0 });
@@ -70,7 +76,7 @@ export async function makeTree(args: MakeArgs, stop: Stop, emit: Emit): Promise<
     if (args.writeLock !== undefined && report.lock !== undefined) await host.writeFile(args.writeLock, report.lock);
     const built = report.entries.map(({ name, source: from, path }) => `${name} (${from}) → ${path === "" ? "." : path}`);
     emit({ type: "finished", ...step, outcome: args.test ? "ok" : "changed", changes: args.test ? [] : built, ms: Date.now() - begun });
-    if (args.test) emit({ type: "note", message: `${report.entries.length} entries were built and thrown away (--test)` });
+    if (args.test) emit({ type: "note", message: `${report.entries.length} entries were built and thrown away` });
     if (report.md5 !== undefined) emit({ type: "text", lines: [report.md5] });
     emit({
       type: "data",
@@ -93,16 +99,58 @@ export async function makeTree(args: MakeArgs, stop: Stop, emit: Emit): Promise<
   }
 }
 
+/** What a build left that was killed between two places comes first, also when this one fails. */
+async function healed({ destination, dryRun }: MakeArgs, host: Host, emit: Emit): Promise<void> {
+  const { putBackInterrupted } = await import("../builds/make/into-directory.js");
+  for (const { finished, places } of await putBackInterrupted(host, destination, dryRun)) {
+    const done = finished
+      ? `all was in place, and that ${dryRun ? "would be" : "was"} recorded`
+      : `${places.join(", ")} ${dryRun ? "would be" : "was"} put back as before it`;
+    emit({ type: "warning", message: `an earlier build was killed while it put things into ${destination}: ${done}` });
+  }
+}
+
 async function completed({ options, readLock: path, writeLock }: MakeArgs, host: Host): Promise<MakeOptions> {
   const text = path === undefined ? undefined : await host.readFile(path);
   if (path !== undefined && text === undefined)
     throw new ProvisionError("FILE_NOT_FOUND", `there is no lock ${path}`, { next: [`the same command with --lock=${path} writes it`] });
+  const { bundleLockfile: bundle } = options;
+  const inside = bundle === undefined ? undefined : insideTree(bundle);
+  const why = bundle?.startsWith("/") ? "it is absolute" : inside === "" ? "it names no file" : inside && unsafePath(inside);
+  if (bundle !== undefined && (inside === undefined || why))
+    throw new ProvisionError("USAGE", `--bundle-lockfile=${bundle} is refused: ${why || "it leads out of the build"}`);
   return {
     ...options,
+    ...(inside === undefined ? {} : { bundleLockfile: inside }),
     ...(options.makefile === "-" ? { text: readFileSync(0, "utf8") } : {}),
     ...(path !== undefined && text !== undefined ? { lock: await readLock(text, path) } : {}),
     ...(writeLock === undefined ? {} : { withLock: true }),
   };
+}
+
+/** What a build would begin with: releases and repositories are asked, and all that cannot be had is told. */
+async function look(
+  args: MakeArgs,
+  options: MakeOptions,
+  tools: Pick<BuildRequest, "host" | "cache" | "mirrors">,
+  stop: Stop,
+  emit: Emit,
+): Promise<void> {
+  const begun = Date.now();
+  const { resolveMakeFile } = await import("../builds/make/resolved.js");
+  const staging = await mkdtemp(join(tmpdir(), "provision-make-"));
+  const { entries, warnings } = await resolveMakeFile(options, {
+    ...tools,
+    staging,
+    offline: args.offline,
+    jobs: args.jobs,
+    signal: stop.signal,
+    progress: (message) => emit({ type: "progress", message }),
+  });
+  for (const message of warnings) emit({ type: "warning", message });
+  emit({ type: "note", message: `${entries} entries are to be had; nothing was built (--no-build)` });
+  emit({ type: "data", data: { entries } });
+  emit({ type: "ended", ms: Date.now() - begun });
 }
 
 async function refuseRemarks({ makefile, text, noCore }: MakeOptions, host: Host): Promise<void> {

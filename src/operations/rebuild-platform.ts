@@ -212,7 +212,8 @@ function servedOn(step: Step): Step {
         return await step.apply(run);
       } catch (error) {
         if (!(error instanceof ProvisionError)) throw error;
-        throw new ProvisionError(error.code, error.message, { why: error.why, next: error.next, cause: error });
+        const { reasons: why, failures, next } = error;
+        throw new ProvisionError(error.code, error.message, { why, failures, next, cause: error });
       }
     },
   };

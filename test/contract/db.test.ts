@@ -122,8 +122,8 @@ describe("sqlite", () => {
     const file = statSync(paths.database);
     expect([directory.mode & 0o7777, directory.gid]).toEqual([0o2770, group]);
     expect([file.mode & 0o7777, file.gid]).toEqual([0o660, group]);
-    const code = `$pdo = new PDO('sqlite:' . $argv[1]); echo $pdo->query('PRAGMA journal_mode')->fetchColumn(), ' ', $pdo->query('SELECT count(*) FROM sqlite_master')->fetchColumn();`;
-    expect(execFileSync("php", ["-r", code, "--", paths.database]).toString()).toBe("wal 0");
+    const code = `$pdo = new PDO('sqlite:' . $argv[1]); echo $pdo->query('PRAGMA journal_mode')->fetchColumn(), ' ', $pdo->query('PRAGMA integrity_check')->fetchColumn(), ' ', $pdo->query('SELECT count(*) FROM sqlite_master')->fetchColumn();`;
+    expect(execFileSync("php", ["-r", code, "--", paths.database]).toString()).toBe("wal ok 0");
     expect(await sqlite().access(database)).toEqual({ driver: "sqlite", database: paths.database });
     expect(existsSync(`${paths.database}-journal`)).toBe(false);
   });

@@ -7,12 +7,12 @@ import { Secret } from "../../src/core/secret.js";
 import { runBridge } from "../../src/engines/bridge.js";
 import { drupal7 } from "../../src/engines/drupal7/index.js";
 import { ENGINES } from "../../src/engines/index.js";
-import { phpFile } from "../../src/engines/php-file.js";
 import { LocalHost } from "../../src/host/local.js";
 import { installInput, makeSite } from "../support/engine-site.js";
 import { engineSuite } from "../support/engine-suite.js";
 import { failure } from "../support/failure.js";
 import { makeFakeCore, type Trap, trapped } from "../support/fake-core.js";
+import { PROJECT } from "../support/project.js";
 
 /** The fake core of each engine; an engine without one fails here, and not silently. */
 const FAKES: Readonly<Record<string, (docroot: string) => Promise<unknown>>> = { drupal7: (docroot) => makeFakeCore(docroot) };
@@ -50,7 +50,7 @@ describe("Drupal 7 engine and a core that misbehaves (fake core)", () => {
   it("answers as ever when PHP prints on standard output and standard error", async () => {
     await trapped(docroot, ["noise"], async () => {
       const noisy = await freshSite();
-      expect((await drupal7.install(noisy, installInput())).result).toEqual({ profile: "minimal" });
+      expect((await drupal7.install(noisy, installInput())).result).toMatchObject({ profile: "minimal" });
       expect((await drupal7.status(noisy)).result.installed).toBe(true);
       expect((await drupal7.inventory(noisy)).result.missing).toEqual([]);
       expect((await drupal7.login(noisy, 1)).result.url).toContain("/user/reset/1/");
@@ -97,7 +97,7 @@ describe("Drupal 7 engine and a core that misbehaves (fake core)", () => {
           {
             host,
             php: "php",
-            script: phpFile("engines/drupal7/bridge.php"),
+            script: join(PROJECT, "src/engines/drupal7/bridge.php"),
             request: { op: "cron", docroot, lookup: `http://${site.uri}`, directory: site.directory, url: site.url },
             timeout: 1000,
             what: "cron",

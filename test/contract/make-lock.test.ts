@@ -8,8 +8,8 @@ import { resolveMakeFile } from "../../src/builds/make/resolved.js";
 import { ProvisionError } from "../../src/core/errors.js";
 import { Scope } from "../../src/core/scope.js";
 import { LocalHost } from "../../src/host/local.js";
-import { archive, repository, treeOf } from "../support/make-fixtures.js";
-import { MakeRig, read, said } from "../support/make-rig.js";
+import { archive, releaseHistory, repository, treeOf } from "../support/make-fixtures.js";
+import { MakeRig, type Platform, read, said } from "../support/make-rig.js";
 
 const rig = new MakeRig();
 let repo: string;
@@ -148,7 +148,7 @@ describe("a lock of a build", () => {
 });
 
 describe("a resolved make file, as drush make-lock writes one", () => {
-  const resolve = async (content: string, newest = false) => {
+  const resolve = async (content: string, update?: "newest" | "security") => {
     rig.write({ "site.make": content });
     const request = {
       host: new LocalHost(new Scope()),
@@ -158,7 +158,7 @@ describe("a resolved make file, as drush make-lock writes one", () => {
       jobs: 4,
       staging: join(rig.work, "staging"),
     };
-    const { document } = await resolveMakeFile({ makefile: join(rig.work, "site.make"), updateUrl: rig.location }, request, newest);
+    const { document } = await resolveMakeFile({ makefile: join(rig.work, "site.make"), updateUrl: rig.location }, request, update);
     return encodeOrdered(document);
   };
   const map = (entries: readonly (readonly [string, unknown])[]) => ({ a: entries });
@@ -208,8 +208,66 @@ describe("a resolved make file, as drush make-lock writes one", () => {
   });
 
   it("takes the newest release within the core when it is to be updated", async () => {
-    const text = JSON.stringify(await resolve("api: 2\ncore: 7\nprojects:\n  drupal: {version: 7.41}\n  atom: {version: 1.0}\n", true));
+    const text = JSON.stringify(await resolve("api: 2\ncore: 7\nprojects:\n  drupal: {version: 7.41}\n  atom: {version: 1.0}\n", "newest"));
     expect(text).toContain('["version","7.42"]');
     expect(text).toContain('["version","1.1"]');
+  });
+
+  it("with security alone in mind moves only what is insecure, or was repaired since, within its major", async () => {
+    const url = `${rig.server.url}/none`;
+    const releases = (list: readonly (readonly [string, (string | undefined)?, string?])[]) =>
+      list.map(([version, term, extra]) => ({ version, url, ...(term ? { term } : {}), ...(extra ? { extra } : {}) }));
+    const names = ["repaired", "insecure", "fine", "early"];
+    for (const name of names)
+      rig.server.serve(
+        `/rh/${name}/7.x`,
+        releaseHistory(
+          "module",
+          releases(
+            name === "repaired"
+              ? [["7.x-2.0"], ["7.x-1.4-beta1", undefined, "beta1"], ["7.x-1.3"], ["7.x-1.2", "Security update"], ["7.x-1.0"]]
+              : name === "insecure"
+                ? [["7.x-1.1"], ["7.x-1.0", "Insecure"]]
+                : name === "fine"
+                  ? [
+                      ["7.x-1.1", "Bug fixes"],
+                      ["7.x-1.0", "Security update"],
+                    ]
+                  : [["7.x-2.0", "Security update"], ["7.x-1.0"]],
+          ),
+        ),
+      );
+    const text = `api: 2\ncore: 7\nprojects:\n${names.map((name) => `  ${name}: {version: 1.0}\n`).join("")}  drupal: {version: 7.41}\n`;
+    const found = JSON.stringify(await resolve(text, "security"));
+    const versions = [...found.matchAll(/\["(\w+)",\{"a":\[\["version","([\d.]+)"/g)].map(([, name, version]) => `${name} ${version}`);
+    expect(versions.sort()).toEqual(["drupal 7.41", "early 1.0", "fine 1.0", "insecure 1.1", "repaired 1.3"]);
+  });
+});
+
+describe("the make file as it was resolved, inside the build", () => {
+  it("is one that builds the same, without credentials; the lock knows of it", async () => {
+    const text = `core = 7.x\napi = 2\nprojects[] = drupal\nprojects[] = panopoly\nprojects[g][download][url] = ${repo}\nlibraries[z][download][type] = file\nlibraries[z][download][url] = ${rig.server.url.replace("//", "//me:hunter2@")}/z.zip\n`;
+    const options = { bundleLockfile: "sites/all/drush/platform.make" };
+    const first = await rig.build(text, { ...options, withLock: true });
+    const bundled = read(first, options.bundleLockfile);
+    expect(bundled).toContain('projects[drupal][version] = "7.42"');
+    expect(bundled).toContain(`projects[g][download][revision] = "${commits[1]}"`);
+    // what a project's own make file brings is not the make file's
+    expect(bundled).not.toMatch(/hunter2|inner/);
+    const again = await rig.build(bundled, options);
+    expect(treeOf(again.root)).toEqual(treeOf(first.root));
+    const lock = await readLock(first.report.lock ?? "", "site.lock");
+    expect(treeOf((await rig.build(text, { ...options, lock })).root)).toEqual(treeOf(first.root));
+    expect(said(await rig.refused(text, { lock }))).toContain("the options are not those of the lock");
+  });
+
+  it("comes into a directory that was there, too; what stands in its way is not touched", async () => {
+    const options = { noCore: true, bundleLockfile: "lock.make.yml" };
+    rig.write({ "into/mine": "1" });
+    const text = "core = 7.x\napi = 2\nprojects[] = atom\n";
+    await rig.build(text, options, { destination: join(rig.work, "into") });
+    expect(read({ root: join(rig.work, "into") } as Platform, "lock.make.yml")).toContain("atom:\n    version: '1.1'\n");
+    const error = await rig.refused(text, { noCore: true, bundleLockfile: "sites/all/modules/atom/v.txt" });
+    expect(said(error)).toContain("something that was built stands at sites/all/modules/atom/v.txt");
   });
 });

@@ -23,6 +23,7 @@ const notProof = (line: string) => !line.startsWith("sites 711 ");
 describe("the life of a site, from an empty directory to an empty directory", () => {
   let hub: TestHub;
   let serving: Serving | undefined;
+  let installed = "";
   /** The hub as it was before the platform, and before the site. */
   let before: readonly string[];
   let beforeSite: readonly string[];
@@ -68,6 +69,7 @@ describe("the life of a site, from an empty directory to an empty directory", ()
     expect(stdout).toMatch(
       new RegExp(`^URL    http://example\\.localhost:${hub.port}/\nLogin  http://example\\.localhost:${hub.port}/user/reset/1/\\S+\n$`),
     );
+    installed = /^Login {2}(\S+)$/m.exec(stdout)?.[1] ?? "";
   });
 
   test("list, show and status say what there is", async () => {
@@ -97,19 +99,24 @@ describe("the life of a site, from an empty directory to an empty directory", ()
     expect(hub.everything().filter(notProof)).toEqual(all);
   });
 
-  test("the link that login prints logs in, over HTTP, once", async () => {
+  test("the links that install and login print log in, over HTTP, once", async () => {
     serving = await hub.serve();
     expect((await serving.get("example.localhost", "/")).status).toBe(200);
+    const loggedIn = async (link: string) => {
+      const { host, path } = parts(link);
+      const first = await serving?.get(host, path);
+      expect(first?.status).toBe(302);
+      const cookie = String(first?.headers["set-cookie"]).split(";")[0] ?? "";
+      expect(cookie).toMatch(/^SESS/);
+      expect((await serving?.get(host, parts(String(first?.headers["location"])).path, { cookie }))?.status).toBe(200);
+      const second = await serving?.get(host, path);
+      expect(second?.headers["location"] ?? "", "the link works a second time").not.toContain("/user/1");
+    };
+    await loggedIn(installed);
+    // After it, for a link holds only until the account's next login.
     const { stdout } = await hub.ok("login @example.localhost");
     expect(stdout).toMatch(/^http\S+\n$/);
-    const { host, path } = parts(stdout.trim());
-    const first = await serving.get(host, path);
-    expect(first.status).toBe(302);
-    const cookie = String(first.headers["set-cookie"]).split(";")[0] ?? "";
-    expect(cookie).toMatch(/^SESS/);
-    expect((await serving.get(host, parts(String(first.headers["location"])).path, { cookie })).status).toBe(200);
-    const second = await serving.get(host, path);
-    expect(second.headers["location"] ?? "", "the link works a second time").not.toContain("/user/1");
+    await loggedIn(stdout.trim());
   });
 
   test("cron runs the site's cron, and status says when", async () => {

@@ -60,12 +60,24 @@ describe("make FILE PATH", () => {
     expect(ended.code).toBe(1);
     for (const expected of [
       /3 of 3 entries could not be built/,
-      /drupal: Could not locate drupal version 7\.1\./,
-      /views: Could not locate views version 7\.x-9\.9\./,
-      /nosuch: /,
+      /Why {3}entry {3}type {4}source {2,}reason\n/,
+      /\n {8}drupal {2}core {4}https:\S+\/drupal {2,}Could not locate drupal version 7\.1\./,
+      /\n {8}nosuch {2}module {2}https:\S+\/nosuch {2,}\S/,
+      /\n {8}views {3}module {2}https:\S+\/views {3,}Could not locate views version 7\.x-9\.9\./,
       /Now +nothing was put in place/,
     ])
       expect(ended.stderr).toMatch(expected);
+    const { error } = JSON.parse((await provision("make", "bad.make", "bad", "--offline", "--json")).stdout);
+    expect(error.failures.map(({ entry, type }: { entry: string; type: string }) => `${entry} ${type}`)).toEqual([
+      "drupal core",
+      "nosuch module",
+      "views module",
+    ]);
+    expect(error.failures[2]).toMatchObject({
+      source: expect.stringMatching(/\/views$/),
+      reason: expect.stringMatching(/^Could not locate/),
+    });
+    expect(error.why).toHaveLength(3);
     expect(there("bad")).toBe(false);
     expect(readdirSync(work).filter((name) => name.startsWith(".bad"))).toEqual([]);
   });
@@ -97,7 +109,36 @@ describe("make FILE PATH", () => {
     expect(there("tested")).toBe(false);
   });
 
+  it("--bundle-lockfile puts the resolved make file where drush does, or where it is told to", async () => {
+    expect((await provision("make", "--bundle-lockfile", "site.make", "bundled")).code).toBe(0);
+    expect(readFileSync(join(work, "bundled/sites/all/drush/platform.make"), "utf8")).toContain('projects[views][version] = "3.29"');
+    expect((await provision("make", "site.make", "bundled2", "--bundle-lockfile=made/lock.yml")).code).toBe(0);
+    expect(readFileSync(join(work, "bundled2/made/lock.yml"), "utf8")).toContain("version: '3.29'");
+  });
+
+  it("--no-build looks whether all can be had, or writes only the lock; a path is not needed, and nothing is put there", async () => {
+    const looked = await provision("make", "site.make", "--no-build", "--json");
+    expect(JSON.parse(looked.stdout)).toMatchObject({ ok: true, outcome: "ok", data: { entries: 2 } });
+    const failed = await provision("make", "bad.make", "--no-build", "--offline", "--json");
+    expect(JSON.parse(failed.stdout)).toMatchObject({ exit: 1, error: { failures: [{ entry: "drupal" }, { entry: "nosuch" }, {}] } });
+    const locked = await provision("make", "site.make", "nothing", "--no-build", "--lock=only.lock");
+    expect(locked.code, locked.stderr).toBe(0);
+    expect(there("nothing")).toBe(false);
+    expect((await provision("make", "site.make", "from-only", "--locked=only.lock", "--offline")).code).toBe(0);
+    const wrong = await provision("make", "only.lock", "wrong");
+    expect([wrong.code, wrong.stderr]).toEqual([65, expect.stringContaining("this is a lock that provision wrote, and no make file")]);
+  });
+
+  it("without a path it says what is missing", async () => {
+    const ended = await provision("make", "site.make");
+    expect([ended.code, ended.stderr]).toEqual([64, expect.stringContaining("missing required argument 'path'")]);
+  });
+
   it.each([
+    [["--core-quick-drupal"], "provision demo"],
+    [["--bundle-lockfile=../x"], "--bundle-lockfile=../x is refused: it leads out of the build"],
+    [["--bundle-lockfile=.git/config"], "it leads into a .git directory"],
+    [["--bundle-lockfile", "--no-build"], "--no-build makes none"],
     [["--working-copy", "--shallow-clone"], "exclude each other"],
     [["--concurrency=0"], "not a number from 1 to 64"],
     [["--md5=sum"], "is not --md5=print"],

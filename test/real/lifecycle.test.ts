@@ -89,6 +89,8 @@ describe.runIf(core !== undefined)("Drupal 7, from a make file to nothing left",
       ]);
     const front = await curl("/");
     expect(front.stdout).toMatch(/<title>Welcome to real\.localhost[\s\S]*\n200$/);
+    const first = await curl(new URL(installed.result.data.login).pathname);
+    expect(first.stdout).toMatch(/<title>admin \| real\.localhost<\/title>[\s\S]*\n200$/);
     const { data } = (await provision("login", "@real.localhost")).result;
     const login = await curl(new URL(data.url).pathname);
     expect(login.stdout).toMatch(/<title>admin \| real\.localhost<\/title>[\s\S]*\n200$/);

@@ -51,7 +51,8 @@ function said(ended: Ended, words: string): Said {
 
 /** Starts `bin/provision.js` as a process. `line` is split at spaces; an array is taken as it is. Nothing of our own environment reaches it. */
 function startProvision(line: string | readonly string[], options: StartOptions = {}): Started & { readonly said: Promise<Said> } {
-  if (!existsSync(join(PROJECT, "dist/main.js"))) throw new Error("dist/main.js is missing: npm run build (bin/test does it) comes first");
+  if (!existsSync(join(PROJECT, "dist/program/main.js")))
+    throw new Error("dist/program/main.js is missing: npm run build (bin/test does it) comes first");
   const words = typeof line === "string" ? line.split(" ").filter((word) => word !== "") : line;
   const clean = Object.keys(process.env).filter(
     (name) => name.startsWith("PROVISION_") || ["NO_COLOR", "FORCE_COLOR", "CI"].includes(name),

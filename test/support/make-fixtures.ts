@@ -70,14 +70,16 @@ export interface FixtureRelease {
   readonly url: string;
   readonly md5?: string;
   readonly extra?: string;
+  /** `Insecure`, `Security update`, … */
+  readonly term?: string;
 }
 
 /** What an update server says of a project; releases newest first. */
 export function releaseHistory(type: string, releases: readonly FixtureRelease[]): string {
   const major = (version: string) => /(?:^\d+\.x-)?(\d+)/.exec(version)?.[1] ?? "1";
   const list = releases.map(
-    ({ version, url, md5: hash, extra }) =>
-      `<release><version>${version}</version><version_major>${major(version)}</version_major>${extra ? `<version_extra>${extra}</version_extra>` : ""}<status>published</status><download_link>${url}</download_link>${hash ? `<mdhash>${hash}</mdhash>` : ""}</release>`,
+    ({ version, url, md5: hash, extra, term }) =>
+      `<release><version>${version}</version><version_major>${major(version)}</version_major>${extra ? `<version_extra>${extra}</version_extra>` : ""}<status>published</status><download_link>${url}</download_link>${hash ? `<mdhash>${hash}</mdhash>` : ""}${term ? `<terms><term><name>Release type</name><value>${term}</value></term></terms>` : ""}</release>`,
   );
   return `<?xml version="1.0"?><project><type>project_${type}</type><recommended_major>${major(releases[0]?.version ?? "")}</recommended_major><releases>${list.join("")}</releases></project>`;
 }

@@ -5,7 +5,7 @@ import { isSystemError, ProvisionError } from "../../core/errors.js";
 import { composerReport, installProject } from "../composer/install.js";
 import { shown } from "../make/address.js";
 import { GitMirrors, gitRequest } from "../make/git.js";
-import { makeSource } from "../make/index.js";
+import { lockBeside, makeSource } from "../make/index.js";
 import { PhpArray } from "../make/php-value.js";
 import { TREE_LIMITS, tameTree } from "../make/tree.js";
 import type { BuildReport, BuildRequest, BuildSource } from "../source.js";
@@ -80,7 +80,8 @@ async function build(options: GitSourceOptions, request: BuildRequest, staging: 
         next: ["unset working_copy of the platform"],
       });
     const made = join(staging, "made");
-    const report = await makeSource({ makefile: join(tree, makefile) }).build({
+    const locked = await lockBeside(join(tree, makefile), request.host);
+    const report = await makeSource({ makefile: join(tree, makefile), ...(locked === undefined ? {} : { lock: locked.lock }) }).build({
       ...request,
       destination: made,
       staging: join(staging, "making"),

@@ -30,6 +30,8 @@ export interface AssembleOptions
   readonly prepareInstall?: boolean;
   /** The result is one archive, `DESTINATION.tar.gz`. */
   readonly tar?: boolean;
+  /** Where in the build the make file is put with everything named by version or commit, as make-lock prints it; relative. */
+  readonly bundleLockfile?: string;
   /** drush's hash of the build, in the report. */
   readonly md5?: boolean;
   /** With `noCore` into a directory that is there: also what provision did not put in, or what was changed since, is replaced. */

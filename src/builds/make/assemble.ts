@@ -8,15 +8,18 @@ import { shown } from "./address.js";
 import type { AssembleOptions } from "./assemble-options.js";
 import { DownloadCache } from "./cache.js";
 import { type DownloadOptions, download } from "./download.js";
-import { Failures, failureLine } from "./failures.js";
+import { aboutEntry, Failures } from "./failures.js";
 import { contentHash, type Fetched, fetchTree } from "./fetch-entry.js";
 import { GitMirrors } from "./git.js";
 import { gitVersion, isOfDrupal, writeInfoFiles } from "./info-file.js";
+import { mayBeRemoved, mergeInto } from "./into-directory.js";
 import { entryTree, type LockedEntry, lockedOptions, lockText, type MakeLock } from "./lock.js";
+import { iniText, yamlText } from "./make-text.js";
 import { applyPatch, type PatchRequest, recordPatches } from "./patch.js";
 import { isTruthy, phpText } from "./php-value.js";
-import { archivePath, md5Of, mergeInto, prepareInstall, putTogether, syncTree, tarOf } from "./place.js";
+import { archivePath, md5Of, type Piece, prepareInstall, putTogether, syncTree, tarOf } from "./place.js";
 import { type Job, Resolver, type ResolveTools } from "./resolve.js";
+import { type Resolution, resolvedMakeFile } from "./resolved.js";
 import { Slots, stopIfAborted } from "./slots.js";
 import { fetchTranslations, placeTranslations, type Translation } from "./translations.js";
 import { treeHash } from "./tree-hash.js";
@@ -81,11 +84,17 @@ export class Assembly {
       await this.#putTogether(built, tree);
       this.#throwFailures(built.length);
       if (this.#options.prepareInstall) await prepareInstall(tree);
+      const bundled = await this.#bundle(built, tree);
       const lock = this.#options.withLock || this.#options.lock ? await this.#lockOf(built, tree) : undefined;
       if (lock && this.#options.lock) this.#verifyLock(lock, this.#options.lock);
       const md5 = this.#options.md5 ? await md5Of(host, tree) : undefined;
       stopIfAborted(this.#request.signal);
       const path = await this.#publish(tree, built, merge);
+      // What is moved into a directory that was there are entries; this is none.
+      if (merge && bundled !== undefined) {
+        await host.mkdir(dirname(join(destination, bundled.path)));
+        await host.writeFile(join(destination, bundled.path), bundled.text);
+      }
       return {
         entries: built.map(({ job, fetched }) => ({
           name: job.version === "" ? job.entry.name : `${job.entry.name} ${job.version}`,
@@ -94,6 +103,7 @@ export class Assembly {
           source: fetched.source,
         })),
         warnings: this.#warnings,
+        resolved: this.#elsewhere(),
         ...(path === destination ? {} : { path }),
         ...(md5 === undefined ? {} : { md5 }),
         ...(lock && this.#options.withLock ? { lock: await lockText(lock) } : {}),
@@ -101,7 +111,8 @@ export class Assembly {
     } catch (error) {
       throw this.#explained(error);
     } finally {
-      await host.remove(this.#staging);
+      // Unless it holds what stood in the destination and could not be put back; the next build tries again.
+      if (mayBeRemoved(this.#staging)) await host.remove(this.#staging);
     }
   }
 
@@ -111,10 +122,7 @@ export class Assembly {
     if (this.#options.tar) return tarOf(host, tree, destination, this.#staging);
     if (merge) {
       const paths = built.map(({ job }) => job.path);
-      await mergeInto(host, tree, destination, paths, {
-        overwrite: this.#options.overwrite === true,
-        aside: join(this.#staging, "former"),
-      });
+      await mergeInto(host, this.#staging, destination, paths, this.#options.overwrite === true);
       return destination;
     }
     if (existsSync(destination))
@@ -123,6 +131,26 @@ export class Assembly {
       });
     await host.rename(tree, destination);
     return destination;
+  }
+
+  /** The make file as it was resolved goes into the build (`--bundle-lockfile`), INI or YAML by its name. */
+  async #bundle(built: readonly Built[], tree: string): Promise<{ readonly path: string; readonly text: string } | undefined> {
+    const { bundleLockfile: path } = this.#options;
+    if (path === undefined) return undefined;
+    const target = join(tree, path);
+    if (existsSync(target)) throw new ProvisionError("NAME_TAKEN", `--bundle-lockfile: something that was built stands at ${path}`);
+    const own = built.filter(({ job }) => job.of === undefined);
+    const resolutions = own.map(({ job: { entry, core, version }, fetched: { git } }): Resolution => {
+      if (git?.request.kind !== "head" && git?.request.kind !== "branch") return { entry, core, version };
+      const branch = git.request.kind === "branch" ? { branch: git.request.ref } : {};
+      return { entry, core, version, git: { commit: git.found.commit, ...branch } };
+    });
+    const document = resolvedMakeFile(this.#resolver.document, resolutions);
+    // A web server may hand it out: no credentials.
+    const text = (path.endsWith(".make") ? iniText(document) : yamlText(document)).replace(/[a-z][a-z0-9+.-]*:\/\/[^\s'"]+/gi, shown);
+    await mkdir(dirname(target), { recursive: true, mode: 0o755 });
+    await writeFile(target, text, { mode: 0o644 });
+    return { path, text };
   }
 
   /** Only without a core may there be something already. */
@@ -139,7 +167,7 @@ export class Assembly {
     const all: Built[] = [];
     let level = first;
     while (level.length > 0) {
-      const built = await Promise.all(level.map((job) => this.#failures.guarded(job.entry.name, () => this.#build(job))));
+      const built = await Promise.all(level.map((job) => this.#failures.guarded(aboutEntry(job.entry, job.fetch), () => this.#build(job))));
       const whole = built.filter((each): each is Built => each !== undefined);
       all.push(...whole);
       const stop = this.#options.noRecursion || (this.#failures.any && !this.#options.forceComplete);
@@ -262,8 +290,21 @@ export class Assembly {
       tree: fetched.tree,
       keepOther: entry.attributes.has("overwrite") && !isTruthy(entry.attributes.get("overwrite")),
     }));
-    const each = (name: string, work: () => Promise<void>) => this.#failures.guarded(name, work);
+    const each = async (piece: Piece, work: () => Promise<void>) => {
+      const job = built.find(({ fetched }) => fetched.tree === piece.tree)?.job;
+      await this.#failures.guarded(job ? aboutEntry(job.entry, job.fetch) : { entry: piece.name, type: "", source: piece.path }, work);
+    };
     return putTogether(pieces, platform, each, (message) => void this.#warnings.push(message));
+  }
+
+  /** What the make file took from elsewhere to know what it asks for. */
+  #elsewhere(): Record<string, string> {
+    const { options, includes, makefileHash } = this.#resolver;
+    const read = includes.map(({ source, sha256, commit }) => [`include ${source}`, sha256 ? `sha256 ${sha256}` : `commit ${commit}`]);
+    return {
+      ...(makefileHash === undefined ? {} : { [`make file ${shown(options.makefile)}`]: `sha256 ${makefileHash}` }),
+      ...Object.fromEntries(read),
+    };
   }
 
   async #lockOf(built: readonly Built[], tree: string): Promise<MakeLock> {
@@ -322,16 +363,17 @@ export class Assembly {
   #throwFailures(built: number): void {
     if (!this.#failures.any) return;
     stopIfAborted(this.#request.signal);
-    const { list } = this.#failures;
+    const rows = this.#failures.rows((text) => this.#withoutStaging(text));
     if (this.#options.forceComplete && built > 0 && !this.#options.lock) {
-      for (const failure of list.splice(0)) this.#warnings.push(`${this.#withoutStaging(failureLine(failure))} -- build forced`);
+      this.#failures.list.length = 0;
+      for (const { entry, reason } of rows) this.#warnings.push(`${entry}: ${reason} -- build forced`);
       return;
     }
     throw new ProvisionError(
       "BUILD_FAILED",
-      `${shown(this.#options.makefile)}: ${list.length} of ${list.length + built} entries could not be built`,
+      `${shown(this.#options.makefile)}: ${rows.length} of ${rows.length + built} entries could not be built`,
       {
-        why: list.map((failure) => this.#withoutStaging(failureLine(failure))),
+        failures: rows,
         state: this.#untouched(),
       },
     );

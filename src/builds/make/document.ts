@@ -91,7 +91,14 @@ export function validate(info: PhpArray, file: string, diagnostics: Diagnostics,
 function validateCore(info: PhpArray, at: Mark | string, diagnostics: Diagnostics, reading: "drush" | "ours"): void {
   const core = info.get("core");
   if (!isTruthy(core)) {
-    diagnostics.error("file/no-core", at, "The 'core' attribute is required: write core: 7.x");
+    const lock = info.has("lock") && info.has("inputs") && info.has("entries");
+    diagnostics.error(
+      "file/no-core",
+      at,
+      lock
+        ? "this is a lock that provision wrote, and no make file: build with provision make MAKEFILE PATH --locked=LOCK"
+        : "The 'core' attribute is required: write core: 7.x",
+    );
     return;
   }
   const match = /^(\d+)(?:\.(x|(\d+)(-[a-z0-9]+)?))?$/.exec(phpText(core));

@@ -11,7 +11,7 @@ import { isSystemError, messageOf, ProvisionError } from "../../core/errors.js";
 import { type Address, shown, withMirrors } from "./address.js";
 import type { CachedDownload, DownloadCache } from "./cache.js";
 import { type Checksums, verifyChecksums } from "./checksum.js";
-import { ask } from "./http-request.js";
+import { ask, isUntrusted } from "./http-request.js";
 import { stopIfAborted } from "./slots.js";
 
 export interface DownloadOptions {
@@ -157,6 +157,15 @@ async function once(
     if (error instanceof ProvisionError || error instanceof Transient) throw error;
     if (isSystemError(error, "ENOSPC") || isSystemError(error, "EDQUOT"))
       throw new ProvisionError("DISK_FULL", `Unable to download from ${shown(url)}: no space left in the cache`, { cause: error });
+    if (isUntrusted(error))
+      throw new ProvisionError(
+        "DOWNLOAD_FAILED",
+        `Unable to download from ${shown(url)}: its certificate is not believed: ${error.message}`,
+        {
+          why: ["a certificate authority of your own is named by NODE_EXTRA_CA_CERTS=FILE in the environment"],
+          cause: error,
+        },
+      );
     if (watchdog.signal.aborted) throw new Transient("the server does not answer, or stopped sending");
     throw new Transient(rootCause(error));
   } finally {

@@ -1,5 +1,6 @@
 import { type ClientRequest, request as httpRequest, type IncomingMessage } from "node:http";
 import { Agent, request as httpsRequest } from "node:https";
+import { isIP } from "node:net";
 import { connect as tlsConnect } from "node:tls";
 import { ProvisionError } from "../../core/errors.js";
 
@@ -26,6 +27,21 @@ export async function ask(url: URL, options: HttpRequest): Promise<IncomingMessa
   if (!proxy) return answer(httpRequest(url, { ...common, agent: false }), options.body);
   const through = { host: bare(proxy.hostname), port: proxy.port || 80, path: url.href, agent: false as const };
   return answer(httpRequest({ ...common, ...through, headers: { ...headers, ...proxyAuthorization(proxy) } }), options.body);
+}
+
+const UNTRUSTED = new Set([
+  "CERT_HAS_EXPIRED",
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "ERR_TLS_CERT_ALTNAME_INVALID",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_GET_ISSUER_CERT",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+]);
+
+/** The server is there, and its certificate is not believed: asking again does not help. */
+export function isUntrusted(error: unknown): error is Error {
+  return error instanceof Error && "code" in error && UNTRUSTED.has(String(error.code));
 }
 
 function answer(request: ClientRequest, body: string | undefined): Promise<IncomingMessage> {
@@ -59,7 +75,9 @@ async function tunnel(proxy: URL, url: URL, signal: AbortSignal): Promise<Agent>
     connect.end();
   });
   const agent = new Agent({ keepAlive: false });
-  agent.createConnection = () => tlsConnect({ socket, servername: bare(url.hostname) });
+  const host = bare(url.hostname);
+  // An address is no server name, but the certificate is held against it all the same.
+  agent.createConnection = () => tlsConnect({ socket, host, ...(isIP(host) === 0 ? { servername: host } : {}) });
   return agent;
 }
 

@@ -2,7 +2,7 @@ import type { BuildSource } from "../source.js";
 import type { AssembleOptions } from "./assemble-options.js";
 
 export { diagnosticLine } from "./diagnostic.js";
-export { driftOf, readLock } from "./lock.js";
+export { driftOf, lockBeside, readLock } from "./lock.js";
 export { readMakeFile } from "./read.js";
 export { treeHash } from "./tree-hash.js";
 

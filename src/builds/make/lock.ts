@@ -1,7 +1,9 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { ProvisionError } from "../../core/errors.js";
+import type { Host } from "../../host/host.js";
 import type { AssembleOptions } from "./assemble-options.js";
+import { isHttp } from "./includes.js";
 import { encodeOrdered, isTruthy, PhpArray } from "./php-value.js";
 import type { PlanEntry } from "./plan.js";
 import { treeHash } from "./tree-hash.js";
@@ -59,6 +61,7 @@ export function lockedOptions(options: AssembleOptions): Record<string, unknown>
     no_gitinfofile: noGitInfoFile,
     force_gitinfofile: forceGitInfoFile,
     prepare_install: options.prepareInstall,
+    bundle_lockfile: options.bundleLockfile,
     translations: translations && translations.length > 0 ? [...translations].sort() : undefined,
   };
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined && value !== false));
@@ -109,6 +112,17 @@ export async function readLock(text: string, file: string): Promise<MakeLock> {
     if (why !== undefined) throw broken(why);
   }
   return value as unknown as MakeLock;
+}
+
+/** Path and content of the lock that stands beside a make file, as `provision make FILE --lock` writes it; none for a URL. */
+export async function lockBeside(
+  makefile: string,
+  host: Pick<Host, "readFile">,
+): Promise<{ readonly path: string; readonly lock: MakeLock } | undefined> {
+  if (isHttp(makefile) || makefile === "-") return undefined;
+  const path = `${makefile}.lock`;
+  const text = await host.readFile(path);
+  return text === undefined ? undefined : { path, lock: await readLock(text, path) };
 }
 
 function brokenEntry(entry: unknown): string | undefined {

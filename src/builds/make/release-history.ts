@@ -13,6 +13,8 @@ export interface Release {
   readonly coreCompatibility: string | undefined;
   /** Known to be insecure. */
   readonly insecure: boolean;
+  /** Repairs what others should not run with. */
+  readonly security: boolean;
   readonly files: readonly {
     readonly variant: string | undefined;
     readonly archive: string | undefined;
@@ -62,6 +64,7 @@ function parseRelease(release: XmlElement): Release {
     md5: childText(release, "mdhash"),
     coreCompatibility: childText(release, "core_compatibility"),
     insecure: terms.some((term) => childText(term, "value") === "Insecure"),
+    security: terms.some((term) => childText(term, "value") === "Security update"),
     files: (child(release, "files")?.children ?? []).flatMap((file) => {
       const url = childText(file, "url");
       return url === undefined
@@ -128,6 +131,12 @@ export function releaseFor(history: ReleaseHistory, core: string, version: strin
     if (found) return found;
   }
   return major >= 8 && /^\d+$/.test(version) ? bestOf(fitting.releases, version) : undefined;
+}
+
+/** The newest stable release of the same major, when this one is insecure or a security update came since; `undefined` when it may stay. */
+export function securityUpdateOf(history: ReleaseHistory, release: Release): Release | undefined {
+  const newer = history.releases.slice(0, history.releases.indexOf(release)).filter(({ major }) => major === release.major);
+  return release.insecure || newer.some(({ security }) => security) ? newer.find(({ extra }) => extra === undefined) : undefined;
 }
 
 /** One list serves several cores from Drupal 8 on (`current`); a make file asks for its own. */

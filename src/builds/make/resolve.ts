@@ -6,7 +6,7 @@ import { shown } from "./address.js";
 import { type AssembleOptions, withOptionsOfFile } from "./assemble-options.js";
 import { diagnosticLine, invalidMakeFile } from "./diagnostic.js";
 import { type DownloadOptions, download, readStream } from "./download.js";
-import type { Failures } from "./failures.js";
+import { aboutEntry, type Failures } from "./failures.js";
 import { contentHash, type Fetch, fetchOf } from "./fetch-entry.js";
 import { type GitMirrors, gitRequest } from "./git.js";
 import { askedOf, inputsOf, type LockedEntry, lockKey, type MakeLock } from "./lock.js";
@@ -14,7 +14,7 @@ import { type PatchRequest, patchesOf } from "./patch.js";
 import { isTruthy, PhpArray, phpText } from "./php-value.js";
 import { type Plan, type PlanEntry, type PlanOptions, type ProjectType, planOf } from "./plan.js";
 import { type MakeFile, type ReadOptions, readMakeFile } from "./read.js";
-import { fileOf, parseReleaseHistory, type Release, type ReleaseHistory, releaseFor } from "./release-history.js";
+import { fileOf, parseReleaseHistory, type Release, type ReleaseHistory, releaseFor, securityUpdateOf } from "./release-history.js";
 import { insideTree, unsafeName, unsafePath } from "./safe-path.js";
 import { type Slots, stopIfAborted } from "./slots.js";
 import { languagesOf } from "./translations.js";
@@ -52,6 +52,9 @@ export interface ResolveTools {
   readonly plain: (text: string) => string;
 }
 
+/** `newest` passes over the versions that the file names; `security` only where they are known to be insecure. */
+export type Update = "newest" | "security";
+
 const HISTORY_LIMIT = 64 * 1024 ** 2;
 const MAKE_FILE_LIMIT = 8 * 1024 ** 2;
 
@@ -61,21 +64,23 @@ export class Resolver {
   readonly #tools: ResolveTools;
   readonly #histories = new Map<string, Promise<ReleaseHistory>>();
   readonly #locked: ReadonlyMap<string, LockedEntry>;
-  readonly #newest: boolean;
+  readonly #update: Update | undefined;
   readonly manifest = new Set<string>();
   readonly includes: { source: string; sha256?: string; commit?: string }[] = [];
+  /** Of a make file behind a URL. */
+  makefileHash: string | undefined;
   /** With what the make file itself sets, once it is read. */
   options: AssembleOptions;
   document = new PhpArray();
   inputs = "";
   #languages: readonly string[] = [];
 
-  /** `newest` passes over the versions that the file names. */
-  constructor(options: AssembleOptions, request: BuildRequest, tools: ResolveTools, newest = false) {
+  /** With `update` other versions than those that the file names. */
+  constructor(options: AssembleOptions, request: BuildRequest, tools: ResolveTools, update?: Update) {
     this.options = options;
     this.#request = request;
     this.#tools = tools;
-    this.#newest = newest;
+    this.#update = update;
     this.#locked = new Map((options.lock?.entries ?? []).map((entry) => [lockKey(entry.of, entry.kind, entry.name), entry]));
   }
 
@@ -133,7 +138,8 @@ export class Resolver {
     );
     if (name === undefined) return [];
     this.#request.progress?.(`Found makefile: ${name} in ${entry.name}`);
-    const jobs = await this.#tools.failures.guarded(`${entry.name}/${name}`, async () => {
+    const about = { entry: `${entry.name}/${name}`, type: "make file", source: aboutEntry(entry, parent.fetch).source };
+    const jobs = await this.#tools.failures.guarded(about, async () => {
       const file = join(tree, name);
       const made = await this.#read(file, {});
       if (!made.document)
@@ -153,7 +159,9 @@ export class Resolver {
       fetch: async (url) => {
         const known = this.options.lock?.includes?.find(({ source }) => source === shown(url))?.sha256;
         const path = await download({ url }, known === undefined ? {} : { sha256: known }, downloads);
-        if (url !== this.options.makefile) this.includes.push({ source: shown(url), sha256: await contentHash(path) });
+        const sha256 = await contentHash(path);
+        if (url === this.options.makefile) this.makefileHash = sha256;
+        else this.includes.push({ source: shown(url), sha256 });
         return readStream(path, MAKE_FILE_LIMIT);
       },
       checkout: async (given, mark) => {
@@ -187,7 +195,7 @@ export class Resolver {
       if (this.manifest.has(key)) continue;
       this.manifest.add(key);
       asked.push(askedOf(entry));
-      await failures.guarded(entry.name, async () => {
+      await failures.guarded(aboutEntry(entry), async () => {
         const locked = this.#locked.get(lockKey(of, entry.kind, entry.name));
         if (this.options.lock && !locked) {
           // of the make file itself all such are told together
@@ -225,7 +233,7 @@ export class Resolver {
     throw new ProvisionError("LOCK_MISMATCH", `${shown(this.options.makefile)} and its lock disagree`, {
       why: reasons,
       state: "nothing was built",
-      next: [`provision make-lock ${shown(this.options.makefile)}    # write a lock of what it says now`],
+      next: [`provision make ${shown(this.options.makefile)} --no-build --lock    # writes a lock of what it says now`],
     });
   }
 
@@ -235,7 +243,7 @@ export class Resolver {
     const wanted = plan.entries.filter((entry) => isRelease(entry) && !this.manifest.has(lockKey(undefined, entry.kind, entry.name)));
     await Promise.all(
       wanted.map((entry) =>
-        this.#tools.failures.guarded(entry.name, async () => {
+        this.#tools.failures.guarded(aboutEntry(entry), async () => {
           const unsafe = unsafeName(entry.name);
           if (unsafe !== undefined) throw new ProvisionError("BUILD_FAILED", `its name is refused: ${unsafe}`);
           found.set(entry.name, await this.#history(entry.name, phpText(entry.download.get("status url")), core));
@@ -371,8 +379,8 @@ export class Resolver {
   }
 
   #release(entry: PlanEntry, core: string, history: ReleaseHistory): Release {
-    const release = releaseFor(history, core, this.#newest ? "" : entry.version, entry.kind === "core");
-    if (release) return release;
+    const release = releaseFor(history, core, this.#update === "newest" ? "" : entry.version, entry.kind === "core");
+    if (release) return (this.#update === "security" ? securityUpdateOf(history, release) : undefined) ?? release;
     throw new ProvisionError("BUILD_FAILED", unknownVersion(history, entry, core));
   }
 }

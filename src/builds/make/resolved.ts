@@ -5,15 +5,15 @@ import type { BuildRequest } from "../source.js";
 import { shown } from "./address.js";
 import type { AssembleOptions } from "./assemble-options.js";
 import { DownloadCache } from "./cache.js";
-import { Failures, failureLine } from "./failures.js";
+import { aboutEntry, Failures } from "./failures.js";
 import { GitMirrors, gitRequest } from "./git.js";
 import { isTruthy, PhpArray, type PhpKey, phpText } from "./php-value.js";
 import type { PlanEntry } from "./plan.js";
-import { isRelease, type Job, Resolver } from "./resolve.js";
+import { isRelease, type Job, Resolver, type Update } from "./resolve.js";
 import { Slots } from "./slots.js";
 
 /** What one entry of a make file stands for now. */
-interface Resolution {
+export interface Resolution {
   readonly entry: PlanEntry;
   readonly core: string;
   /** Full version of a release, or empty. */
@@ -26,7 +26,7 @@ interface Resolution {
  * A make file that names everything by version or commit, as `drush make-lock` writes one: defaults worked in, empty values
  * left out, core first. A tag stays a tag (drush adds the branch of HEAD to it).
  */
-function resolvedMakeFile(document: PhpArray, resolutions: readonly Resolution[]): PhpArray {
+export function resolvedMakeFile(document: PhpArray, resolutions: readonly Resolution[]): PhpArray {
   const resolved = new PhpArray().set("core", document.get("core") ?? "").set("api", 2);
   const sorted = [...resolutions].sort((a, b) => Number(b.entry.kind === "core") - Number(a.entry.kind === "core"));
   for (const [section, libraries] of [
@@ -66,16 +66,16 @@ function resolvedEntry({ entry, core, version, git }: Resolution): PhpArray {
 }
 
 /**
- * Asks release servers and repositories what a make file stands for now, without building it. `newest` takes the newest
- * release within the file's core instead of the versions it names (`make-update`).
+ * Asks release servers and repositories what a make file stands for now, without building it. `update` takes other
+ * releases, within the file's core, than the versions it names (`make-update`).
  *
  * @throws ProvisionError FILE_NOT_FOUND, INVALID_FILE, BUILD_FAILED with every entry that cannot be resolved
  */
 export async function resolveMakeFile(
   options: AssembleOptions,
   request: Omit<BuildRequest, "destination"> & { readonly staging: string },
-  newest = false,
-): Promise<{ readonly document: PhpArray; readonly warnings: readonly string[] }> {
+  update?: Update,
+): Promise<{ readonly document: PhpArray; readonly warnings: readonly string[]; readonly entries: number }> {
   const { host, cache, mirrors, offline, signal, staging } = request;
   const failures = new Failures(async () => []);
   const warnings: string[] = [];
@@ -94,17 +94,19 @@ export async function resolveMakeFile(
       warn: (message) => void warnings.push(message),
       plain: (text) => text,
     },
-    newest,
+    update,
   );
   await host.mkdir(staging);
   try {
     const jobs = await resolver.mainJobs();
     const resolutions = await Promise.all(
-      jobs.map((job) => failures.guarded(job.entry.name, () => slots.run(() => resolution(job, newest ? undefined : git)))),
+      jobs.map((job) =>
+        failures.guarded(aboutEntry(job.entry, job.fetch), () => slots.run(() => resolution(job, update ? undefined : git))),
+      ),
     );
     if (failures.any)
       throw new ProvisionError("BUILD_FAILED", `${shown(options.makefile)}: ${failures.list.length} entries cannot be resolved`, {
-        why: failures.list.map(failureLine),
+        failures: failures.rows((text) => text),
         state: "nothing was written",
       });
     return {
@@ -113,6 +115,7 @@ export async function resolveMakeFile(
         resolutions.filter((each) => each !== undefined),
       ),
       warnings,
+      entries: jobs.length,
     };
   } finally {
     await host.remove(staging);

@@ -169,6 +169,8 @@ function provision_install(array $request) {
     ProvisionBridge::refuse('exception', "sites/$request[directory]/settings.php names no database");
   }
   provision_require_empty_database();
+  $base_url = isset($GLOBALS['base_url']) ? $GLOBALS['base_url'] : NULL;
+  $unsynced = provision_suspend_syncs();
 
   install_drupal(array(
     'parameters' => array('profile' => $profile, 'locale' => $request['language']),
@@ -197,7 +199,43 @@ function provision_install(array $request) {
   if (variable_get('install_task') !== 'done') {
     ProvisionBridge::refuse('incomplete', 'the installer returned, but its last task was ' . var_export(variable_get('install_task'), TRUE));
   }
-  return array('profile' => (string) variable_get('install_profile'));
+  if ($unsynced) {
+    provision_sync();
+  }
+  $result = array('profile' => (string) variable_get('install_profile'), 'login' => NULL);
+  // Links of another language may have a prefix, which only a fully started site knows.
+  if ($request['language'] === 'en' && $base_url === rtrim($request['lookup'], '/')) {
+    // Not set by settings.php, so it came from the request; a visitor's may have a port.
+    $GLOBALS['base_url'] = $request['url'];
+    $result['login'] = user_pass_reset_url(user_load(1)) . '/login';
+  }
+  return $result;
+}
+
+/**
+ * SQLite waits for the disk at the end of each of the installer's hundreds of transactions. What is left of an
+ * installation that was cut short is thrown away whole, so that one wait at its end does.
+ */
+function provision_suspend_syncs() {
+  if ($GLOBALS['databases']['default']['default']['driver'] !== 'sqlite') {
+    return FALSE;
+  }
+  $database = Database::getConnection();
+  // The other journal modes have no call that brings everything to the disk.
+  if ($database->query('PRAGMA journal_mode')->fetchColumn() !== 'wal') {
+    return FALSE;
+  }
+  $database->query('PRAGMA synchronous = OFF');
+  return TRUE;
+}
+
+/** Ends what provision_suspend_syncs() began: syncs the log, moves it into the database, syncs that. */
+function provision_sync() {
+  $database = Database::getConnection();
+  $database->query('PRAGMA synchronous = FULL');
+  if ((int) $database->query('PRAGMA wal_checkpoint(FULL)')->fetchColumn() !== 0) {
+    ProvisionBridge::refuse('incomplete', 'the new database could not be brought to the disk: another process reads it');
+  }
 }
 
 /** The installer goes on with what an interrupted one left, and calls a wrong password «already installed». */

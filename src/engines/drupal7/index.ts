@@ -1,8 +1,9 @@
+import { join } from "node:path";
 import type { Json } from "../../core/json.js";
+import { PACKAGE_ROOT } from "../../core/package-root.js";
 import { type BridgeCall, runBridge } from "../bridge.js";
 import { DocumentError, type Fields, fields, flag, integer, list, optionalInteger, optionalText, text, texts } from "../document.js";
 import type { Answer, Engine, Extension, SiteCode } from "../engine.js";
-import { phpFile } from "../php-file.js";
 import { detect } from "./detect.js";
 import { settings } from "./settings.js";
 import { readSitesPhp, sitesPhp } from "./sites-php.js";
@@ -44,7 +45,7 @@ function ask<T>(
     {
       host: site.host,
       php: site.php,
-      script: phpFile("engines/drupal7/bridge.php"),
+      script: join(PACKAGE_ROOT, "src/engines/drupal7/bridge.php"),
       request: { op, docroot: site.docroot, lookup: `http://${site.uri}`, directory: site.directory, url: site.url, ...more },
       ...(secrets === undefined ? {} : { secrets }),
       // sites.php reads it; one inherited from whoever runs us must not choose another generation.
@@ -80,7 +81,7 @@ export const drupal7: Engine = {
         account_name: input.account.name,
         account_mail: input.account.mail,
       },
-      (result) => ({ profile: text(result, "profile") }),
+      (result) => ({ profile: text(result, "profile"), login: optionalText(result, "login") }),
       { account_password: input.account.password },
     ),
 

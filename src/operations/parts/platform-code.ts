@@ -1,7 +1,8 @@
 import { basename, dirname, join, relative } from "node:path";
 import { commitAtOrigin } from "../../builds/git/working-copy.js";
 import { buildSource, type PlatformCode } from "../../builds/index.js";
-import { type Inputs as BuiltFrom, buildInputs } from "../../builds/inputs.js";
+import { type Inputs as BuiltFrom, buildInputs, changedElsewhere } from "../../builds/inputs.js";
+import { lockBeside } from "../../builds/make/lock.js";
 import type { BuildReport } from "../../builds/source.js";
 import { changedParts, type TreeHashes, treeHash, treeHashes } from "../../builds/tree-hash.js";
 import { mirrorPlaces } from "../../context/hub.js";
@@ -147,11 +148,17 @@ export function buildStep(inputs: BuildInputs, use: Services, needed: () => Prom
     title: name === undefined ? `Code of ${platform.name}` : `Build ${platform.name} from ${name}`,
     async check() {
       if (!(await needed())) return { changes: [] };
-      return { changes: [`build ${root}`], undo: [build, stagingOf(build)].map((path) => ({ do: "remove_tree", host: host.name, path })) };
+      const locked = await lockOf(platformCode(inputs, use.layout), host);
+      const exactly = locked === undefined ? "" : `, exactly what ${use.layout.relative(locked.path)} names`;
+      return {
+        changes: [`build ${root}${exactly}`],
+        undo: [build, stagingOf(build)].map((path) => ({ do: "remove_tree", host: host.name, path })),
+      };
     },
     async apply(run) {
       const code = platformCode(inputs, use.layout);
-      const source = buildSource(code);
+      const locked = await lockOf(code, host);
+      const source = buildSource(locked === undefined ? code : { ...code, make: { lock: locked.lock } });
       if (!source) throw new ProvisionError("FAILED", `${platform.name} names nothing it could be built from`);
       // Before the build: what changes while it runs is told by the next verify.
       const from = await buildInputs(code, host);
@@ -183,6 +190,11 @@ export function buildStep(inputs: BuildInputs, use: Services, needed: () => Prom
       return { report, record } satisfies Built as unknown as Json;
     },
   };
+}
+
+/** What Composer users expect: with a lock beside its make file a platform is what the lock says, or is not built. */
+function lockOf({ makefile }: PlatformCode, host: Host) {
+  return makefile === undefined ? undefined : lockBeside(makefile, host);
 }
 
 async function refuseWithoutDocroot(host: Host, build: string, docroot: string, name: string): Promise<void> {
@@ -272,6 +284,12 @@ async function driftOf(inputs: BuildInputs, use: Services, full: boolean): Promi
       if (!(error instanceof ProvisionError)) throw error;
       unknown.push(`whether the repository has moved: ${messageOf(error)}`);
     }
+  }
+  if (full && code.makefile !== undefined && record.inputs["makefile"] === now["makefile"] && !inputs.offline) {
+    const tools = { host, cache: use.layout.cache, mirrors: mirrorPlaces(use.layout, use.settings.mirrors) };
+    const elsewhere = await changedElsewhere(record.resolved, tools);
+    changed.push(...elsewhere.changed);
+    unknown.push(...elsewhere.unknown);
   }
   const tree = full && platform.working_copy !== true ? changedTree(record, await treeHashes(build), docroot) : [];
   return { inputs: changed, tree, unknown };

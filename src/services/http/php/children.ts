@@ -1,15 +1,14 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { createServer } from "node:net";
-import { dirname } from "node:path";
+import { createServer, type Socket } from "node:net";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { isSystemError, messageOf, ProvisionError } from "../../../core/errors.js";
+import { PACKAGE_ROOT } from "../../../core/package-root.js";
 import type { OnServeEvent } from "./events.js";
 import { ask, MARKER, TOKEN } from "./protocol.js";
 
-/** From src/ and from dist/ alike: PHP files are not compiled. */
-const ROUTER = fileURLToPath(new URL("../../../../src/services/http/php/router.php", import.meta.url));
+const ROUTER = join(PACKAGE_ROOT, "src/services/http/php/router.php");
 
 const START_TIMEOUT = 15_000;
 const TERMINATE_GRACE = 2_000;
@@ -38,6 +37,8 @@ export interface PoolOptions {
   readonly generation: string;
   /** Most processes at a time; each answers one request at a time. */
   readonly size: number;
+  /** More settings of PHP, `name=value`. */
+  readonly settings: readonly string[];
   readonly onEvent: OnServeEvent;
 }
 
@@ -211,7 +212,7 @@ async function startChild(options: PoolOptions): Promise<PhpChild> {
         "KILL",
         "--",
         options.php,
-        ...SETTINGS.flatMap((setting) => ["-d", setting]),
+        ...[...SETTINGS, ...options.settings].flatMap((setting) => ["-d", setting]),
         "-S",
         `127.0.0.1:${port}`,
         // Never served from: the router answers everything.
@@ -231,6 +232,9 @@ async function startChild(options: PoolOptions): Promise<PhpChild> {
         },
       },
     );
+    // The front's own server decides how long this process lives; the death signal ends PHP with it.
+    child.unref();
+    for (const stream of [child.stdout, child.stderr]) (stream as Socket).unref();
     const say = (line: string) => {
       if (lines.length < 20) lines.push(line);
       if (!isChatter(line)) options.onEvent({ type: "output", php: options.php, line });
@@ -268,7 +272,7 @@ async function startChild(options: PoolOptions): Promise<PhpChild> {
 /** True when the router of this very process answers; false when it does not in time. */
 async function answers(child: PhpChild, generation: string): Promise<boolean> {
   const deadline = Date.now() + START_TIMEOUT;
-  for (let pause = 10; Date.now() < deadline && child.process.exitCode === null; pause = Math.min(pause * 2, 200)) {
+  for (let pause = 5; Date.now() < deadline && child.process.exitCode === null; pause = Math.min(pause * 1.2, 200)) {
     try {
       const answer = await ask({
         port: child.port,

@@ -21,6 +21,8 @@ export interface FrontOptions {
   readonly token: string;
   /** Most processes for each PHP program. */
   readonly size: number;
+  /** Settings of PHP beside the usual ones, `name=value`. */
+  readonly settings?: readonly string[];
   readonly onEvent: OnServeEvent;
 }
 
@@ -63,6 +65,16 @@ export class Front {
         plain(answer, 502, "The site could not be reached.");
       });
     });
+  }
+
+  /** Starts one process of this PHP program before anybody asks. Rejects as PhpPool.acquire does. */
+  warm(php: string): Promise<void> {
+    return this.#pool(this.#current, php).warm();
+  }
+
+  /** Keeps this process no longer alive than its other work does. */
+  unref(): void {
+    this.#server.unref();
   }
 
   get generation(): string {
@@ -135,8 +147,8 @@ export class Front {
   #pool(generation: Generation, php: string): PhpPool {
     let pool = generation.pools.get(php);
     if (!pool) {
-      const { vhosts, size, onEvent } = this.#options;
-      pool = new PhpPool({ php, vhosts, generation: generation.id, size, onEvent });
+      const { vhosts, size, settings = [], onEvent } = this.#options;
+      pool = new PhpPool({ php, vhosts, generation: generation.id, size, settings, onEvent });
       generation.pools.set(php, pool);
     }
     return pool;

@@ -8,8 +8,9 @@ import { directories } from "../../../steps/files.js";
 import { phpProgram } from "../../php.js";
 import type { HttpAnswer, HttpProblem, HttpRequest, HttpService } from "../service.js";
 import { activateStep, reloadFiles, restoreFiles, type Served } from "./activate.js";
+import type { Front } from "./front.js";
 import { ask, reachable } from "./protocol.js";
-import { readGeneration, runningServe, type ServePaths, servePaths } from "./state.js";
+import { readGeneration, runningServe, servePaths } from "./state.js";
 import { noSiteFiles, siteFiles } from "./vhost-files.js";
 
 const REQUEST_TIMEOUT = 60_000;
@@ -37,6 +38,12 @@ export function phpHttp({
     look ??= lookAtPhp(host, php);
     return look;
   };
+  let standby: Promise<Loopback> | undefined;
+  const loopback = async () => {
+    const waiting = standby;
+    standby = undefined;
+    return (await waiting) ?? startLoopback(served);
+  };
   return {
     type: "php",
     url: (uri) => urlOf(uri, server.http_port),
@@ -57,7 +64,18 @@ export function phpHttp({
         served,
         noSiteFiles(paths.vhosts, uris).map(({ path }) => path),
       ),
-    request: (request) => requestSite(served, server, request),
+    request: (request) => requestSite(served, server, request, loopback),
+    standby: (program) => {
+      standby ??= startLoopback(served).then((started) => {
+        started.front.unref();
+        // Whoever asks will hear what is wrong.
+        started.front.warm(program).catch(() => {});
+        return started;
+      });
+      standby.catch(() => {
+        standby = undefined;
+      });
+    },
     // PHP's own server asks nobody for a password.
     passwordFile: (uri) => join(paths.config, "passwords.d", uri),
     problems: () => problems(served, server, looked),
@@ -69,7 +87,12 @@ function urlOf(uri: string, port: number): string {
   return `http://${host}${port === 80 ? "" : `:${port}`}${segment === undefined ? "" : `/${segment}`}`;
 }
 
-async function requestSite(served: Served, server: PhpServer, request: HttpRequest): Promise<HttpAnswer> {
+async function requestSite(
+  served: Served,
+  server: PhpServer,
+  request: HttpRequest,
+  loopback: () => Promise<Loopback>,
+): Promise<HttpAnswer> {
   const [name = "", segment] = request.uri.split("/");
   const question = (port: number) => ({
     path: `${segment === undefined ? "" : `/${segment}`}${request.path}`,
@@ -81,9 +104,12 @@ async function requestSite(served: Served, server: PhpServer, request: HttpReque
   try {
     const running = await runningServe(served.host, served.paths);
     if (running) return await ask({ ...question(running.port), address: reachable(running.address), port: running.port });
-    return await onLoopback(served.paths, await readGeneration(served.host, served.paths), (port) =>
-      ask({ ...question(server.http_port), port }),
-    );
+    const { front, port } = await loopback();
+    try {
+      return await ask({ ...question(server.http_port), port });
+    } finally {
+      await front.close();
+    }
   } catch (error) {
     if (error instanceof ProvisionError) throw error;
     throw new ProvisionError("SERVICE_UNAVAILABLE", `${urlOf(request.uri, server.http_port)}${request.path} gave no answer`, {
@@ -93,15 +119,24 @@ async function requestSite(served: Served, server: PhpServer, request: HttpReque
   }
 }
 
-/** The same front and router as `serve`, on a free port, for as long as `action` takes. */
-async function onLoopback<T>(paths: ServePaths, generation: string, action: (port: number) => Promise<T>): Promise<T> {
+interface Loopback {
+  readonly front: Front;
+  readonly port: number;
+}
+
+/** The same front and router as `serve`, on a free port; to be closed by whoever uses it. */
+async function startLoopback({ host, paths }: Served): Promise<Loopback> {
   const [{ Front }, { randomBytes }] = await Promise.all([import("./front.js"), import("node:crypto")]);
-  const front = new Front({ vhosts: paths.vhosts, generation, token: randomBytes(24).toString("hex"), size: 2, onEvent: () => {} });
-  try {
-    return await action(await front.listen(0, "127.0.0.1"));
-  } finally {
-    await front.close();
-  }
+  const front = new Front({
+    vhosts: paths.vhosts,
+    generation: await readGeneration(host, paths),
+    token: randomBytes(24).toString("hex"),
+    size: 2,
+    // Optimising what runs once takes twice the time of the page itself.
+    settings: ["opcache.enable=0"],
+    onEvent: () => {},
+  });
+  return { front, port: await front.listen(0, "127.0.0.1") };
 }
 
 async function problems(served: Served, server: PhpServer, looked: () => Promise<void>): Promise<readonly HttpProblem[]> {
