@@ -125,7 +125,9 @@ interface WebDaemon {
   start(base: string, top: string, port: number): Promise<WebServer>;
 }
 
-export const WEB_DAEMONS: Readonly<Record<"nginx" | "apache", WebDaemon>> = {
+export type DaemonType = "nginx" | "apache";
+
+export const WEB_DAEMONS: Readonly<Record<DaemonType, WebDaemon>> = {
   nginx: {
     commands: (base) => ({
       http_test_cmd: `${find("nginx")} -t -c ${base}/nginx/nginx.conf`,

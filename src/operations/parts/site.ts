@@ -47,6 +47,7 @@ async function groupId(host: Host, name: string | undefined, server: Server): Pr
 
 export async function siteInputs(use: Services, all: SiteAndAll, core: Core, generation: string): Promise<SiteInputs> {
   const directory = siteName(all.site.uri);
+  refuseTlsWithoutPort(all);
   const gid = await groupId(use.host(all.webServer), all.webServer.web_group, all.webServer);
   const entered = await namesOfDirectory({ host: use.host(all.server), engine: use.engine(core.engine), docroot: core.docroot }, directory);
   const names = namesOf({ site: all.site, directory });
@@ -61,6 +62,18 @@ export async function siteInputs(use: Services, all: SiteAndAll, core: Core, gen
     ...(gid === undefined ? {} : { gid }),
     alone: await hasHostAlone(use, all.site.uri),
   };
+}
+
+function refuseTlsWithoutPort({ site, webServer }: SiteAndAll): void {
+  if (site.ssl === "off") return;
+  const php = webServer.http_service_type === "php";
+  if (!php && webServer.http_ssl_port !== undefined) return;
+  throw new ProvisionError("CONFIGURATION", `${site.name} wants https (ssl: ${site.ssl}), which ${webServer.name} does not have`, {
+    why: [php ? "PHP's own web server knows no https" : `${webServer.name} has no http_ssl_port`],
+    next: php
+      ? [`provision save ${site.name} --ssl=off`]
+      : [`provision save ${webServer.name} --http_ssl_port=443`, `provision verify ${webServer.name}`],
+  });
 }
 
 async function hasHostAlone(use: Services, uri: string): Promise<boolean> {

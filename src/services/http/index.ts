@@ -21,6 +21,8 @@ export interface HttpSetup {
     | "php_fpm_listen"
     | "php_fpm_restart_cmd"
   >;
+  /** Milliseconds within which a reload has to be proven; five hundred sites take a second or two. Default: 30 s. */
+  readonly patience?: number;
   /** The machine the web server runs on. */
   readonly host: Host;
 }

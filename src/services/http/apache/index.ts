@@ -4,7 +4,7 @@ import type { Daemon } from "../daemon/daemon.js";
 import type { Place } from "../daemon/place.js";
 import type { ConfigFile } from "../service.js";
 import { word } from "./quote.js";
-import { generationFile, serverFiles } from "./server.js";
+import { defaultPair, generationFile, serverFiles } from "./server.js";
 import { noSiteFiles, siteFiles } from "./site.js";
 
 export const apache: Daemon = {
@@ -18,6 +18,7 @@ export const apache: Daemon = {
   reload: (program) => [program, "graceful"],
   include: (place) =>
     `as root: a2enmod rewrite headers proxy_fcgi alias mime authz_host auth_basic authn_file ssl http2; echo 'Include ${word(place.top)}' > /etc/apache2/conf-enabled/provision.conf; apache2ctl restart`,
+  defaultCertificate: (place) => (place.tlsPort === undefined ? undefined : defaultPair(place)),
   serverFiles,
   generationFile,
   siteFiles,

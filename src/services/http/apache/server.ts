@@ -42,6 +42,11 @@ export function generationFile(place: Place, generation: string): ConfigFile {
   return { path: place.generation, content: `${HEADER}\nHeader always set ${MARKER_HEADER} ${word(generation)}\n` };
 }
 
+/** What unknown names are shown before they are refused: Apache has no vhost for https without a certificate. */
+export function defaultPair(place: Place): { readonly certificate: string; readonly key: string } {
+  return { certificate: join(place.include, "default.pem"), key: join(place.include, "default.key") };
+}
+
 /** The first vhost of a port answers for unknown names: nobody gets a site by sending one. ACME is answered. */
 function unknown(place: Place): readonly string[] {
   const acme = join(place.acme, ".well-known/acme-challenge");
@@ -82,8 +87,8 @@ function unknown(place: Place): readonly string[] {
           `<VirtualHost *:${place.tlsPort}>`,
           '  ServerName "default.invalid"',
           `  Include ${word(join(place.include, "tls.conf"))}`,
-          `  SSLCertificateFile ${word(join(place.include, "default.pem"))}`,
-          `  SSLCertificateKeyFile ${word(join(place.include, "default.key"))}`,
+          `  SSLCertificateFile ${word(defaultPair(place).certificate)}`,
+          `  SSLCertificateKeyFile ${word(defaultPair(place).key)}`,
           `  Include ${word(join(place.include, "server.conf"))}`,
           '  RewriteRule "^" "-" [R=404,L]',
           "</VirtualHost>",

@@ -12,8 +12,6 @@ import type { Daemon, Facts } from "./daemon.js";
 import { type Marker, readMarker, retired, workers } from "./marker.js";
 import type { Place } from "./place.js";
 
-/** Within this time a reloaded daemon has to serve what was written; five hundred sites take a second or two. */
-const PROOF_TIMEOUT = 30_000;
 const COMMAND_TIMEOUT = 120_000;
 /** How a vhost that was set aside is kept: no include sees it. */
 const BROKEN = ".broken";
@@ -27,6 +25,8 @@ export interface Served {
   readonly server: string;
   /** Directory of the inner locks. */
   readonly locks: string;
+  /** Milliseconds within which a reloaded daemon has to serve what was written. */
+  readonly patience: number;
   readonly facts: () => Promise<Facts>;
   readonly test: () => Promise<Argv>;
   readonly reload: () => Promise<Argv>;
@@ -82,7 +82,9 @@ async function exchange(served: Served, files: readonly ConfigFile[], run: Pick<
     const before = await readMarker(served.place.port);
     if (serverFiles.length === 0) needDaemon(served, before);
     await testCandidate(served, files);
-    const old = await Promise.all(files.map(async ({ path }) => ({ path, content: await served.host.readFile(path) })));
+    // With the generation: a daemon that did not take over the new one needs no reload to serve the old one.
+    const paths = [...files.map(({ path }) => path), served.place.generation];
+    const old = await Promise.all(paths.map(async (path) => ({ path, content: await served.host.readFile(path) })));
     try {
       await writeAll(served.host, files);
       if (before.state !== "serving") {
@@ -332,7 +334,7 @@ async function reloadAndProve(served: Served, before: Marker): Promise<void> {
       cause: error,
     });
   }
-  const deadline = Date.now() + PROOF_TIMEOUT;
+  const deadline = Date.now() + served.patience;
   for (let proven = 0; ; ) {
     const now = await readMarker(place.port);
     proven = now.state === "serving" && now.generation === generation ? proven + 1 : 0;
@@ -344,11 +346,11 @@ async function reloadAndProve(served: Served, before: Marker): Promise<void> {
   if (!(await retired(host, old, deadline))) throw unproven(served, { state: "serving" });
 }
 
-function unproven({ daemon, place, server }: Served, { state }: Marker): ProvisionError {
+function unproven({ daemon, place, server, patience }: Served, { state }: Marker): ProvisionError {
   const why = {
     down: `nothing answers on port ${place.port}`,
     foreign: `another program answers on port ${place.port}`,
-    serving: `it goes on with what it had within ${PROOF_TIMEOUT / 1000} s; its error log says why`,
+    serving: `it goes on with what it had within ${patience / 1000} s; its error log says why`,
   }[state];
   return new ProvisionError(
     state === "foreign" ? "PORT_TAKEN" : "SERVICE_UNAVAILABLE",

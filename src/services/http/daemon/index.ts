@@ -16,10 +16,11 @@ import { readMarker } from "./marker.js";
 import { type Place, placeOf } from "./place.js";
 
 const REQUEST_TIMEOUT = 60_000;
+const PROOF_TIMEOUT = 30_000;
 const PHP_PROOF_TIMEOUT = 30_000;
 
 /** A web server that runs by itself, is read by it what provision writes, and is reloaded by a command. */
-export function daemonHttp(daemon: Daemon, { layout, server, host }: HttpSetup): HttpService {
+export function daemonHttp(daemon: Daemon, { layout, server, host, patience = PROOF_TIMEOUT }: HttpSetup): HttpService {
   const place = placeOf(layout, daemon.type, server);
   let found: Promise<Facts> | undefined;
   const facts = () => {
@@ -33,6 +34,7 @@ export function daemonHttp(daemon: Daemon, { layout, server, host }: HttpSetup):
     daemon,
     place,
     server: server.name,
+    patience,
     locks: `${layout.state}/locks`,
     facts,
     test: async () => (testCommand === undefined ? asRoot(daemon.test((await facts()).program)) : argvOf(testCommand)),
@@ -113,7 +115,33 @@ function serverSteps(served: Served): readonly Step[] {
       ],
       { id: "http/directories", title: `Directories of ${daemon.label}` },
     ),
+    ...defaultCertificate(served),
     activateStep(served, "http/server", `Configuration of ${daemon.label}`, async () => daemon.serverFiles(place, await served.facts())),
+  ];
+}
+
+function defaultCertificate({ host, daemon, place }: Served): readonly Step[] {
+  const pair = daemon.defaultCertificate(place);
+  if (pair === undefined) return [];
+  const { certificate, key } = pair;
+  return [
+    {
+      id: "http/default-certificate",
+      title: "Certificate that unknown names are shown",
+      async check() {
+        if ((await host.stat(certificate)) && (await host.stat(key))) return { changes: [] };
+        const undo = [certificate, key].map((path) => ({ do: "restore_file", host: host.name, path, before: null }));
+        return { changes: [`create ${certificate}`], undo };
+      },
+      async apply() {
+        await host.run([
+          ...(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "36500"] as const),
+          ...["-subj", "/CN=default.invalid", "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", key, "-out", certificate],
+        ]);
+        await host.chmod(key, { mode: 0o600 });
+        return null;
+      },
+    },
   ];
 }
 

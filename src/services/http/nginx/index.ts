@@ -19,6 +19,8 @@ export const nginx: Daemon = {
   reload: (program) => [program, "-s", "reload"],
   include: (place) =>
     `as root: echo 'include ${word(place.top)};' > /etc/nginx/conf.d/provision.conf; rm -f /etc/nginx/sites-enabled/default`,
+  // It refuses the handshake.
+  defaultCertificate: () => undefined,
   serverFiles,
   generationFile,
   siteFiles,
