@@ -1,5 +1,8 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ask } from "../../src/services/http/ask.js";
+import { freePort } from "../support/php-server.js";
 import { type WebHub, webHub } from "../support/web-hub.js";
 import { missing } from "../support/web-servers.js";
 
@@ -69,6 +72,30 @@ for (const type of ["nginx", "apache"] as const) {
       expect((await web.get("site.test", "/")).status).toBe(404);
       expect(existsSync(web.hub.path(`config/server_master/${type}/vhost.d/site.test.conf`))).toBe(false);
     });
+
+    test("another port: the daemon is found at the old one, and proven at the new one; one that is taken changes nothing", async () => {
+      const port = await freePort();
+      await web.hub.ok(`save @server_master --http_port=${port}`);
+      const doctor = await web.hub.document("doctor");
+      expect(JSON.stringify(doctor.data)).toContain(`http_port is ${port}`);
+      await web.hub.ok("verify @server_master");
+      const served = (on: number) =>
+        ask({ port: on, path: "/", headers: { host: "unknown.test" }, timeout: 10_000 }).then(({ status }) => status);
+      expect(await served(port)).toBe(404);
+      const taken = createServer((socket) => socket.end()).listen(0);
+      await new Promise((resolve) => taken.once("listening", resolve));
+      const other = (taken.address() as { port: number }).port;
+      await web.hub.ok(`save @server_master --http_port=${other}`);
+      if (type === "apache") {
+        const refused = await web.hub.document("verify @server_master");
+        expect([refused.exit, refused.outcome]).toEqual([4, "rolled_back"]);
+        expect(await served(port)).toBe(404);
+      }
+      taken.close();
+      await web.hub.ok(`save @server_master --http_port=${web.hub.port}`);
+      await web.hub.ok("verify @server_master");
+      expect(await served(web.hub.port)).toBe(404);
+    }, 120_000);
 
     test("files of the operator stay as they are", async () => {
       const own = ["pre.d/own.conf", "post.d/own.conf", "vhost.d/own.conf"].map((name) =>

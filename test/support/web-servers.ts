@@ -194,8 +194,25 @@ async function run(program: string, args: readonly string[], directory: string, 
         }
       }
     },
-    stop: () => started.end(signal),
+    async stop() {
+      await started.end(signal);
+      // Apache, when its configuration ended it, is started again by the command that reloads it.
+      const again = Number(readOrNothing(join(directory, "apache2.pid")));
+      if (again > 1 && alive(again)) {
+        process.kill(again, signal);
+        while (alive(again)) await sleep(20);
+      }
+    },
   };
+}
+
+function alive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return !readOrNothing(`/proc/${pid}/stat`).includes(") Z ");
+  } catch {
+    return false;
+  }
 }
 
 function readOrNothing(path: string): string {

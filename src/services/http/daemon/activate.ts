@@ -65,7 +65,7 @@ async function decide(served: Served, files: readonly ConfigFile[]): Promise<Dec
     changes.push(`${content === undefined ? "create" : file.content === undefined ? "remove" : "update"} ${file.path}`);
     before.push({ path: file.path, content: content ?? null });
   }
-  const marker = await readMarker(served.place.port);
+  const marker = await markerOf(served);
   if (changes.length === 0 && marker.state === "serving" && marker.generation !== (await generationOnDisk(served)))
     changes.push(`reload ${served.daemon.label} of ${served.server}: it serves generation ${marker.generation}`);
   if (changes.length === 0) return { changes };
@@ -79,7 +79,7 @@ async function exchange(served: Served, files: readonly ConfigFile[], run: Pick<
   await withInnerLock(served.locks, lockName(served), async () => {
     for (const { pair } of files) if (pair) await checkPair(served.host, pair);
     const { serverFiles } = sides(served, files);
-    const before = await readMarker(served.place.port);
+    const before = await markerOf(served);
     if (serverFiles.length === 0) needDaemon(served, before);
     await testCandidate(served, files);
     // With the generation: a daemon that did not take over the new one needs no reload to serve the old one.
@@ -96,8 +96,10 @@ async function exchange(served: Served, files: readonly ConfigFile[], run: Pick<
       await reloadAndProve(served, before);
     } catch (error) {
       await writeAll(served.host, old);
-      const now = await readMarker(served.place.port);
-      if (now.state === "serving" && now.generation !== (await generationOnDisk(served))) {
+      const now = await markerOf(served);
+      // Apache ends when it cannot open a port, and is started by the command that reloads it.
+      const ended = before.state === "serving" && now.state === "down";
+      if (ended || (now.state === "serving" && now.generation !== (await generationOnDisk(served)))) {
         await reloadAndProve(served, now).catch(() => {
           // What failed first is told; the undo of this step tries again.
         });
@@ -115,11 +117,13 @@ export async function restoreFiles(served: Served, undone: readonly ConfigFile[]
   await withInnerLock(served.locks, lockName(served), async () => {
     await host.remove(place.candidate);
     for (const { path } of [...files, { path: place.generation }]) await host.remove(besidePath(path));
+    const before = await markerOf(served);
     let changed = false;
     for (const file of files) if ((await host.readFile(file.path)) !== file.content) changed = true;
     await writeAll(host, files);
-    const now = await readMarker(place.port);
-    if (now.state !== "serving") {
+    const now = await markerOf(served);
+    // By an old port or by the new one.
+    if (before.state !== "serving" && now.state !== "serving") {
       if (changed && (await host.stat(place.include))) await newGeneration(served);
       return;
     }
@@ -190,6 +194,17 @@ async function writeAll(host: Host, files: readonly ConfigFile[]): Promise<void>
       await host.writeFile(file.path, file.content);
     }
   }
+}
+
+/** What answers where the configuration that stands there listens: a server whose port is changed has to be found at the old one. */
+async function markerOf(served: Served): Promise<Marker> {
+  return readMarker(await portOnDisk(served));
+}
+
+/** The port that was last written; the context's, when nothing was. */
+export async function portOnDisk({ host, place }: Pick<Served, "host" | "place">): Promise<number> {
+  const text = await host.readFile(join(place.include, "default.conf"));
+  return Number((text && /(?:listen |<VirtualHost \*:)(\d+)/.exec(text)?.[1]) ?? place.port);
 }
 
 async function newGeneration({ host, daemon, place }: Served): Promise<string> {
@@ -322,7 +337,7 @@ export async function setAside({ host, place }: Served): Promise<readonly string
 
 /** Reloads by the configured command, and asks the daemon until it serves the generation that was written for it. */
 async function reloadAndProve(served: Served, before: Marker): Promise<void> {
-  const { host, daemon, place } = served;
+  const { host, daemon } = served;
   const old = daemon.leavesWorkers ? await workers(host, before.process) : [];
   const generation = await newGeneration(served);
   const command = await served.reload();
@@ -336,7 +351,7 @@ async function reloadAndProve(served: Served, before: Marker): Promise<void> {
   }
   const deadline = Date.now() + served.patience;
   for (let proven = 0; ; ) {
-    const now = await readMarker(place.port);
+    const now = await markerOf(served);
     proven = now.state === "serving" && now.generation === generation ? proven + 1 : 0;
     // Several, for old and new processes may take connections side by side for a moment.
     if (proven === 3) break;

@@ -9,7 +9,7 @@ import { configName } from "../config-name.js";
 import type { HttpSetup } from "../index.js";
 import { PHP_MARKER_PATH, portSuffix, splitUri } from "../routing.js";
 import type { HttpAnswer, HttpProblem, HttpRequest, HttpService } from "../service.js";
-import { activateStep, restoreFiles, type Served, setAside } from "./activate.js";
+import { activateStep, portOnDisk, restoreFiles, type Served, setAside } from "./activate.js";
 import { argvOf, findDaemon } from "./commands.js";
 import type { Daemon, Facts } from "./daemon.js";
 import { readMarker } from "./marker.js";
@@ -213,9 +213,12 @@ async function problems(served: Served, server: HttpSetup["server"]): Promise<re
     blocks(`${daemon.label} has no configuration yet: provision verify ${server.name}`);
     return found;
   }
-  const { state } = await readMarker(place.port);
-  if (state === "down") blocks(`${daemon.label} of ${server.name} does not answer on port ${place.port}`);
-  if (state === "foreign") blocks(`what answers on port ${place.port} does not read ${place.top}; ${daemon.include(place)}`);
+  const port = await portOnDisk(served);
+  if (port !== place.port)
+    blocks(`http_port is ${place.port}, and ${daemon.label} was configured for ${port}: provision verify ${server.name}`);
+  const { state } = await readMarker(port);
+  if (state === "down") blocks(`${daemon.label} of ${server.name} does not answer on port ${port}`);
+  if (state === "foreign") blocks(`what answers on port ${port} does not read ${place.top}; ${daemon.include(place)}`);
   const needed = await neededRights(served);
   if (needed.length > 0) blocks(`${server.script_user} may not reload ${daemon.label}; in /etc/sudoers.d/provision: ${needed.join("; ")}`);
   for (const name of await setAside(served))
