@@ -23,6 +23,8 @@ const PROGRAMS: readonly { readonly program: string; readonly needed: string; re
   { program: "tar", needed: "make files that name archives", debian: "tar" },
   { program: "bzip2", needed: "make files that name .tar.bz2 archives", debian: "bzip2" },
   { program: "unzip", needed: "make files that name .zip archives", debian: "unzip" },
+  { program: "svn", needed: "make files that name Subversion repositories", debian: "subversion", optional: true },
+  { program: "bzr", needed: "make files that name Bazaar branches", debian: "brz", optional: true },
   { program: "composer", needed: "platforms that Composer builds", debian: "composer", optional: true },
 ];
 

@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -7,8 +7,9 @@ import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { DownloadCache } from "../../src/builds/make/cache.js";
 import { download } from "../../src/builds/make/download.js";
+import { readLock } from "../../src/builds/make/index.js";
 import { archive, md5, repository, treeOf } from "../support/make-fixtures.js";
-import { has, MakeRig, read, said } from "../support/make-rig.js";
+import { has, MakeRig, type Platform, read, said } from "../support/make-rig.js";
 
 const rig = new MakeRig();
 beforeAll(() => rig.start());
@@ -143,17 +144,14 @@ describe("a project by git", () => {
   });
 });
 
-const svn = (() => {
-  try {
-    execFileSync("svn", ["--version", "-q"]);
-    return true;
-  } catch {
-    return false;
-  }
-})();
+/** bin/test installs them: where it ran, one that is missing is a failure. */
+function missing(program: string): boolean {
+  return process.env["CI"] === undefined && spawnSync(program, ["--version"]).error !== undefined;
+}
+const [noSvn, noBzr] = [missing("svn"), missing("brz")];
 
 describe("other downloads", () => {
-  it.skipIf(!svn)(`Subversion: newest, a revision, and as a working copy${svn ? "" : " (SKIPPED: svn is not installed)"}`, async () => {
+  it.skipIf(noSvn)(`Subversion: newest, a revision, and as a working copy${noSvn ? " (SKIPPED: svn is not installed)" : ""}`, async () => {
     const repository = join(rig.work, "svn");
     execFileSync("svnadmin", ["create", repository]);
     const work = join(rig.work, "checkout");
@@ -178,6 +176,45 @@ describe("other downloads", () => {
     expect(said(await rig.refused(`${head}${library("x").replace(url, "svn+evil://x")}`, noCore))).toContain("is refused");
   });
 
+  it.skipIf(noBzr)(
+    `Bazaar: core at a revision, newest, a tag, a lock, and as a working copy${noBzr ? " (SKIPPED: brz is not installed)" : ""}`,
+    async () => {
+      const branch = join(rig.work, "branch");
+      const bazaar = (...args: string[]) =>
+        execFileSync("brz", args, {
+          cwd: branch,
+          env: { ...process.env, BRZ_HOME: rig.work, BRZ_EMAIL: "t <t@example.com>", BRZ_LOG: "/dev/null" },
+        });
+      mkdirSync(branch);
+      bazaar("init", "--quiet");
+      const commit = (value: string) => {
+        rig.write({ "branch/v": value, "branch/index.php": "<?php" });
+        bazaar("add", "--quiet");
+        bazaar("commit", "--quiet", "--message", value);
+      };
+      for (const value of ["one", "two", "three"]) commit(value);
+      bazaar("tag", "--quiet", "--revision", "2", "second");
+      const by = (section: string, more = "") => `${section}[download][type] = bzr\n${section}[download][url] = ${branch}\n${more}`;
+      const text = `${head}projects[core][type] = core\n${by("projects[core]", "projects[core][download][revision] = 1\n")}${by("libraries[newest]")}${by("libraries[tagged]", "libraries[tagged][download][revision] = tag:second\n")}`;
+      const built = await rig.build(text, { withLock: true });
+      const values = (platform: Platform) =>
+        ["v", "sites/all/libraries/newest/v", "sites/all/libraries/tagged/v"].map((path) => read(platform, path));
+      expect(values(built)).toEqual(["one", "three", "two"]);
+      expect(has(built, ".bzr") || has(built, "sites/all/libraries/newest/.bzr")).toBe(false);
+      const lock = await readLock(built.report.lock ?? "", "site.lock");
+      commit("four");
+      bazaar("tag", "--quiet", "--force", "--revision", "4", "second");
+      expect(values(await rig.build(text))).toEqual(["one", "four", "four"]);
+      expect(values(await rig.build(text, { lock }))).toEqual(["one", "three", "two"]);
+      const copy = await rig.build(head + by("libraries[newest]"), { ...noCore, workingCopy: true });
+      expect(has(copy, "libraries/newest/.bzr/branch")).toBe(true);
+      const refused = async (more: string) => said(await rig.refused(`${head}${by("libraries[x]", more)}`, noCore));
+      expect(await refused("libraries[x][download][revision] = 99\n")).toMatch(/x: Unable to export with bzr: .*99/);
+      expect(await refused("libraries[x][download][revision] = -Ox\n")).toContain('the revision "-Ox" is refused');
+      expect(await refused("libraries[x][download][url] = ext::sh\n")).toContain("is refused: bzr takes http, https, bzr, file or a path");
+    },
+  );
+
   it("a program that is not installed is named, with its package", async () => {
     const path = process.env["PATH"];
     const bin = join(rig.work, "bin");
@@ -187,7 +224,7 @@ describe("other downloads", () => {
     try {
       process.env["PATH"] = bin;
       const error = await rig.refused(`${head}libraries[b][download][type] = bzr\nlibraries[b][download][url] = lp:mv\n`, noCore);
-      expect(said(error)).toMatch(/b: it is downloaded by bzr, which is not installed here \(apt install bzr/);
+      expect(said(error)).toMatch(/b: it is downloaded by bzr, which is not installed here \(apt install brz/);
     } finally {
       process.env["PATH"] = path;
     }

@@ -1,6 +1,7 @@
 import { closeSync, existsSync, openSync } from "node:fs";
 import { cp, mkdir, readdir, readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { ProvisionError } from "../../core/errors.js";
 import { lockDescriptor } from "../../core/lock.js";
 import type { Host } from "../../host/host.js";
@@ -28,6 +29,7 @@ interface Place {
 }
 
 const MOVES = "moves.json";
+const POLL = 100;
 const BUILT = "platform";
 
 /** Nothing that was moved out of the way is in there any more: it may be removed. */
@@ -49,7 +51,7 @@ export async function mergeInto(host: Host, staging: string, into: string, paths
   const own = new Map(await Promise.all(paths.map(async (path) => [path, (await entryTree(from, path, paths)) ?? ""] as const)));
   const old = [...new Set([...Object.keys(record), ...paths])];
   if (!overwrite) await refuseForeign(into, paths, record, own, old);
-  const unlock = lockPlaces(into);
+  const unlock = await lockPlaces(into);
   try {
     const places = tops(paths).map((path) => ({ path, former: existsSync(join(into, path)) }));
     for (const { path } of places) await carryInner(from, into, path, old, paths);
@@ -93,7 +95,7 @@ export async function putBackInterrupted(host: Host, into: string, dryRun = fals
       .flat()
       .filter((staging) => !mayBeRemoved(staging));
   if ((await candidates()).length === 0) return [];
-  const unlock = lockPlaces(into);
+  const unlock = await lockPlaces(into);
   try {
     const found: Interrupted[] = [];
     for (const staging of await candidates()) {
@@ -138,10 +140,15 @@ function formerOf(staging: string, number: number): string {
   return join(staging, "former", String(number));
 }
 
-/** Only one at a time moves things in a directory; a kill frees it. */
-function lockPlaces(into: string): () => void {
+/** Only one at a time moves things in a directory, which is soon done; a kill frees it. */
+async function lockPlaces(into: string): Promise<() => void> {
   const descriptor = openSync(into, "r");
-  lockDescriptor(descriptor, "exclusive", true);
+  try {
+    while (!lockDescriptor(descriptor, "exclusive")) await sleep(POLL);
+  } catch (error) {
+    closeSync(descriptor);
+    throw error;
+  }
   return () => closeSync(descriptor);
 }
 

@@ -26,7 +26,7 @@ export function vcsRequest(program: "svn" | "bzr", download: PhpArray): VcsReque
       `the repository ${JSON.stringify(shown(url))} is refused: ${program} takes http, https, ${program}, file or a path`,
     );
   const revision = text("revision");
-  if (revision !== undefined && !/^(?:\d+|HEAD|tag:[\w.][\w.-]*|revid:[\w.@][\w.@-]*|\{[\dT: -]+\})$/i.test(revision))
+  if (revision !== undefined && !/^(?:\d+(?:\.\d+)*|HEAD|tag:[\w.][\w.-]*|revid:[\w.@][\w.@+=-]*|\{[\dT: -]+\})$/i.test(revision))
     throw new ProvisionError("BUILD_FAILED", `the revision ${JSON.stringify(revision)} is refused: ${program} knows none like this`);
   return { program, url, revision, username: text("username"), password: text("password") };
 }
@@ -69,14 +69,28 @@ async function svn(host: Host, request: VcsRequest, url: string, into: string, w
 }
 
 async function bzr(host: Host, request: VcsRequest, url: string, into: string, workingCopy: boolean): Promise<string> {
-  const revision = request.revision === undefined ? [] : ["--revision", request.revision];
-  await run(
-    host,
-    workingCopy ? ["bzr", "branch", ...revision, "--", url, into] : ["bzr", "export", ...revision, "--", into, url],
-    undefined,
-  );
-  if (request.revision !== undefined) return request.revision;
-  return (await run(host, ["bzr", "revno", "--", url], undefined)).stdout.trim();
+  const asked = request.revision === undefined ? [] : ["--revision", request.revision];
+  const { stdout } = await bazaar(host, ["revision-info", "--directory", url, ...asked]);
+  // Numbers belong to a branch, tags move: only the id is the same tomorrow.
+  const id = /^\S+ (\S+)\s*$/.exec(stdout)?.[1];
+  if (id === undefined) throw new ProvisionError("BUILD_FAILED", `Unable to export ${shown(url)}: bzr names no revision`);
+  const revision = `revid:${id}`;
+  await bazaar(host, [
+    workingCopy ? "branch" : "export",
+    ...["--quiet", "--revision", revision, "--"],
+    ...(workingCopy ? [url, into] : [into, url]),
+  ]);
+  return revision;
+}
+
+/** Breezy calls itself brz, and not everywhere bzr, too. */
+async function bazaar(host: Host, args: readonly string[]) {
+  try {
+    return await run(host, ["bzr", ...args], undefined);
+  } catch (error) {
+    if (!(error instanceof ProvisionError) || error.code !== "PROGRAM_MISSING") throw error;
+    return run(host, ["brz", ...args], undefined);
+  }
 }
 
 async function run(host: Host, argv: readonly [string, ...string[]], input: string | undefined) {
@@ -91,11 +105,14 @@ async function run(host: Host, argv: readonly [string, ...string[]], input: stri
     const said = result.stderr.split("\n").filter((line) => line.trim() !== "");
     throw new ProvisionError("BUILD_FAILED", `Unable to export with ${argv[0]}: ${shown(said.at(-1) ?? "")}`);
   } catch (error) {
-    if (error instanceof ProvisionError && error.code === "PROGRAM_MISSING")
-      throw new ProvisionError("PROGRAM_MISSING", `it is downloaded by ${argv[0]}, which is not installed here`, {
-        why: [`apt install ${argv[0] === "svn" ? "subversion" : "bzr"}`],
-        cause: error,
-      });
+    if (error instanceof ProvisionError && error.code === "PROGRAM_MISSING") throw missing(argv[0] === "svn" ? "svn" : "bzr", error);
     throw error;
   }
+}
+
+function missing(program: VcsRequest["program"], cause?: unknown): ProvisionError {
+  return new ProvisionError("PROGRAM_MISSING", `it is downloaded by ${program}, which is not installed here`, {
+    why: [`apt install ${program === "svn" ? "subversion" : "brz"}`],
+    cause,
+  });
 }
