@@ -74,7 +74,7 @@ export function apacheSnippetProblem(value: string): string | undefined {
   if (wrong !== undefined) return wrong;
   const open: string[] = [];
   // A line that ends with a backslash goes on in the next.
-  for (const line of value.replace(/\\\n/g, " ").split("\n")) {
+  for (const line of value.replace(/\\\n/g, "").split("\n")) {
     const [, end, name] = /^\s*<(\/?)\s*([A-Za-z!]+)/.exec(line) ?? [];
     if (name === undefined) continue;
     if (end === "") open.push(name.toLowerCase());
