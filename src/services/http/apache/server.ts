@@ -54,6 +54,8 @@ function unknown(place: Place): readonly string[] {
     // The ports that Debian's ports.conf has are left to it.
     ...(place.port === 80 ? [] : [`Listen ${place.port}`]),
     ...(place.tlsPort === undefined || place.tlsPort === 443 ? [] : [`Listen ${place.tlsPort} https`]),
+    "ServerTokens Prod",
+    "TraceEnable Off",
     'LogFormat "%h %l %u %t \\"%r\\" %>s %O \\"%{Referer}i\\" \\"%{User-Agent}i\\"" provision',
     `Alias "/.well-known/acme-challenge/" ${word(`${acme}/`)}`,
     `<Directory ${word(acme)}>`,
