@@ -230,6 +230,20 @@ for (const type of ["nginx", "apache"] as const) {
       });
     });
 
+    test("five hundred sites, one broken: it is found, and the others go on; one more site is one test and one reload", async () => {
+      const pair = tls("many.test");
+      const many = Array.from({ length: 500 }, (_, index) => rig.vhost(`s${index}.many.test`, index === 333 ? { tls: pair } : {}));
+      await rig.activate(many.flatMap((site) => rig.service.siteFiles(site)));
+      expect([(await rig.get("s0.many.test")).status, (await rig.get("s499.many.test")).status]).toEqual([200, 200]);
+      rmSync(pair.certificate);
+      await rig.publish(rig.vhost("more.many.test"));
+      expect((await rig.get("more.many.test")).status).toBe(200);
+      expect([(await rig.get("s332.many.test")).status, (await rig.get("s333.many.test")).status]).toEqual([200, 503]);
+      await rig.activate([...many, rig.vhost("more.many.test")].flatMap(({ uri }) => rig.service.noSiteFiles([], uri)));
+      expect((await rig.get("s0.many.test")).status).toBe(404);
+      expect(readdirSync(join(rig.config, "vhost.d")).filter((name) => name.includes("many.test"))).toEqual([]);
+    }, 300_000);
+
     test("IPv6 is listened to", async () => {
       if (!existsSync("/proc/net/if_inet6") || readFileSync("/proc/net/if_inet6", "utf8") === "") return;
       const answer = await ask({ address: "::1", port: rig.port, path: "/", headers: { host: "one.test" }, timeout: 10_000 });

@@ -68,7 +68,7 @@ export async function webRig(type: DaemonType): Promise<WebRig> {
     http_port: port,
     http_ssl_port: tlsPort,
     php: undefined,
-    php_fpm_listen: undefined,
+    php_fpm_listen: fpm.listen,
     php_fpm_restart_cmd: fpm.command,
   };
   const make = httpServices[type] as (setup: HttpSetup) => HttpService;

@@ -287,17 +287,12 @@ async function testWhole(served: Served, ours: ReadonlySet<string>, run: Pick<Ru
   };
   let result = await whole();
   if (result.passed) return;
-  for (const path of await otherVhosts(served, ours)) {
-    const text = await host.readFile(path);
-    const instead = text === undefined ? undefined : daemon.unavailable(place, text, place.port);
-    if (text === undefined || instead === undefined || instead === text) continue;
-    const alone = await candidateOutcome(served, [{ path, content: text }, ...(await belowOf(served, path))]);
-    if (alone.code === 0) continue;
-    await host.writeFile(path + BROKEN, text);
+  for (const { path, content, output } of await refusedAlone(served, await otherVhosts(served, ours), result.output)) {
+    const instead = daemon.unavailable(place, content, await portOnDisk(served));
+    if (instead === undefined || instead === content) continue;
+    await host.writeFile(path + BROKEN, content);
     await host.writeFile(path, instead);
-    run.warn(
-      `${basename(path, ".conf")} answers 503 now: ${daemon.label} refuses its configuration (${told(alone.output, place)[0] ?? ""})`,
-    );
+    run.warn(`${basename(path, ".conf")} answers 503 now: ${daemon.label} refuses its configuration (${told(output, place)[0] ?? ""})`);
     result = await whole();
     if (result.passed) return;
   }
@@ -306,6 +301,46 @@ async function testWhole(served: Served, ours: ReadonlySet<string>, run: Pick<Ru
     state: "what was served before is served on",
     next: daemon.advice(result.output, place),
   });
+}
+
+interface Refused {
+  readonly path: string;
+  readonly content: string;
+  readonly output: string;
+}
+
+/**
+ * The vhosts that do not pass when they are read alone. Those that the failed test speaks of, or that name a path which it speaks of, are looked
+ * at one by one; the others by halves, for there may be hundreds.
+ */
+async function refusedAlone(served: Served, paths: readonly string[], said: string): Promise<readonly Refused[]> {
+  const texts = new Map<string, string>();
+  for (const path of paths) {
+    const text = await served.host.readFile(path);
+    if (text !== undefined) texts.set(path, text);
+  }
+  const quoted = [...said.matchAll(/["'](\/[^"']+)["']/g)].map((match) => match[1] as string);
+  const suspect = ([path, text]: readonly [string, string]) => said.includes(path) || quoted.some((word) => text.includes(word));
+  const refused: Refused[] = [];
+  const look = async (group: readonly (readonly [string, string])[]): Promise<void> => {
+    if (group.length === 0) return;
+    const files: ConfigFile[] = [];
+    for (const [path, content] of group) files.push({ path, content }, ...(await belowOf(served, path)));
+    const { code, output } = await candidateOutcome(served, files);
+    if (code === 0) return;
+    const [first] = group;
+    if (group.length === 1 && first) {
+      refused.push({ path: first[0], content: first[1], output });
+      return;
+    }
+    const half = Math.ceil(group.length / 2);
+    await look(group.slice(0, half));
+    await look(group.slice(half));
+  };
+  const all = [...texts];
+  for (const one of all.filter(suspect)) await look([one]);
+  if (refused.length === 0) await look(all.filter((one) => !suspect(one)));
+  return refused;
 }
 
 async function otherVhosts({ host, place }: Served, ours: ReadonlySet<string>): Promise<readonly string[]> {

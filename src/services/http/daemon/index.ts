@@ -4,6 +4,7 @@ import { messageOf, ProvisionError } from "../../../core/errors.js";
 import type { Step } from "../../../core/step.js";
 import type { Argv, Host } from "../../../host/host.js";
 import { directories } from "../../../steps/files.js";
+import { fpmSocket } from "../../php.js";
 import { ask } from "../ask.js";
 import { configName } from "../config-name.js";
 import type { HttpSetup } from "../index.js";
@@ -221,6 +222,9 @@ async function problems(served: Served, server: HttpSetup["server"]): Promise<re
   if (state === "foreign") blocks(`what answers on port ${port} does not read ${place.top}; ${daemon.include(place)}`);
   const needed = await neededRights(served);
   if (needed.length > 0) blocks(`${server.script_user} may not reload ${daemon.label}; in /etc/sudoers.d/provision: ${needed.join("; ")}`);
+  const fpm = server.php_fpm_listen ?? fpmSocket(server.php);
+  if (fpm.startsWith("/") && !(await host.stat(fpm)))
+    found.push({ message: `PHP-FPM does not listen at ${fpm}: apt-get install php-fpm, or say php_fpm_listen`, blocks: false });
   for (const name of await setAside(served))
     found.push({ message: `${name} answers 503, for its configuration did not pass: provision verify @${name}`, blocks: false });
   return found;
