@@ -309,6 +309,19 @@ for (const type of ["nginx", "apache"] as const) {
       expect([(await rig.get("lone.test", "/below/x")).status, (await rig.get("lone.test")).status]).toEqual([503, 200]);
     });
 
+    test("what the environment file of a site says reaches its PHP alone; PHP's user cannot read the file", async () => {
+      const environment = join(rig.config, "environment.d/told.test");
+      const line = type === "nginx" ? 'fastcgi_param db_passwd "p;}\\"w d";\n' : 'SetEnv db_passwd "p;}\\"w d"\n';
+      writeFileSync(environment, line, { mode: 0o600 });
+      await rig.publish(rig.vhost("told.test", { environment }));
+      for (const path of ["/", "/node/1", "/update.php/x"])
+        expect(JSON.parse((await rig.get("told.test", path)).body).server["db_passwd"]).toBe('p;}"w d');
+      expect(JSON.parse((await rig.get("one.test")).body).server).not.toHaveProperty("db_passwd");
+      if (process.getuid?.() !== 0) return;
+      const read = spawnSync("setpriv", ["--reuid=www-data", "--regid=www-data", "--clear-groups", "cat", environment]);
+      expect([read.status === 0, String(read.stdout)]).toEqual([false, ""]);
+    });
+
     test("each site has its own access and error log", async () => {
       await rig.get("own.test", "/in-the-log");
       // Written when the answer is gone.
