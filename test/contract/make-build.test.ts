@@ -370,7 +370,7 @@ libraries[plain][download][url] = ${plain}
     repository(repo, [{ files: { v: "1" } }]);
     const url = server.serve("/two.tar.gz", archive("tar.gz", "m", { a: "1" }));
     const text = withCore(
-      `projects[g][download][url] = ${repo}\nprojects[m][download][type] = file\nprojects[m][download][url] = ${url}\n`,
+      `projects[g][download][url] = ${repo}\nprojects[h][download][url] = ${repo}\nprojects[h][download][refspec] = HEAD\nprojects[m][download][type] = file\nprojects[m][download][url] = ${url}\n`,
     );
     const both = await Promise.all([build(text, {}, {}, "one.make"), build(text, {}, {}, "two.make"), build(text, {}, {}, "three.make")]);
     expect(new Set(both.map((built) => treeOf(built.root).join("\n"))).size).toBe(1);

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { composerSource } from "../../src/builds/composer/index.js";
-import { treeHash } from "../../src/builds/make/index.js";
+import { treeHash } from "../../src/builds/tree-hash.js";
 import { Scope } from "../../src/core/scope.js";
 import { LocalHost } from "../../src/host/local.js";
 

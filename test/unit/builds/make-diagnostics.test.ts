@@ -193,3 +193,12 @@ describe("core", () => {
     expect(made.diagnostics.map(diagnosticLine).join()).toContain(`site.make:1:8: The 'core' attribute ${given} has an incorrect format`);
   });
 });
+
+it.each([
+  ["empty lines", "core = 7.x\napi = 2\n", "\n", "projects[] = a\n"],
+  ["empty lines in YAML", "core: 7.x\napi: 2\n", "\n", "projects:\n  a: ~\n"],
+  ["white space before a core", "", " \t\r\n", "core = 7.x\nprojects[] = a\n"],
+])("200,000 %s take no longer than 200,000 other lines: nothing is gone through twice", async (_, before, line, after) => {
+  const { document } = await read(`${before}${line.repeat(200_000)}${after}`);
+  expect(document?.has("projects")).toBe(true);
+});
