@@ -1,4 +1,5 @@
 import type { CommandDefinition } from "./definition.js";
+import { SELECTORS } from "./selectors.js";
 
 function definition(enabled: boolean): CommandDefinition {
   const name = enabled ? "enable" : "disable";
@@ -8,16 +9,16 @@ function definition(enabled: boolean): CommandDefinition {
     group: "site",
     summary,
     description: `${enabled ? "Publishes the site's vhost again." : "Visitors get 503 with Retry-After; database and files stay as they are."} A second run changes nothing.`,
-    arguments: [{ name: "<contexts...>", description: "@site" }],
+    arguments: [{ name: "[contexts...]", description: "@site, or a glob" }],
+    options: SELECTORS,
     examples: [{ line: `provision ${name} @example.com`, says: summary }],
     load: async () => ({
       async run(invocation) {
-        const { contextOfType, eachTarget, openHub, operate } = await import("./hub.js");
+        const { openHub, operate } = await import("./hub.js");
+        const { eachSelected } = await import("./selection.js");
         const { setEnabled } = await import("../operations/enable.js");
-        const use = await openHub(invocation.session);
-        await eachTarget(invocation, name, async (word) => {
-          const context = await contextOfType(use, word, ["site"], name);
-          await operate(invocation, use, name, context.name, setEnabled(enabled), { name: context.name });
+        await eachSelected(invocation, await openHub(invocation.session), name, ["site"], async (site, use) => {
+          await operate(invocation, use, name, site, setEnabled(enabled), { name: site });
         });
       },
     }),

@@ -1,4 +1,4 @@
-import { cron } from "./cron.js";
+import { cron, cronAll } from "./cron.js";
 import type { CommandDefinition } from "./definition.js";
 import { deleteCommand } from "./delete.js";
 import { demo } from "./demo.js";
@@ -46,6 +46,7 @@ export const commands: readonly CommandDefinition[] = [
   disable,
   login,
   cron,
+  cronAll,
   deleteCommand,
   operations,
   resume,

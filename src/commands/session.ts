@@ -24,6 +24,7 @@ export class Session {
   readonly #reporter: Reporter;
   readonly #results: Result[] = [];
   #several = false;
+  #order: readonly string[] | undefined;
 
   constructor(common: CommonOptions, reporter: Reporter, stop: Stop, version: string) {
     this.common = common;
@@ -37,18 +38,29 @@ export class Session {
     this.#several = true;
   }
 
+  /** From here on several targets are worked on at a time: what is said of one is drawn in one piece, when it is done. */
+  atOnce(targets: readonly string[]): void {
+    this.#order = targets;
+  }
+
   /** Runs one command on one target; every event is drawn and becomes part of the result. */
   async subject(subject: Subject, action: (emit: Emit) => Promise<void>): Promise<Result> {
     const events: Event[] = [];
-    const draw = this.#reporter.begin(subject);
+    const draw = this.#order ? undefined : this.#reporter.begin(subject);
     const emit: Emit = (event) => {
       events.push(event);
-      draw(event);
+      draw?.(event);
     };
     await action(emit);
+    if (this.#order) events.forEach(this.#reporter.begin(subject));
     const result = resultOf(subject, events);
     this.#results.push(result);
+    if (this.#order) this.#results.sort((a, b) => this.#place(a) - this.#place(b));
     return result;
+  }
+
+  #place({ target }: Result): number {
+    return this.#order?.indexOf(target ?? "") ?? 0;
   }
 
   /** What an error ends with: what was stopped ends as the signal or time-out that stopped it says. */

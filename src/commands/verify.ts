@@ -1,4 +1,6 @@
+import type { Services } from "../operations/services.js";
 import type { Action, CommandDefinition } from "./definition.js";
+import { SELECTORS } from "./selectors.js";
 
 export const verify: CommandDefinition = {
   name: "verify",
@@ -6,8 +8,9 @@ export const verify: CommandDefinition = {
   summary: "make a server, platform or site as its context says",
   description:
     "A server: directories, and a proof that each of its services works. A platform: built when its root is missing (beside it, then put in place by one rename), its core recognised; one that stands is compared with what it was built from and never built again by itself. --rebuild builds it anew beside the old build, carries its sites' directories over, exchanges the two by one rename and reloads PHP, while its sites go on; database updates are not run. A site: directories, modes, settings.php, names and vhost. A second run changes nothing and says so.",
-  arguments: [{ name: "<contexts...>", description: "@server, @platform or @site" }],
+  arguments: [{ name: "[contexts...]", description: "@server, @platform or @site, or a glob" }],
   options: [
+    ...SELECTORS,
     { flags: "--offline", description: "build from caches, mirrors on disk and local files only" },
     { flags: "--full", description: "a platform: look at every file and ask its git repository, too, whether it is as it was built" },
     { flags: "--rebuild", description: "a platform: build it anew and exchange the builds" },
@@ -23,16 +26,16 @@ export const verify: CommandDefinition = {
 };
 
 const run: Action = async (invocation) => {
-  const { contextName, eachTarget, openHub, operate } = await import("./hub.js");
+  const { openHub, operate } = await import("./hub.js");
+  const { eachSelected } = await import("./selection.js");
   const { ProvisionError } = await import("../core/errors.js");
-  const use = await openHub(invocation.session);
   const { options } = invocation;
   const chosen = (key: string) => options[key] === true;
   const offline = chosen("offline");
   if (chosen("rebuild") && chosen("update")) throw new ProvisionError("USAGE", "--rebuild and --update are two things; name one of them");
   if (chosen("keepOld") && !chosen("rebuild")) throw new ProvisionError("USAGE", "--keep-old goes with --rebuild");
   const forPlatforms = ["full", "rebuild", "update"].find(chosen);
-  const verifyOrExchange = async (name: string) => {
+  const verifyOrExchange = async (name: string, use: Services) => {
     if (chosen("rebuild")) {
       const { rebuildPlatform } = await import("../operations/rebuild-platform.js");
       return operate(invocation, use, "verify", name, rebuildPlatform, { name, offline, keepOld: chosen("keepOld") });
@@ -44,8 +47,7 @@ const run: Action = async (invocation) => {
     const { verifyPlatform } = await import("../operations/verify-platform.js");
     return operate(invocation, use, "verify", name, verifyPlatform, { name, offline, full: chosen("full") });
   };
-  await eachTarget(invocation, "verify", async (word) => {
-    const name = contextName(word);
+  await eachSelected(invocation, await openHub(invocation.session), "verify", ["server", "platform", "site"], async (name, use) => {
     const context = await use.store.need(name);
     if (forPlatforms !== undefined && context.context_type !== "platform")
       throw new ProvisionError("USAGE", `--${forPlatforms} is for platforms; ${name} is a ${context.context_type}`);
@@ -56,16 +58,14 @@ const run: Action = async (invocation) => {
         return;
       }
       case "platform": {
-        await verifyOrExchange(name);
+        await verifyOrExchange(name, use);
         return;
       }
-      case "site": {
+      default: {
         const { verifySite } = await import("../operations/verify-site.js");
         await operate(invocation, use, "verify", name, verifySite, { name });
         return;
       }
-      default:
-        throw new ProvisionError("USAGE", `${name} is a client: there is nothing to verify`);
     }
   });
 };

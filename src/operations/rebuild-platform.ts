@@ -134,7 +134,7 @@ export const rebuildPlatform: Operation<RebuildPlatformArgs, Inputs, Services> =
       ),
       removeOld(
         inputs,
-        gone(host, kept === null ? [old, recordFile(use.layout, old)] : [], {
+        gone(host, kept === null ? [old, recordFile(use.layout, old), use.layout.codeCache(basename(old))] : [], {
           id: "platform/old",
           title: "Remove the old build",
           phase: "cleanup",

@@ -47,6 +47,11 @@ export class Services {
     return new Services(await loadHub(root), scope);
   }
 
+  /** The same hub for an operation that runs at the same time: with locks and signals of its own. */
+  beside(scope: Scope): Services {
+    return new Services(this.hub, scope);
+  }
+
   get layout(): Layout {
     return this.hub.layout;
   }

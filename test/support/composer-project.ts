@@ -30,8 +30,13 @@ class Plugin implements \\Composer\\Plugin\\PluginInterface {
 namespace Fake;
 class Installer extends \\Composer\\Installer\\LibraryInstaller {
   const PLACES = ['drupal-core' => 'web', 'drupal-module' => 'web/sites/all/modules/'];
-  public function supports(string $type) { return isset(self::PLACES[$type]); }
+  public function supports(string $type) { return strpos($type, 'drupal-') === 0; }
   public function getInstallPath(\\Composer\\Package\\PackageInterface $package) {
+    foreach ($this->composer->getPackage()->getExtra()['installer-paths'] ?? [] as $place => $rules) {
+      if (array_intersect([$package->getName(), 'type:' . $package->getType()], $rules)) {
+        return rtrim(str_replace('{$name}', basename($package->getName()), $place), '/');
+      }
+    }
     $place = self::PLACES[$package->getType()];
     return substr($place, -1) === '/' ? $place . basename($package->getName()) : $place;
   }
@@ -69,10 +74,18 @@ export interface FakeProject {
   readonly lock?: boolean;
 }
 
-function package_(name: string, type: string, files: Files): Files {
+function package_(name: string, type: string, files: Files, version = "1.0.0"): Files {
   const [, short = ""] = name.split("/");
-  const inside = { "composer.json": JSON.stringify({ name, type, version: "1.0.0" }), ...files };
+  const inside = { "composer.json": JSON.stringify({ name, type, version }), ...files };
   return Object.fromEntries(Object.entries(inside).map(([file, text]) => [`packages/${short}/${file}`, text]));
+}
+
+/** Packages below `packages/`, and the plug-in that puts them in their places; each is its name, type, version and files. */
+export function fakePackages(directory: string, packages: readonly (readonly [string, string, string, Files])[]): void {
+  writeFiles(directory, {
+    ...Object.fromEntries(Object.entries(INSTALLERS).map(([file, text]) => [`packages/installers/${file}`, text])),
+    ...Object.assign({}, ...packages.map(([name, type, version, files]) => package_(name, type, files, version))),
+  });
 }
 
 /** A Composer project of tiny packages, all of them in its own directory; no network is asked. */
@@ -99,7 +112,7 @@ export function composerProject(directory: string, { core, require = {}, config 
   return directory;
 }
 
-function composer(directory: string, ...args: readonly string[]): string {
+export function composer(directory: string, ...args: readonly string[]): string {
   const home = mkdtempSync(join(tmpdir(), "provision-composer-"));
   try {
     return execFileSync("composer", [...args, "--no-interaction", "--no-ansi"], {

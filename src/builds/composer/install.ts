@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { readFile, rm, stat, writeFile } from "node:fs/promises";
-import { delimiter, join, resolve } from "node:path";
+import { delimiter, join, relative, resolve } from "node:path";
 import { ProvisionError } from "../../core/errors.js";
 import { shown } from "../make/address.js";
 import type { BuildReport, BuildRequest } from "../source.js";
@@ -36,7 +36,7 @@ const TIMEOUT = 60 * 60_000;
 /**
  * Runs `composer install --no-dev` in a directory of ours that holds a composer.json. Looked at before: that there is a lock
  * file (or the policy lets Composer choose), that the plug-ins it relies on may run. Looked at after: that every patch
- * that is named was applied. Composer itself ends with 0 in all these cases (reference: make.md 7).
+ * that is named was applied, and every package is there. Composer itself ends with 0 in all these cases (reference: make.md 7).
  *
  * Rejects with BUILD_FAILED: what is wrong, Composer's last lines in `why`, credentials left out.
  */
@@ -71,6 +71,7 @@ export async function installProject(project: string, request: BuildRequest, opt
   if (/lock file is not up to date/i.test(output))
     warnings.push(`${options.where}: composer.lock is older than composer.json; what the lock says was installed (composer update --lock)`);
   await refuseUnapplied(project, json, lock, output, options.where);
+  await refuseOverwritten(project, json, options.where);
   // Credentials have no place in a platform, which may be its own docroot.
   await rm(join(project, "auth.json"), { force: true });
   return {
@@ -142,6 +143,22 @@ async function refuseUnapplied(project: string, json: ComposerJson, lock: Compos
   }
   if (unapplied.length > 0)
     throw new ProvisionError("BUILD_FAILED", `${where}: patches were silently not applied`, { why: unapplied.slice(0, 20) });
+}
+
+/** Composer empties the directory that it installs a package into, and whatever it had put inside it before is gone without a word. */
+async function refuseOverwritten(project: string, json: ComposerJson, where: string): Promise<void> {
+  const places = [...(await installPaths(project, json))];
+  const gone = places.filter(([, path]) => !existsSync(path));
+  if (gone.length === 0) return;
+  const why = gone.map(([name, path]) => {
+    const above = places.find(([other, place]) => other !== name && path.startsWith(`${place}/`))?.[0];
+    const over = above === undefined ? "" : `: ${above} was installed over it`;
+    return `${name} is not at ${relative(project, path)}${over}`;
+  });
+  throw new ProvisionError("BUILD_FAILED", `${where}: packages that Composer installed are not there`, {
+    why: why.slice(0, 20),
+    next: ["let a package that lies inside another require it: Composer then installs it later"],
+  });
 }
 
 async function installPaths(project: string, json: ComposerJson): Promise<ReadonlyMap<string, string>> {

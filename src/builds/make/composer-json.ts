@@ -31,8 +31,11 @@ export function composerJson(document: PhpArray, file: string): ComposerJson {
   const places = new Map<string, string[]>(Object.entries(defaults));
   if (entries.every(({ kind }) => kind !== "core")) warnings.push("there is no core in the make file: add one to `require`");
 
+  const own = entries.find(({ kind }) => kind === "core");
+  // Its directory holds all others: what comes before it would be gone when it is installed.
+  const around = own && core < 8 ? packageOf(own, core, []).name : undefined;
   for (const entry of entries) {
-    const { name, constraint, repository } = packageOf(entry, core, warnings);
+    const { name, constraint, repository } = packageOf(entry, core, warnings, entry === own ? undefined : around);
     require[name] = constraint;
     if (repository) repositories.push(repository);
     if (core >= 8 && entry.kind === "core" && name === "drupal/core-recommended") require["drupal/core-composer-scaffold"] = constraint;
@@ -48,6 +51,7 @@ export function composerJson(document: PhpArray, file: string): ComposerJson {
     name: "provision/converted",
     description: "Converted from a make file by provision make-convert",
     type: "project",
+    license: "GPL-2.0-or-later",
     repositories,
     require,
     "minimum-stability": "dev",
@@ -112,7 +116,7 @@ interface Package {
   readonly repository?: Fields;
 }
 
-function packageOf(entry: PlanEntry, core: number, warnings: string[]): Package {
+function packageOf(entry: PlanEntry, core: number, warnings: string[], around?: string): Package {
   const isLibrary = entry.kind === "library" || entry.type.toLowerCase() === "library";
   const own = isLibrary || phpText(entry.download.get("type")) !== "pm";
   const git = own ? gitConstraint(entry, core) : undefined;
@@ -125,7 +129,7 @@ function packageOf(entry: PlanEntry, core: number, warnings: string[]): Package 
     }
     return { name, constraint: constraintOf(entry.version) };
   }
-  return ownPackage(entry, isLibrary, warnings);
+  return ownPackage(entry, isLibrary, warnings, around);
 }
 
 function corePackage(core: number, version: string): string {
@@ -177,13 +181,18 @@ function escaped(text: string): string {
 }
 
 /** A package that no repository offers: said in full. */
-function ownPackage(entry: PlanEntry, isLibrary: boolean, warnings: string[]): Package {
+function ownPackage(entry: PlanEntry, isLibrary: boolean, warnings: string[], around: string | undefined): Package {
   const { download } = entry;
   const name = `${isLibrary ? "make-library" : "make-project"}/${composerName(entry.path.split("/").pop() || entry.name)}`;
   const text = (key: string) => phpText(download.get(key));
   const type = text("type").toLowerCase() || (/\.git\/?$/.test(text("url")) ? "git" : "file");
   const kind = entry.kind === "core" ? "drupal-core" : `drupal-${isLibrary ? "library" : entry.type.toLowerCase()}`;
-  const base = { name, version: "dev-make", type: kind, require: { "composer/installers": "*" } };
+  const base = {
+    name,
+    version: "dev-make",
+    type: kind,
+    require: { "composer/installers": "*", ...(around === undefined ? {} : { [around]: "*" }) },
+  };
   if (type === "git") {
     const reference = text("tag") || text("revision") || text("branch") || "HEAD";
     if (reference === "HEAD") warnings.push(`${entry.name} names no tag, branch or revision: whatever HEAD is will be built`);

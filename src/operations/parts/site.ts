@@ -30,6 +30,8 @@ export interface SiteInputs extends SiteAndAll {
   readonly formerNames: readonly string[];
   /** Group id of the web server; undefined: left as it comes. */
   readonly gid?: number;
+  /** Of the build that the platform is; undefined for a directory that provision did not build. */
+  readonly codeCache?: string;
 }
 
 /** Group id by name; undefined for no name. Rejects with CONFIGURATION when there is no such group. */
@@ -48,6 +50,7 @@ export async function siteInputs(use: Services, all: SiteAndAll, core: Core, gen
   const gid = await groupId(use.host(all.webServer), all.webServer.web_group, all.webServer);
   const entered = await namesOfDirectory({ host: use.host(all.server), engine: use.engine(core.engine), docroot: core.docroot }, directory);
   const names = namesOf({ site: all.site, directory });
+  const codeCache = await codeCacheOf(use, use.host(all.server), core);
   return {
     ...all,
     core,
@@ -57,7 +60,15 @@ export async function siteInputs(use: Services, all: SiteAndAll, core: Core, gen
     siteDirectory: join(core.docroot, "sites", directory),
     formerNames: entered.filter((name) => !(name in names)),
     ...(gid === undefined ? {} : { gid }),
+    ...(codeCache === undefined ? {} : { codeCache }),
   };
+}
+
+async function codeCacheOf({ layout }: Services, host: Host, core: Core): Promise<string | undefined> {
+  const builds = await host.realPath(layout.builds);
+  const docroot = await host.realPath(core.docroot);
+  if (builds === undefined || !docroot?.startsWith(`${builds}/`)) return undefined;
+  return layout.codeCache(docroot.slice(builds.length + 1).split("/")[0] as string);
 }
 
 export function databaseOf({ site, generation, paths }: SiteInputs, use: Services, dbServer: Server): DatabaseOf {
@@ -73,6 +84,7 @@ export function siteCode(inputs: SiteInputs, use: Services): SiteCode {
     uri: inputs.site.uri,
     directory: inputs.directory,
     url: use.http(inputs.webServer).url(inputs.site.uri),
+    ...(inputs.codeCache === undefined ? {} : { codeCache: inputs.codeCache }),
   };
 }
 
