@@ -171,7 +171,10 @@ describe("a project by git", () => {
       [long]: "1",
     };
     repository(path, [{ files, tag: "1.0" }]);
-    git(path, "config", "--add", "tar.umask", "0777");
+    git(path, "update-index", "--add", "--cacheinfo", `160000,${git(path, "rev-parse", "HEAD")},sub`);
+    git(path, "-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-q", "-m", "a submodule that nobody asks for");
+    writeFileSync(join(rig.work, ".gitconfig"), "[core]\n\tautocrlf = true\n[tar]\n\tumask = 0777\n");
+    vi.stubEnv("HOME", rig.work);
     for (const url of [path, farAway(path)]) {
       const built = await rig.build(`${head}projects[m][download][url] = ${url}\nprojects[m][download][type] = git\n`, noCore);
       expect([read(built, "modules/m/left"), read(built, "modules/m/filled"), read(built, `modules/m/${long}`)]).toEqual([
@@ -180,6 +183,21 @@ describe("a project by git", () => {
         "1",
       ]);
       expect(statSync(join(built.root, "modules/m/run")).mode & 0o777).toBe(0o755);
+      expect(read(built, "modules/m/.gitattributes")).not.toContain("\r");
+      expect(readdirSync(join(built.root, "modules/m/sub"))).toEqual([]);
+    }
+  });
+
+  it("may name its objects by SHA-256", async () => {
+    const path = join(rig.work, "m");
+    mkdirSync(path);
+    git(path, "init", "-q", "--object-format=sha256", "-b", "main");
+    repository(path, [{ files: { v: "1" }, tag: "1.0" }, { files: { v: "2" } }]);
+    git(path, "pack-refs", "--all");
+    const text = `${head}projects[t][download][url] = ${path}\nprojects[t][download][tag] = 1.0\nprojects[h][download][url] = ${path}\n`;
+    for (const offline of [false, true]) {
+      const built = await rig.build(text, noCore, { offline });
+      expect([read(built, "modules/t/v"), read(built, "modules/h/v")]).toEqual(["1", "2"]);
     }
   });
 

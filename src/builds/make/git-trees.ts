@@ -23,6 +23,9 @@ type Head = Pick<Exported, "commit" | "date">;
 const KEPT = 32 * 1024 ** 2;
 const TIMEOUT = 30 * 60_000;
 
+/** What is kept for all must not be as one user likes it (`core.autocrlf`, filters). */
+const NOBODYS = { GIT_CONFIG_GLOBAL: "/dev/null", GIT_CONFIG_NOSYSTEM: "1" };
+
 /**
  * Trees of commits, as `git archive` gives them, kept in the cache of downloads by the name of the commit: a tree that was built
  * once is built again without git. What repositories say to be left out of their archives (export-ignore), or written
@@ -33,11 +36,11 @@ export class GitTrees {
   readonly #root: string;
   readonly #downloads: DownloadCache;
   readonly #signal: AbortSignal | undefined;
-  #plain: Promise<string> | undefined;
+  readonly #plain = new Map<string, Promise<string>>();
 
   constructor(host: Host, cache: string, signal: AbortSignal | undefined) {
     this.#host = host;
-    this.#root = join(cache, "archive.git");
+    this.#root = cache;
     this.#downloads = new DownloadCache(cache);
     this.#signal = signal;
   }
@@ -51,8 +54,7 @@ export class GitTrees {
 
   /** The tree of an object in the store `objects`; `undefined`, and nothing written, when git cannot. */
   async exported(objects: string, id: string, into: string): Promise<Exported | undefined> {
-    this.#plain ??= this.#plainRepository();
-    const plain = await this.#plain;
+    const plain = await this.#plainRepository(id.length === 64 ? "sha256" : "sha1");
     const scratch = await this.#downloads.scratch();
     try {
       const { code } = await this.#host.run(
@@ -60,7 +62,7 @@ export class GitTrees {
         {
           anyExit: true,
           timeout: TIMEOUT,
-          env: { ...gitEnvironment(), GIT_ALTERNATE_OBJECT_DIRECTORIES: `"${objects.replace(/["\\]/g, "\\$&")}"` },
+          env: { ...gitEnvironment(), ...NOBODYS, GIT_ALTERNATE_OBJECT_DIRECTORIES: `"${objects.replace(/["\\]/g, "\\$&")}"` },
         },
       );
       if (code !== 0) return undefined;
@@ -88,24 +90,28 @@ export class GitTrees {
   }
 
   /** A repository without objects, whose attributes win over those in a tree. Each of its files comes by rename, so that builds at the same time agree. */
-  async #plainRepository(): Promise<string> {
-    await Promise.all(
+  #plainRepository(format: "sha1" | "sha256"): Promise<string> {
+    const root = join(this.#root, format === "sha1" ? "archive.git" : `archive-${format}.git`);
+    const known = this.#plain.get(root);
+    if (known !== undefined) return known;
+    const made = Promise.all(
       Object.entries({
         HEAD: "ref: refs/heads/main\n",
-        config: "[core]\n\trepositoryformatversion = 0\n\tbare = true\n",
+        config: `[core]\n\trepositoryformatversion = 1\n\tbare = true\n${format === "sha1" ? "" : `[extensions]\n\tobjectformat = ${format}\n`}`,
         "objects/.keep": "",
         "refs/.keep": "",
         "info/attributes": "* -export-ignore -export-subst\n",
       }).map(async ([name, text]) => {
-        const path = join(this.#root, name);
+        const path = join(root, name);
         if ((await readFile(path, "utf8").catch(() => undefined)) === text) return;
         await mkdir(dirname(path), { recursive: true });
         const beside = await this.#downloads.scratch();
         await writeFile(beside, text);
         await rename(beside, path);
       }),
-    );
-    return this.#root;
+    ).then(() => root);
+    this.#plain.set(root, made);
+    return made;
   }
 }
 
@@ -119,7 +125,7 @@ function headOf(archive: string): Head | undefined {
   try {
     const buffer = Buffer.alloc(1024);
     readSync(file, buffer);
-    const commit = /^\d+ comment=([0-9a-f]{40})\n/.exec(buffer.toString("latin1", 512))?.[1];
+    const commit = /^\d+ comment=([0-9a-f]{40}|[0-9a-f]{64})\n/.exec(buffer.toString("latin1", 512))?.[1];
     return commit === undefined ? undefined : { commit, date: Number.parseInt(buffer.toString("latin1", 136, 147), 8) };
   } finally {
     closeSync(file);

@@ -199,7 +199,8 @@ export class GitMirrors {
     const store = place.local ? gitDirectory(place.source) : undefined;
     const id = locked ?? (request.kind === "revision" && WHOLE.test(request.ref) ? request.ref : refOf(store, request));
     const name = `${place.key} ${request.kind} ${request.ref}`;
-    if (id === undefined) return this.#options.offline ? this.#trees.kept(name, into) : undefined;
+    // a repository that is there has the last word on its names
+    if (id === undefined) return this.#options.offline && store === undefined ? this.#trees.kept(name, into) : undefined;
     const found = (await this.#trees.kept(id, into)) ?? (store && (await this.#trees.exported(join(store, "objects"), id, into)));
     if (!found) return undefined;
     if (store !== undefined && locked === undefined) await this.#trees.remember(name, found.commit);

@@ -10,6 +10,9 @@ export function gitDirectory(path: string): string | undefined {
   );
 }
 
+/** By SHA-1, or by SHA-256. */
+const OBJECT = /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/;
+
 /**
  * The object that a full name of a ref (`refs/tags/1.0`, `HEAD`) stands for, read from its files without starting git; an
  * annotated tag is not followed. `undefined` for one that is not there, or kept in another way: then git has to be asked.
@@ -22,10 +25,10 @@ export function refIn(repository: string, name: string): string | undefined {
       ref = next;
       continue;
     }
-    if (text !== undefined) return /^[0-9a-f]{40}$/.test(text) ? text : undefined;
+    if (text !== undefined) return OBJECT.test(text) ? text : undefined;
     const packed = textOf(join(repository, "packed-refs"))?.split("\n") ?? [];
-    const line = packed.find((each) => each.slice(41) === ref);
-    return line !== undefined && /^[0-9a-f]{40} /.test(line) ? line.slice(0, 40) : undefined;
+    const [id] = packed.find((line) => line.endsWith(` ${ref}`))?.split(" ") ?? [];
+    return id !== undefined && OBJECT.test(id) ? id : undefined;
   }
   return undefined;
 }
