@@ -1,9 +1,10 @@
-import type { ChildProcess } from "node:child_process";
+import type { ChildProcess, ChildProcessByStdio, StdioOptions } from "node:child_process";
 import { closeSync, constants, existsSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
 import fs from "node:fs/promises";
 import { connect as connectSocket } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import type { Readable } from "node:stream";
 import { isSystemError, messageOf } from "../core/errors.js";
 import { killPoint } from "../core/kill-point.js";
 import type { Scope } from "../core/scope.js";
@@ -286,7 +287,10 @@ export class LocalHost implements Host {
     return { ...(options.cwd === undefined ? {} : { cwd: options.cwd }), env: this.#environment(options), detached: true };
   }
 
+  /** What is fed or writes a document goes through execa; for all else its hundred modules would take longer to load than most programs run. */
   async #start(argv: Argv, options: RunOptions) {
+    if (options.input === undefined && options.document !== true && options.secretFile === undefined)
+      return this.#startPlain(argv, options);
     const { execa } = await import("execa");
     const input = options.input instanceof Secret ? options.input.reveal() : (options.input ?? "");
     const secret = options.secretFile && secretDescriptor(options.secretFile);
@@ -322,6 +326,47 @@ export class LocalHost implements Host {
         document: options.document === true ? String((result.stdio as readonly unknown[])[3] ?? "") : "",
       };
     });
+    return { ended, timedOut: watch.timedOut };
+  }
+
+  async #startPlain(argv: Argv, options: RunOptions) {
+    const { spawn } = await import("node:child_process");
+    const stdio = ["ignore", "pipe", "pipe", "ignore", ...this.#scope.descriptors] satisfies StdioOptions;
+    let child: ChildProcessByStdio<null, Readable, Readable>;
+    try {
+      child = spawn(argv[0], argv.slice(1), { ...this.#spawnOptions(options), stdio }) as typeof child;
+    } catch (error) {
+      throw this.#notStarted(argv, error, options.cwd);
+    }
+    const watch = this.#watch(child.pid, options.timeout);
+    const ended = new Promise<{ code: number | undefined; signal: string | undefined; stdout: string; stderr: string; document: string }>(
+      (resolve, reject) => {
+        const written = { stdout: [] as Buffer[], stderr: [] as Buffer[] };
+        let size = 0;
+        for (const name of ["stdout", "stderr"] as const)
+          child[name].on("data", (chunk: Buffer) => {
+            size += chunk.length;
+            if (size > MAX_OUTPUT) return void child.kill("SIGKILL");
+            written[name].push(chunk);
+            if (name === "stderr") options.onStderr?.(chunk.toString());
+          });
+        child.once("error", (error) => {
+          watch.done();
+          if (child.pid === undefined) reject(this.#notStarted(argv, error, options.cwd));
+        });
+        child.once("close", (code, signal) => {
+          watch.done();
+          const text = (chunks: readonly Buffer[]) => Buffer.concat(chunks).toString();
+          resolve({
+            code: code ?? undefined,
+            signal: signal ?? undefined,
+            stdout: text(written.stdout),
+            stderr: text(written.stderr),
+            document: "",
+          });
+        });
+      },
+    );
     return { ended, timedOut: watch.timedOut };
   }
 

@@ -69,7 +69,7 @@ export const deleteSite: Operation<{ readonly name: string }, Inputs, Services> 
         ? databaseOf({ site, generation: site.generation, paths: use.layout.generation(site.uri, site.generation) }, use, dbServer)
         : undefined;
     return [
-      ...(http ? [http.activate("http/withdraw", `Withdraw ${site.uri}`, http.noSiteFiles(inputs.names))] : []),
+      ...(http ? [http.activate("http/withdraw", `Withdraw ${site.uri}`, http.noSiteFiles(inputs.names, site.uri))] : []),
       // A site that was never installed has no directories here; one that stands at its name is somebody else's.
       ...(installed
         ? [
@@ -80,6 +80,15 @@ export const deleteSite: Operation<{ readonly name: string }, Inputs, Services> 
       ...(db && database ? db.drop(database) : []),
       gone(host, [code, generations], { id: "files/remove", title: "Remove what was set aside", phase: "finish" }),
       ...names(inputs, use),
+      ...(http
+        ? [
+            gone(use.host(webServer), [http.passwordFile(site.uri)], {
+              id: "http/password-file",
+              title: "Remove the password file",
+              phase: "finish",
+            }),
+          ]
+        : []),
       gone(use.local, [use.layout.clientSite(clientWord(client.name), site.uri), use.layout.secretsFile(site.name)], {
         id: "rest/remove",
         title: "Remove link and secrets",

@@ -5,11 +5,13 @@ import { Secret } from "../core/secret.js";
 import type { Operation, Step } from "../core/step.js";
 import type { Engine } from "../engines/engine.js";
 import { detectCore } from "../engines/index.js";
+import { makeCodeCache } from "../host/code-cache.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { contextFile } from "./parts/contexts.js";
 import { siteLocks } from "./parts/locks.js";
 import { refuseConflicts, refuseFullDisk, siteState } from "./parts/preflight.js";
 import {
+  basicAuthSteps,
   clientLink,
   databaseOf,
   databaseProperties,
@@ -113,6 +115,7 @@ export const install: Operation<{ readonly name: string }, Inputs, Services> = {
         undoneBy: made.id,
       },
       clientLink(inputs, use),
+      ...basicAuthSteps(inputs, use),
       publish(inputs, use, site.site_enabled),
       answers(inputs, use),
       contextFile(use, site.name, "site", new Map([["generation", generation], ...databaseProperties(database)]), {
@@ -127,7 +130,7 @@ export const install: Operation<{ readonly name: string }, Inputs, Services> = {
   state: (inputs, use) => siteState(inputs, use),
   async data(inputs, _run, use) {
     const login = LINKS.get(use) ?? (await use.engine(inputs.core.engine).login(siteCode(inputs, use), 1)).result.url;
-    return { url: use.http(inputs.webServer).url(inputs.site.uri), login };
+    return { url: use.http(inputs.webServer).url(inputs.site.uri, inputs.site.ssl !== "off"), login };
   },
   lines: ({ url, login }) => [`URL    ${String(url)}/`, `Login  ${String(login)}`],
 };
@@ -176,7 +179,8 @@ function engineInstall(inputs: Inputs, use: Services, made: Step): Step {
     },
     async apply(run) {
       const code = siteCode(inputs, use);
-      use.http(webServer).standby?.(code.php);
+      if (code.codeCache !== undefined) await makeCodeCache(code.host, code.codeCache);
+      use.http(webServer).standby?.(code);
       const { result, warnings } = await engine.install(code, {
         profile: site.profile,
         language: site.language,
@@ -195,7 +199,7 @@ function engineInstall(inputs: Inputs, use: Services, made: Step): Step {
 /** The site answers before it counts as installed. */
 function answers(inputs: SiteInputs, use: Services): Step {
   const { site, webServer } = inputs;
-  const url = use.http(webServer).url(site.uri);
+  const url = use.http(webServer).url(site.uri, site.ssl !== "off");
   return {
     id: "http/probe",
     title: `GET ${url}/`,
@@ -204,7 +208,7 @@ function answers(inputs: SiteInputs, use: Services): Step {
       return { changes: ["fetch the front page"] };
     },
     async apply() {
-      const answer = await use.http(webServer).request({ uri: site.redirection ?? site.uri, path: "/" });
+      const answer = await use.http(webServer).request({ uri: site.redirection ?? site.uri, path: "/", tls: site.ssl === "required" });
       // An access-denied front page (403) is a page all the same; a disabled site says so with 503.
       const right = site.site_enabled
         ? answer.status < 500 && answer.status !== 404 && !answer.headers["location"]?.includes("install.php")

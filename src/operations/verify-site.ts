@@ -8,6 +8,7 @@ import { contextFile } from "./parts/contexts.js";
 import { siteLocks } from "./parts/locks.js";
 import { refuseConflicts, siteState } from "./parts/preflight.js";
 import {
+  basicAuthSteps,
   clientLink,
   databaseOf,
   databaseProperties,
@@ -105,7 +106,8 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
       filesLink(inputs, use),
       siteEntries(inputs, use),
       clientLink(inputs, use),
-      publish(inputs, use, site.site_enabled),
+      ...basicAuthSteps(inputs, use),
+      publish(inputs, use, inputs.site.site_enabled),
       ...(rotation ? [reloaded(inputs, use), answersAsBefore(inputs, use, rotation.status)] : []),
       ...(rotation
         ? [

@@ -1,7 +1,9 @@
+import { join } from "node:path";
 import type { Layout } from "../../../context/layout.js";
 import type { Server } from "../../../context/schema.js";
 import { messageOf, ProvisionError } from "../../../core/errors.js";
 import type { Step } from "../../../core/step.js";
+import { codeCacheSettings } from "../../../host/code-cache.js";
 import type { Host } from "../../../host/host.js";
 import { directories } from "../../../steps/files.js";
 import { phpProgram } from "../../php.js";
@@ -55,7 +57,7 @@ export function phpHttp({
       ),
     ],
     siteFiles: (vhost) => siteFiles(paths.vhosts, vhost),
-    noSiteFiles: (names) => noSiteFiles(paths.vhosts, names),
+    noSiteFiles: (aliases, uri) => noSiteFiles(paths.vhosts, uri === undefined ? aliases : [uri, ...aliases]),
     activate: (id, title, files, more = {}) => activateStep(served, id, title, files, more),
     restore: (files) => restoreFiles(served, files),
     reload: (uris) =>
@@ -64,17 +66,19 @@ export function phpHttp({
         noSiteFiles(paths.vhosts, uris).map(({ path }) => path),
       ),
     request: (request) => requestSite(served, server, request, loopback),
-    standby: (program) => {
-      standby ??= startLoopback(served).then((started) => {
+    standby: (code) => {
+      standby ??= startLoopback(served, code.codeCache).then((started) => {
         started.front.unref();
         // Whoever asks will hear what is wrong.
-        started.front.warm(program).catch(() => {});
+        started.front.warm(code.php).catch(() => {});
         return started;
       });
       standby.catch(() => {
         standby = undefined;
       });
     },
+    // PHP's own server asks nobody for a password.
+    passwordFile: (uri) => join(paths.config, "passwords.d", uri),
     problems: () => problems(served, server, looked),
   };
 }
@@ -122,7 +126,7 @@ interface Loopback {
 }
 
 /** The same front and router as `serve`, on a free port; to be closed by whoever uses it. */
-async function startLoopback({ host, paths }: Served): Promise<Loopback> {
+async function startLoopback({ host, paths }: Served, codeCache?: string): Promise<Loopback> {
   const [{ Front }, { randomBytes }] = await Promise.all([import("./front.js"), import("node:crypto")]);
   const front = new Front({
     vhosts: paths.vhosts,
@@ -130,7 +134,7 @@ async function startLoopback({ host, paths }: Served): Promise<Loopback> {
     token: randomBytes(24).toString("hex"),
     size: 2,
     // Optimising what runs once takes twice the time of the page itself.
-    settings: ["opcache.enable=0"],
+    settings: (await codeCacheSettings(host, codeCache)) ?? ["opcache.enable=0"],
     onEvent: () => {},
   });
   return { front, port: await front.listen(0, "127.0.0.1") };
