@@ -179,7 +179,7 @@ file_put_contents("$root/sites/$name/settings.php", "<?php\\n\\$databases['defau
 define('DRUPAL_ROOT', $root); define('MAINTENANCE_MODE', 'install'); chdir($root);
 foreach (['HTTP_HOST' => $name, 'SERVER_NAME' => $name, 'SERVER_PORT' => 80, 'SCRIPT_NAME' => '/index.php', 'PHP_SELF' => '/index.php', 'REQUEST_URI' => '/', 'REQUEST_METHOD' => 'GET', 'REMOTE_ADDR' => '127.0.0.1', 'SERVER_PROTOCOL' => 'HTTP/1.1', 'HTTP_USER_AGENT' => 'bench', 'QUERY_STRING' => '', 'SERVER_SOFTWARE' => NULL, 'SCRIPT_FILENAME' => "$root/index.php"] as $key => $value) $_SERVER[$key] = $value;
 error_reporting(0); ob_start();
-require "$root/includes/install.core.inc";
+require_once "$root/includes/bootstrap.inc"; require_once "$root/includes/install.core.inc";
 install_drupal(['parameters' => ['profile' => 'minimal', 'locale' => 'en'], 'server' => $_SERVER, 'forms' => ['install_configure_form' => ['site_name' => 'bench', 'site_mail' => 'a@example.com', 'account' => ['name' => 'admin', 'mail' => 'a@example.com', 'pass' => ['pass1' => 'x', 'pass2' => 'x']], 'site_default_country' => '', 'date_default_timezone' => 'UTC', 'update_status_module' => [1 => NULL, 2 => NULL], 'clean_url' => TRUE, 'op' => 'Save']]]);
 exit(variable_get('install_task') === 'done' ? 0 : 1);
 `;

@@ -32,6 +32,7 @@ const NAMES = [
   { client: "mariadb", dump: "mariadb-dump" },
   { client: "mysql", dump: "mysqldump" },
 ] as const;
+const MARIADB: Programs = { flavour: "mariadb", client: "mariadb", dump: "mariadb-dump" };
 const MINUTE = 60_000;
 
 /** The client programs of one machine; SQL goes in on standard input, the password by a file that only the program can open. */
@@ -51,23 +52,22 @@ export class MysqlClient {
     statements: readonly string[],
     { doing, database, timeout = 5 * MINUTE }: { readonly doing: string; readonly database?: string; readonly timeout?: number },
   ): Promise<readonly (readonly string[])[]> {
-    const { flavour, client } = await this.#found();
-    const argv: Argv = [
-      client,
-      ...COMMON,
-      "--batch",
-      "--skip-column-names",
-      "--raw",
-      "--binary-mode",
-      ...(database === undefined ? [] : [database]),
-    ];
-    const { code, stdout, stderr } = await this.#host.run(argv, {
-      input: new Secret(`${[STRICT_QUOTES, ...statements].join("\n")}\n`),
-      secretFile: optionFile(login, flavour),
-      env: ENVIRONMENT,
-      anyExit: true,
-      timeout,
-    });
+    const ask = ({ flavour, client }: Pick<Programs, "flavour" | "client">) =>
+      this.#host.run([client, ...COMMON, ...ASKING, ...(database === undefined ? [] : [database])], {
+        input: new Secret(`${[STRICT_QUOTES, ...statements].join("\n")}\n`),
+        secretFile: optionFile(login, flavour),
+        env: ENVIRONMENT,
+        anyExit: true,
+        timeout,
+      });
+    // Nearly always it is MariaDB's: another program is looked for when that is not there.
+    const known = this.#programs !== undefined;
+    const { code, stdout, stderr } = known
+      ? await ask(await this.#found())
+      : await ask(MARIADB).catch(async (error: unknown) => {
+          if (!(error instanceof HostError) || error.code !== "PROGRAM_MISSING") throw error;
+          return ask(await this.#found());
+        });
     if (code !== 0) throw this.failure(linesOf(stderr), login, doing);
     return linesOf(stdout).map((line) => line.split("\t"));
   }
@@ -119,6 +119,7 @@ export class MysqlClient {
 
 /** What root's own option files say is not for us. */
 const COMMON = [`--defaults-file=${SECRET_FILE}`];
+const ASKING = ["--batch", "--skip-column-names", "--raw", "--binary-mode"];
 const DUMP = [
   "--single-transaction",
   "--quick",
@@ -150,7 +151,8 @@ export function optionFile(login: MysqlLogin, flavour: Flavour): Secret {
     ...(login.socket === undefined && login.host !== "localhost" ? ["protocol=tcp"] : []),
     "default-character-set=utf8mb4",
     ...tlsLines(login, flavour),
-    flavour === "mariadb" ? "[mariadb-client]" : "[mysql]",
+    // The clients of both read this, and the dump programs, which have no such option, do not.
+    "[mysql]",
     "connect-timeout=10",
   ];
   return new Secret(`${lines.join("\n")}\n`);

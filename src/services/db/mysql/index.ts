@@ -309,9 +309,16 @@ class Mysql implements DbService {
   }
 
   async #refuseTaken(names: Names): Promise<void> {
-    const database = await this.#hasDatabase(names.database);
-    if (!database && !(await this.#accounts(names.user)).some(([user]) => user === names.user)) return;
-    const what = database ? `a database ${names.database}` : `an account ${names.user}`;
+    const [database, user] = [literal(names.database), literal(names.user)];
+    const [found] = await this.#asMaster(
+      [
+        `SELECT (SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ${database}), (SELECT COUNT(*) FROM mysql.user WHERE User = ${user});`,
+      ],
+      "looking whether its names are free",
+    );
+    const [databases, accounts] = (found ?? []).map(Number);
+    if (databases === 0 && accounts === 0) return;
+    const what = databases === 0 ? `an account ${names.user}` : `a database ${names.database}`;
     throw new ProvisionError("NAME_TAKEN", `the database server of ${this.#setup.server.name} has ${what} already`, {
       state: "it was not touched",
       next: [`look what is in it, as the account of ${this.#setup.server.name}'s master_db`],
