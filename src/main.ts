@@ -122,4 +122,7 @@ async function main(argv: readonly string[]): Promise<number> {
 const argv = process.argv.slice(2);
 // Scripts ask for the version all the time: nothing else is loaded for it.
 if (argv.length === 1 && (argv[0] === "--version" || argv[0] === "-V")) streams.out(`${version}\n`);
-else process.exitCode = await main(argv);
+else
+  void main(argv).then((code) => {
+    process.exitCode = code;
+  });

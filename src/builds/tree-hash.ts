@@ -1,8 +1,9 @@
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { lstat, readdir, readlink } from "node:fs/promises";
+import { createHash, type Hash } from "node:crypto";
+import { lstatSync, readdirSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
-import { pipeline } from "node:stream/promises";
+import { isSystemError } from "../core/errors.js";
+import { hashFile } from "./make/checksum.js";
+import { Turn } from "./make/slots.js";
 
 /**
  * What a platform's code hashes to, by its parts: the first two directories of a path, or three below a `sites/`. So that
@@ -11,37 +12,34 @@ import { pipeline } from "node:stream/promises";
 export type TreeHashes = Readonly<Record<string, string>>;
 
 /**
- * Names, contents, links and whether a file may be run; neither times nor owners. `.git` is left out: git writes in there when
- * it only looks. The same tree gives the same hashes on every machine.
+ * sha256 over every path below a directory with its kind, content or target, and whether a file may be run; owners, times and
+ * other mode bits do not count, so that two machines come to the same. `.git` is left out, since git writes in there when it
+ * only looks; so is what `except` names (paths relative to `root`), with all below it.
+ *
+ * Out: hexadecimal; `undefined` when there is no such directory.
  */
-export async function treeHashes(root: string): Promise<TreeHashes> {
-  const lines = new Map<string, string[]>();
-  const visit = async (path: string): Promise<void> => {
-    for (const name of (await readdir(join(root, path))).sort()) {
-      if (name === ".git") continue;
-      const child = path === "" ? name : `${path}/${name}`;
-      const stat = await lstat(join(root, child));
-      const part = partOf(child);
-      const own = lines.get(part) ?? [];
-      lines.set(part, own);
-      if (stat.isDirectory()) {
-        own.push(`directory ${child}`);
-        await visit(child);
-      } else if (stat.isSymbolicLink()) own.push(`link ${child} ${await readlink(join(root, child))}`);
-      else own.push(`file ${child} ${(stat.mode & 0o100) === 0 ? "-" : "x"} ${await contentHash(join(root, child))}`);
-    }
-  };
-  await visit("");
-  return Object.fromEntries([...lines].map(([part, of]) => [part, hash(of.join("\n"))]).sort(([a = ""], [b = ""]) => (a < b ? -1 : 1)));
+export async function treeHash(root: string, except: (path: string) => boolean = () => false): Promise<string | undefined> {
+  try {
+    const hash = createHash("sha256");
+    for (const { record } of await recordsOf(root, except)) hash.update(record);
+    return hash.digest("hex");
+  } catch (error) {
+    if (isSystemError(error, "ENOENT") || isSystemError(error, "ENOTDIR")) return undefined;
+    throw error;
+  }
 }
 
-/** One hash of the whole tree. */
-export function treeHash(parts: TreeHashes): string {
-  return hash(
-    Object.entries(parts)
-      .map(([part, of]) => `${part} ${of}`)
-      .join("\n"),
-  );
+/** treeHash() of a directory that is there, and the hash of each of its parts. */
+export async function treeHashes(root: string): Promise<{ readonly tree: string; readonly parts: TreeHashes }> {
+  const whole = createHash("sha256");
+  const parts = new Map<string, Hash>();
+  for (const { path, record } of await recordsOf(root, () => false)) {
+    whole.update(record);
+    const part = parts.get(partOf(path)) ?? createHash("sha256");
+    parts.set(partOf(path), part.update(record));
+  }
+  const sorted = [...parts].sort(([a], [b]) => (a < b ? -1 : 1));
+  return { tree: whole.digest("hex"), parts: Object.fromEntries(sorted.map(([part, hash]) => [part, hash.digest("hex")])) };
 }
 
 /**
@@ -60,12 +58,26 @@ function partOf(path: string): string {
   return names.slice(0, sites === -1 ? 2 : sites + 2).join("/");
 }
 
-function hash(text: string): string {
-  return createHash("sha256").update(text).digest("hex");
-}
-
-async function contentHash(path: string): Promise<string> {
-  const found = createHash("sha256");
-  await pipeline(createReadStream(path), found);
-  return found.digest("hex");
+/** One record an entry, sorted by path; its fields end with a zero byte, which no name and no target can hold. */
+async function recordsOf(root: string, except: (path: string) => boolean): Promise<{ path: string; record: string }[]> {
+  const records: { path: string; record: string }[] = [];
+  const turn = new Turn(undefined);
+  const visit = async (directory: string): Promise<void> => {
+    for (const name of readdirSync(join(root, directory))) {
+      const path = directory === "" ? name : `${directory}/${name}`;
+      if (name === ".git" || except(path)) continue;
+      const full = join(root, path);
+      const stat = lstatSync(full);
+      const add = (kind: string, what: string) => void records.push({ path, record: `${kind} ${path}\0${what}\0` });
+      if (stat.isDirectory()) {
+        add("directory", "");
+        await visit(path);
+      } else if (stat.isSymbolicLink()) add("link", readlinkSync(full));
+      else if (!stat.isFile()) add("other", "");
+      else add((stat.mode & 0o100) === 0 ? "file" : "program", await hashFile(full, "sha256"));
+      if (turn.over) await turn.pass();
+    }
+  };
+  await visit("");
+  return records.sort((a, b) => (a.path < b.path ? -1 : 1));
 }

@@ -1,4 +1,4 @@
-import { findHub } from "../context/hub.js";
+import { findHub } from "../context/find-hub.js";
 import { contextNameProblem, quoted } from "../context/names.js";
 import type { Context, ContextType } from "../context/schema.js";
 import { ProvisionError } from "../core/errors.js";

@@ -50,6 +50,11 @@ export class Layout {
     return join(this.root, "state", "cache");
   }
 
+  /** Compiled PHP of a build of a platform, by the build's name. */
+  codeCache(build: string): string {
+    return join(this.cache, "opcache", build);
+  }
+
   /** `name` with its `@`. */
   contextFile(name: string): string {
     return join(this.aliases, `${name.slice(1)}.yml`);

@@ -1,6 +1,7 @@
 import { type ErrorCode, ProvisionError } from "../core/errors.js";
 import type { Json } from "../core/json.js";
 import { Secret } from "../core/secret.js";
+import { codeCacheSettings } from "../host/code-cache.js";
 import { type Host, HostError, type RunResult } from "../host/host.js";
 import { DocumentError, type Fields, fields, flag, optionalText, text, texts } from "./document.js";
 import type { Answer } from "./engine.js";
@@ -9,6 +10,8 @@ export interface BridgeCall {
   readonly host: Host;
   /** PHP command line program. */
   readonly php: string;
+  /** As in SiteCode. */
+  readonly codeCache?: string | undefined;
   /** Bridge script, absolute. */
   readonly script: string;
   readonly request: { readonly [name: string]: Json };
@@ -24,13 +27,8 @@ export interface BridgeCall {
 }
 
 /** Settings of the PHP process itself; what can be set later, the script sets. */
-const PHP_OPTIONS = [
-  ["opcache.enable_cli", "0"],
-  ["display_errors", "stderr"],
-  ["log_errors", "0"],
-  ["auto_prepend_file", ""],
-  ["zend.exception_ignore_args", "1"],
-].flatMap(([name, value]) => ["-d", `${name}=${value}`]);
+const SETTINGS = ["display_errors=stderr", "log_errors=0", "auto_prepend_file=", "zend.exception_ignore_args=1"];
+const NO_CACHE = ["opcache.enable_cli=0"];
 
 /** Errors of a bridge script (its header has the list) that have a code of their own here. */
 const OWN_CODES: Readonly<Record<string, ErrorCode>> = {
@@ -92,7 +90,8 @@ export async function runBridge<T>(call: BridgeCall, read: (result: Fields) => T
 
 async function runPhp(call: BridgeCall, input: string, clean: (text: string) => string): Promise<RunResult> {
   try {
-    return await call.host.run([call.php, ...PHP_OPTIONS, call.script], {
+    const settings = [...SETTINGS, ...((await codeCacheSettings(call.host, call.codeCache)) ?? NO_CACHE)];
+    return await call.host.run([call.php, ...settings.flatMap((setting) => ["-d", setting]), call.script], {
       input: new Secret(input),
       document: true,
       anyExit: true,

@@ -27,6 +27,8 @@ export interface SiteCode {
   readonly directory: string;
   /** As a visitor types it, no trailing slash: `http://example.com:8080`. */
   readonly url: string;
+  /** Directory for compiled code (host/code-cache.ts), used when it is there. */
+  readonly codeCache?: string;
 }
 
 export interface SettingsInput {

@@ -1,4 +1,4 @@
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { clientWord } from "../context/names.js";
 import { inUse } from "../context/references.js";
 import type { Context } from "../context/schema.js";
@@ -91,7 +91,7 @@ async function buildsOf(name: string, use: Services): Promise<{ readonly builds:
     const build = join(root ?? use.layout.builds, file.replace(/\.json$/, ""));
     const record = await readRecord(use.local, use.layout, build);
     if (record?.platform !== name) continue;
-    records.push(recordFile(use.layout, build));
+    records.push(recordFile(use.layout, build), use.layout.codeCache(basename(build)));
     if (await use.local.stat(build)) builds.push(build);
   }
   return { builds, records };

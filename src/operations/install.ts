@@ -5,6 +5,7 @@ import { Secret } from "../core/secret.js";
 import type { Operation, Step } from "../core/step.js";
 import type { Engine } from "../engines/engine.js";
 import { detectCore } from "../engines/index.js";
+import { makeCodeCache } from "../host/code-cache.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { contextFile } from "./parts/contexts.js";
 import { siteLocks } from "./parts/locks.js";
@@ -13,6 +14,7 @@ import {
   basicAuthSteps,
   clientLink,
   databaseOf,
+  databaseProperties,
   filesLink,
   generationDirectories,
   hashSalt,
@@ -116,7 +118,7 @@ export const install: Operation<{ readonly name: string }, Inputs, Services> = {
       ...basicAuthSteps(inputs, use),
       publish(inputs, use, site.site_enabled),
       answers(inputs, use),
-      contextFile(use, site.name, "site", new Map([["generation", generation]]), {
+      contextFile(use, site.name, "site", new Map([["generation", generation], ...databaseProperties(database)]), {
         id: "context",
         title: `Save ${site.name}`,
         phase: "finish",
@@ -177,7 +179,8 @@ function engineInstall(inputs: Inputs, use: Services, made: Step): Step {
     },
     async apply(run) {
       const code = siteCode(inputs, use);
-      use.http(webServer).standby?.(code.php);
+      if (code.codeCache !== undefined) await makeCodeCache(code.host, code.codeCache);
+      use.http(webServer).standby?.(code);
       const { result, warnings } = await engine.install(code, {
         profile: site.profile,
         language: site.language,

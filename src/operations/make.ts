@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { diagnosticLine, type MakeOptions, makeSource, readLock } from "../builds/make/index.js";
 import { insideTree, unsafePath } from "../builds/make/safe-path.js";
 import type { BuildRequest } from "../builds/source.js";
-import { findHub, loadHub, mirrorPlaces } from "../context/hub.js";
+import { findHub } from "../context/find-hub.js";
 import { ProvisionError } from "../core/errors.js";
 import type { Emit } from "../core/events.js";
 import type { Json } from "../core/json.js";
@@ -73,9 +73,11 @@ export async function makeTree(args: MakeArgs, stop: Stop, emit: Emit): Promise<
       progress: (message) => emit({ type: "progress", message }),
     });
     for (const message of report.warnings) emit({ type: "warning", message });
-    if (args.writeLock !== undefined && report.lock !== undefined) await host.writeFile(args.writeLock, report.lock);
+    const relock = args.writeLock !== undefined && report.lock !== undefined && (await host.readFile(args.writeLock)) !== report.lock;
+    if (args.writeLock !== undefined && report.lock !== undefined && relock) await host.writeFile(args.writeLock, report.lock);
+    const same = args.test || (report.unchanged === true && !relock);
     const built = report.entries.map(({ name, source: from, path }) => `${name} (${from}) → ${path === "" ? "." : path}`);
-    emit({ type: "finished", ...step, outcome: args.test ? "ok" : "changed", changes: args.test ? [] : built, ms: Date.now() - begun });
+    emit({ type: "finished", ...step, outcome: same ? "ok" : "changed", changes: same ? [] : built, ms: Date.now() - begun });
     if (args.test) emit({ type: "note", message: `${report.entries.length} entries were built and thrown away` });
     if (report.md5 !== undefined) emit({ type: "text", lines: [report.md5] });
     emit({
@@ -178,7 +180,10 @@ export async function surroundings(
   hub: string | undefined,
 ): Promise<{ readonly cache: string; readonly mirrors: Readonly<Record<string, string>> }> {
   try {
-    const { layout, settings } = await loadHub(await findHub({ hub, env: process.env, cwd: process.cwd() }));
+    const root = await findHub({ hub, env: process.env, cwd: process.cwd() });
+    // with the schemas of all settings: a third of the time that a build outside of a hub takes to start
+    const { loadHub, mirrorPlaces } = await import("../context/hub.js");
+    const { layout, settings } = await loadHub(root);
     return { cache: layout.cache, mirrors: mirrorPlaces(layout, settings.mirrors) };
   } catch (error) {
     if (!(error instanceof ProvisionError) || error.code !== "HUB_NOT_FOUND" || hub !== undefined) throw error;

@@ -75,7 +75,7 @@ export const rebuildPlatform: Operation<RebuildPlatformArgs, Inputs, Services> =
     const { sites, locks } = await sitesOf(all, use);
     const inner = core.docroot === project ? "" : core.docroot.slice(project.length + 1);
     const record = await readRecord(host, use.layout, old);
-    const changed = record === undefined ? undefined : changedTree(record, await treeHashes(old), place.docroot);
+    const changed = record === undefined ? undefined : changedTree(record, (await treeHashes(old)).parts, place.docroot);
     const kept =
       changed === undefined
         ? "there is no record of how it was built"
@@ -134,7 +134,7 @@ export const rebuildPlatform: Operation<RebuildPlatformArgs, Inputs, Services> =
       ),
       removeOld(
         inputs,
-        gone(host, kept === null ? [old, recordFile(use.layout, old)] : [], {
+        gone(host, kept === null ? [old, recordFile(use.layout, old), use.layout.codeCache(basename(old))] : [], {
           id: "platform/old",
           title: "Remove the old build",
           phase: "cleanup",

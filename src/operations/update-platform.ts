@@ -1,6 +1,6 @@
 import { advance, branchOf, commitAtOrigin, commitOf, localChanges } from "../builds/git/working-copy.js";
 import { buildInputs } from "../builds/inputs.js";
-import { treeHash, treeHashes } from "../builds/tree-hash.js";
+import { treeHashes } from "../builds/tree-hash.js";
 import { mirrorPlaces } from "../context/hub.js";
 import { resolvePlatform } from "../context/references.js";
 import { ProvisionError } from "../core/errors.js";
@@ -108,14 +108,12 @@ export const updatePlatform: Operation<{ readonly name: string }, Inputs, Servic
           const record = await readRecord(host, use.layout, build);
           if (inputs.commit === inputs.target || record === undefined) return record && text(record);
           run.need(updated);
-          const parts = await treeHashes(build);
           const resolved = { ...record.resolved, commit: inputs.target };
           return text({
             ...record,
             inputs: await buildInputs(platformCode(inputs, use.layout), host),
             resolved,
-            tree: treeHash(parts),
-            parts,
+            ...(await treeHashes(build)),
           });
         },
         { mode: 0o644 },

@@ -370,7 +370,7 @@ libraries[plain][download][url] = ${plain}
     repository(repo, [{ files: { v: "1" } }]);
     const url = server.serve("/two.tar.gz", archive("tar.gz", "m", { a: "1" }));
     const text = withCore(
-      `projects[g][download][url] = ${repo}\nprojects[m][download][type] = file\nprojects[m][download][url] = ${url}\n`,
+      `projects[g][download][url] = ${repo}\nprojects[h][download][url] = ${repo}\nprojects[h][download][refspec] = HEAD\nprojects[m][download][type] = file\nprojects[m][download][url] = ${url}\n`,
     );
     const both = await Promise.all([build(text, {}, {}, "one.make"), build(text, {}, {}, "two.make"), build(text, {}, {}, "three.make")]);
     expect(new Set(both.map((built) => treeOf(built.root).join("\n"))).size).toBe(1);
@@ -429,7 +429,12 @@ const FAULTS: readonly (readonly [string, () => string, RegExp])[] = [
         good(),
         `projects[m][patch][] = ${server.serve("/hunk.patch", "--- a/m.txt\n+++ b/m.txt\n@@ -1,3 +1,3 @@\n 1\n-2\n+two\n 3\n@@ -7,3 +7,3 @@\n 7\n-eight\n+VIII\n 9\n")}\n`,
       ),
-    /m: Unable to patch with http\S+hunk\.patch\. \(git apply -p1: error: patch failed: m\.txt:7/,
+    /m: Unable to patch with http\S+hunk\.patch\. \(git apply -p1: error: patch failed: m\.txt:7; (?!.*-p0)/,
+  ],
+  [
+    "a patch of files that are not there",
+    () => m(good(), `projects[m][patch][] = ${server.serve("/other.patch", "--- a/no.txt\n+++ b/no.txt\n@@ -1 +1 @@\n-one\n+1\n")}\n`),
+    /no\.txt: No such file or directory; the files that it changes are not there: it is for another version, or for another directory\)/,
   ],
   [
     "a patch already applied",

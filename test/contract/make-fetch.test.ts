@@ -1,10 +1,10 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { DownloadCache } from "../../src/builds/make/cache.js";
 import { download } from "../../src/builds/make/download.js";
 import { readLock } from "../../src/builds/make/index.js";
@@ -27,6 +27,17 @@ beforeEach(() => {
 
 const head = "core = 7.x\napi = 2\n";
 const git = (directory: string, ...args: string[]) => execFileSync("git", args, { cwd: directory, encoding: "utf8" }).trim();
+
+/** The same repository as if it were on another machine: by ssh, with a shell in its place. */
+function farAway(path: string): string {
+  const ssh = join(rig.work, "ssh");
+  writeFileSync(ssh, '#!/bin/sh\nfor command; do :; done\nexec sh -c "$command"\n', { mode: 0o755 });
+  vi.stubEnv("GIT_SSH_COMMAND", ssh);
+  vi.stubEnv("GIT_SSH_VARIANT", "simple");
+  return `ssh://localhost${path}`;
+}
+afterEach(() => vi.unstubAllEnvs());
+
 const noCore = { noCore: true, contribDestination: "." } as const;
 
 describe("a project by git", () => {
@@ -95,16 +106,17 @@ describe("a project by git", () => {
     );
   });
 
-  it("is brought shallow by tag, branch, commit and HEAD, and as before where that cannot be", async () => {
+  it("far away is brought shallow by tag, branch, commit and HEAD, and whole where that cannot be", async () => {
     const path = join(rig.work, "m");
     const commits = repository(path, [{ files: { v: "1" }, tag: "1.0" }, { files: { v: "2" } }, { files: { v: "3" }, branch: "dev" }]);
     const by = { tag: "1.0", branch: "dev", revision: commits[1], refspec: "refs/heads/dev" };
+    const far = farAway(path);
     const text = `${head}${Object.entries(by)
-      .map(([key, ref]) => `projects[${key}][download][url] = file://${path}\nprojects[${key}][download][${key}] = ${ref}\n`)
+      .map(([key, ref]) => `projects[${key}][download][url] = ${far}\nprojects[${key}][download][${key}] = ${ref}\n`)
       .join(
         "",
-      )}projects[head][download][url] = ${path}\nprojects[short][download][url] = ${path}\nprojects[short][download][revision] = ${commits[1]?.slice(0, 8)}\n`;
-    const built = await rig.build(text, { ...noCore, shallowClone: true });
+      )}projects[head][download][url] = ${far}\nprojects[short][download][url] = ${far}\nprojects[short][download][revision] = ${commits[1]?.slice(0, 8)}\n`;
+    const built = await rig.build(text, noCore);
     expect(["tag", "branch", "revision", "refspec", "head", "short"].map((name) => read(built, `modules/${name}/v`))).toEqual([
       "1",
       "3",
@@ -115,8 +127,97 @@ describe("a project by git", () => {
     ]);
     const store = readdirSync(join(rig.work, "cache/git")).find((name) => name.endsWith("-shallow")) ?? "";
     expect(git(join(rig.work, "cache/git", store), "rev-list", "--all", "--count")).toBe("3");
-    const offline = await rig.build(text, { ...noCore, shallowClone: true }, { offline: true });
+    const offline = await rig.build(text, noCore, { offline: true });
     expect(treeOf(offline.root)).toEqual(treeOf(built.root));
+  });
+
+  it("of this machine is not copied: its refs are read where they are, loose, packed, annotated or on a branch that is one with a slash", async () => {
+    const path = join(rig.work, "m");
+    const commits = repository(path, [{ files: { v: "1" }, tag: "1.0" }, { files: { v: "2" }, branch: "fix/a" }, { files: { v: "3" } }]);
+    git(path, "-c", "user.name=t", "-c", "user.email=t@example.com", "tag", "-a", "-m", "t", "2.0", commits[1] ?? "");
+    git(path, "pack-refs", "--all");
+    git(path, "tag", "3.0");
+    git(path, "branch", "--force", "main", commits[1] ?? "");
+    const by: [string, string, string][] = [
+      ["tag", "1.0", "1"],
+      ["tag", "2.0", "2"],
+      ["tag", "3.0", "3"],
+      ["branch", "fix/a", "3"],
+      ["branch", "main", "2"],
+      ["branch", "1.0", "1"],
+      ["revision", commits[1] ?? "", "2"],
+    ];
+    const text = `${head}${by
+      .map(([key, ref], at) => `projects[p${at}][download][url] = ${path}\nprojects[p${at}][download][${key}] = ${ref}\n`)
+      .join("")}projects[h][download][url] = ${path}\n`;
+    const built = await rig.build(text, { ...noCore, withLock: true });
+    expect(by.map((_, at) => read(built, `modules/p${at}/v`))).toEqual(by.map(([, , v]) => v));
+    expect(read(built, "modules/h/v")).toBe("3");
+    expect(built.report.lock).toContain(`commit: ${commits[1]}`);
+    expect(existsSync(join(rig.work, "cache/git"))).toBe(false);
+    // a ref that moved is seen, whatever is in the cache
+    git(path, "branch", "--force", "main", commits[0] ?? "");
+    expect(read(await rig.build(text, noCore), "modules/p4/v")).toBe("1");
+  });
+
+  it("is the tree of a checkout: what its archives leave out or fill in is as it was committed", async () => {
+    const path = join(rig.work, "m");
+    const long = `${"d".repeat(90)}/${"e".repeat(90)}/f`;
+    const files = {
+      ".gitattributes": "left export-ignore\nfilled export-subst\n",
+      left: "here",
+      filled: "$Format:%H$",
+      "run*": "x",
+      [long]: "1",
+    };
+    repository(path, [{ files, tag: "1.0" }]);
+    git(path, "update-index", "--add", "--cacheinfo", `160000,${git(path, "rev-parse", "HEAD")},sub`);
+    git(path, "-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-q", "-m", "a submodule that nobody asks for");
+    writeFileSync(join(rig.work, ".gitconfig"), "[core]\n\tautocrlf = true\n[tar]\n\tumask = 0777\n");
+    vi.stubEnv("HOME", rig.work);
+    for (const url of [path, farAway(path)]) {
+      const built = await rig.build(`${head}projects[m][download][url] = ${url}\nprojects[m][download][type] = git\n`, noCore);
+      expect([read(built, "modules/m/left"), read(built, "modules/m/filled"), read(built, `modules/m/${long}`)]).toEqual([
+        "here",
+        "$Format:%H$",
+        "1",
+      ]);
+      expect(statSync(join(built.root, "modules/m/run")).mode & 0o777).toBe(0o755);
+      expect(read(built, "modules/m/.gitattributes")).not.toContain("\r");
+      expect(readdirSync(join(built.root, "modules/m/sub"))).toEqual([]);
+    }
+  });
+
+  it("may name its objects by SHA-256", async () => {
+    const path = join(rig.work, "m");
+    mkdirSync(path);
+    git(path, "init", "-q", "--object-format=sha256", "-b", "main");
+    repository(path, [{ files: { v: "1" }, tag: "1.0" }, { files: { v: "2" } }]);
+    git(path, "pack-refs", "--all");
+    const text = `${head}projects[t][download][url] = ${path}\nprojects[t][download][tag] = 1.0\nprojects[h][download][url] = ${path}\n`;
+    for (const offline of [false, true]) {
+      const built = await rig.build(text, noCore, { offline });
+      expect([read(built, "modules/t/v"), read(built, "modules/h/v")]).toEqual(["1", "2"]);
+    }
+  });
+
+  it("is built again when its tree in the cache was damaged", async () => {
+    const path = join(rig.work, "m");
+    repository(path, [{ files: { v: "1" } }]);
+    const text = `${head}projects[m][download][url] = ${path}\n`;
+    await rig.build(text, noCore);
+    const all = readdirSync(join(rig.work, "cache/sha256"), { recursive: true, encoding: "utf8" });
+    const kept = all.filter((name) => /[0-9a-f]{64}$/.test(name)).map((name) => join(rig.work, "cache/sha256", name));
+    expect(kept).toHaveLength(1);
+    for (const damage of [
+      (file: string) => truncateSync(file, 700),
+      (file: string) => writeFileSync(file, readFileSync(file).fill("2", 1536, 1537)),
+      (file: string) => rmSync(file),
+      () => rmSync(join(rig.work, "cache/archive.git/HEAD")),
+    ]) {
+      for (const file of kept) damage(file);
+      expect(read(await rig.build(text, noCore), "modules/m/v")).toBe("1");
+    }
   });
 
   it("comes with its submodules, without any .git, also through a mirror", async () => {
@@ -136,7 +237,7 @@ describe("a project by git", () => {
   it("is built again when the mirror in the cache was damaged", async () => {
     const path = join(rig.work, "m");
     repository(path, [{ files: { v: "1" } }]);
-    const text = `${head}projects[m][download][url] = ${path}\n`;
+    const text = `${head}projects[m][download][url] = ${farAway(path)}\nprojects[m][download][type] = git\nprojects[m][download][refspec] = HEAD\n`;
     await rig.build(text, noCore);
     const [mirror = ""] = readdirSync(join(rig.work, "cache/git")).filter((name) => !name.includes("."));
     rmSync(join(rig.work, "cache/git", mirror, "objects"), { recursive: true });
@@ -409,6 +510,36 @@ describe("a build without core into a directory that is there", () => {
     expect(read(second, "sites/all/modules/contrib/cck_signup/a")).toBe("mine");
     expect(read(second, "sites/all/modules/contrib/n/v.txt")).toBe("n 7.x-1.0\n");
     expect(readdirSync(second.root).sort()).toEqual([".provision-make.json", "index.php", "sites"]);
+  });
+
+  it("that holds all of it already is left as it is; what changed is all that is moved", async () => {
+    const first = await rig.build(text("m", "n"), { noCore: true }, into());
+    expect(first.report.unchanged).toBeUndefined();
+    const stamps = () => ["m", "n"].map((name) => statSync(join(rig.work, "there/sites/all/modules/contrib", name)).ino);
+    const before = stamps();
+    expect((await rig.build(text("m", "n"), { noCore: true }, into())).report.unchanged).toBe(true);
+    expect(stamps()).toEqual(before);
+    rig.project("m", "7.x", ["7.x-1.2"]);
+    expect((await rig.build(text("m", "n"), { noCore: true }, into())).report.unchanged).toBeUndefined();
+    expect([stamps()[0] === before[0], stamps()[1] === before[1]]).toEqual([false, true]);
+  });
+
+  it("and in it a working copy: it stays when nothing changed, and is not replaced by what did", async () => {
+    const path = join(rig.work, "repo");
+    repository(path, [{ files: { v: "1" } }]);
+    const make = `${head}projects[w][download][url] = ${path}\n`;
+    const options = { noCore: true, workingCopy: true };
+    await rig.build(make, options, into());
+    const own = join(rig.work, "there/sites/all/modules/w");
+    git(own, "-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-q", "--allow-empty", "-m", "mine");
+    const mine = git(own, "rev-parse", "HEAD");
+    expect((await rig.build(make, options, into())).report.unchanged).toBe(true);
+    expect(git(own, "rev-parse", "HEAD")).toBe(mine);
+    repository(path, [{ files: { v: "2" } }]);
+    expect(said(await rig.refused(make, options, into()))).toMatch(
+      /modules\/w: it is a working copy, and what was committed in it would be lost/,
+    );
+    expect(git(own, "rev-parse", "HEAD")).toBe(mine);
   });
 
   it("touches nothing where someone else's files stand or its own were changed, unless overwrite is asked for", async () => {

@@ -1,10 +1,10 @@
 import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { treeHash } from "../../src/builds/make/index.js";
 import { isTruthy, PhpArray, phpText } from "../../src/builds/make/php-value.js";
 import { type PlanEntry, planOf } from "../../src/builds/make/plan.js";
 import { readMakeFile } from "../../src/builds/make/read.js";
+import { treeHash } from "../../src/builds/tree-hash.js";
 import { Scope } from "../../src/core/scope.js";
 import { LocalHost } from "../../src/host/local.js";
 import { archive, releaseHistory, repository } from "../support/make-fixtures.js";

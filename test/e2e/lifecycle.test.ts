@@ -72,6 +72,15 @@ describe("the life of a site, from an empty directory to an empty directory", ()
     installed = /^Login {2}(\S+)$/m.exec(stdout)?.[1] ?? "";
   });
 
+  test("the core's code is kept compiled for this build, its own account's alone; what says what a site is never", () => {
+    const [build = ""] = readdirSync(hub.path("platforms/.builds"));
+    const cache = hub.path(`state/cache/opcache/${build}`);
+    expect(statSync(cache).mode & 0o777).toBe(0o700);
+    const compiled = treeOf(cache, { times: false }).map((line) => line.split(" ")[0] ?? "");
+    expect(compiled.filter((path) => path.endsWith("/includes/bootstrap.inc.bin"))).toHaveLength(1);
+    expect(compiled.filter((path) => /settings\.php|sites\.php/.test(path))).toEqual([]);
+  });
+
   test("list, show and status say what there is", async () => {
     expect((await hub.ok("list")).stdout).toMatch(/^@example\.localhost +site +example\.localhost +@platform_p +enabled$/m);
     expect((await hub.ok("list sites")).stdout).not.toContain("@platform_p  platform");
@@ -195,6 +204,7 @@ describe("the life of a site, from an empty directory to an empty directory", ()
       "config/server_master/php/generation",
     ]);
     expect(readdirSync(hub.path("platforms/.builds"))).toEqual([]);
+    expect(readdirSync(hub.path("state/cache/opcache"))).toEqual([]);
     expect(treeOf(hub.path("sites"))).toEqual([]);
     expect(treeOf(hub.path("secrets"))).toEqual([]);
   });

@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { treeHash } from "../../src/builds/make/index.js";
+import { treeHash } from "../../src/builds/tree-hash.js";
 import { repository } from "../support/make-fixtures.js";
 import { MakeRig } from "../support/make-rig.js";
 import { start } from "../support/processes.js";

@@ -17,7 +17,7 @@ export async function makeSite(
   hub: string,
   docroot: string,
   uri: string,
-  more: { url?: string; generation?: string; directory?: string } = {},
+  more: { url?: string; generation?: string; directory?: string; codeCache?: string } = {},
 ): Promise<SiteCode & { readonly sitePath: string; readonly database: string }> {
   const generation = more.generation ?? GENERATION;
   const paths = new Layout(hub).generation(uri, generation);
@@ -34,7 +34,17 @@ export async function makeSite(
     hashSalt: new Secret(randomBytes(32).toString("hex")),
   });
   await writeFile(join(sitePath, "settings.php"), text, { mode: 0o644 });
-  return { host, php: "php", docroot, uri, directory, url: more.url ?? `http://${uri}`, sitePath, database: paths.database };
+  return {
+    host,
+    php: "php",
+    docroot,
+    uri,
+    directory,
+    url: more.url ?? `http://${uri}`,
+    sitePath,
+    database: paths.database,
+    ...(more.codeCache === undefined ? {} : { codeCache: more.codeCache }),
+  };
 }
 
 export function installInput(more: Partial<InstallInput> = {}): InstallInput {

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -6,6 +6,7 @@ import { Scope } from "../../src/core/scope.js";
 import { Secret } from "../../src/core/secret.js";
 import type { Engine, SiteCode } from "../../src/engines/engine.js";
 import { detectCore } from "../../src/engines/index.js";
+import { makeCodeCache } from "../../src/host/code-cache.js";
 import { LocalHost } from "../../src/host/local.js";
 import { installInput, makeSite } from "./engine-site.js";
 import { failure } from "./failure.js";
@@ -85,6 +86,26 @@ export function engineSuite(engine: Engine, core: string, makeCore: (docroot: st
       await host.chmod(closed.sitePath, { mode: 0o550 });
       await engine.install(closed, installInput());
       expect((await engine.status(closed)).result).toMatchObject({ installed: true, profile: "minimal" });
+    });
+
+    it("runs code as it is now, with and without a directory of compiled code, and with one that is gone", async () => {
+      const codeCache = join(hub, "compiled");
+      const cached = await siteOf("cached.example.com", { codeCache });
+      await engine.install(cached, installInput());
+      expect(await host.stat(codeCache)).toBeUndefined();
+      await makeCodeCache(host, codeCache);
+      // PHP does not keep what is younger than two seconds.
+      await host.run(["find", docroot, "-type", "f", "-exec", "touch", "-d", "1 hour ago", "{}", "+"]);
+      await engine.cron(cached);
+      const kept = (await host.run(["find", codeCache, "-name", "*.php.bin", "-o", "-name", "*.inc.bin"])).stdout.split("\n");
+      expect(kept.length).toBeGreaterThan(5);
+      expect(kept.filter((path) => /settings\.php|sites\.php/.test(path))).toEqual([]);
+      // Settings are read anew however alike the times of old and new are.
+      const settings = join(cached.sitePath, "settings.php");
+      const { atime, mtime } = await stat(settings);
+      await writeFile(settings, "<?php throw new Exception('the new settings');");
+      await utimes(settings, atime, mtime);
+      expect((await failure(engine.cron(cached))).why.join()).toContain("the new settings");
     });
 
     it("makes a database file that the web server's group can write", async () => {

@@ -51,8 +51,8 @@ function said(ended: Ended, words: string): Said {
 
 /** Starts `bin/provision.js` as a process. `line` is split at spaces; an array is taken as it is. Nothing of our own environment reaches it. */
 function startProvision(line: string | readonly string[], options: StartOptions = {}): Started & { readonly said: Promise<Said> } {
-  if (!existsSync(join(PROJECT, "dist/program/main.js")))
-    throw new Error("dist/program/main.js is missing: npm run build (bin/test does it) comes first");
+  if (!existsSync(join(PROJECT, "dist/program/main.cjs")))
+    throw new Error("dist/program/main.cjs is missing: npm run build (bin/test does it) comes first");
   const words = typeof line === "string" ? line.split(" ").filter((word) => word !== "") : line;
   const clean = Object.keys(process.env).filter(
     (name) => name.startsWith("PROVISION_") || ["NO_COLOR", "FORCE_COLOR", "CI"].includes(name),
@@ -202,7 +202,7 @@ export class TestHub {
 
   /** The hub without what every run may touch: lock files, and what only tells of past operations. */
   tree(options: { readonly times?: boolean } = {}): readonly string[] {
-    const except = ["state/locks", "state/operations", "state/history.jsonl", "state/open", "state/reserve"];
+    const except = ["state/locks", "state/operations", "state/history.jsonl", "state/open", "state/reserve", "state/cache/opcache"];
     // A directory's time moves with what is in it: state/ itself says nothing; state/serve.* is of whoever serves.
     return treeOf(this.root, { ...options, except }).filter((line) => !line.startsWith("state ") && !line.startsWith("state/serve."));
   }

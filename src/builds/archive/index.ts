@@ -6,7 +6,7 @@ import { archiveKind, unpack } from "../make/archive.js";
 import { DownloadCache } from "../make/cache.js";
 import { hashFile } from "../make/checksum.js";
 import { download } from "../make/download.js";
-import { tameTree } from "../make/tree.js";
+import { TREE_LIMITS, tameTree } from "../make/tree.js";
 import type { BuildSource } from "../source.js";
 import { staged } from "../staging.js";
 
@@ -36,14 +36,14 @@ export function archiveSource({ archive, sha256 }: ArchiveOptions): BuildSource 
           offline,
           ...(signal ? { signal } : {}),
         });
-        const kind = await archiveKind(file);
+        const kind = archiveKind(file);
         if (kind === undefined)
           throw new ProvisionError("BUILD_FAILED", `${shown(archive)} is no archive`, {
             why: ["it is neither tar, tar.gz, tar.bz2 nor zip"],
           });
         request.progress?.(`unpack ${shown(archive)}`);
         const unpacked = join(staging, "unpacked");
-        await unpack(host, file, kind, unpacked);
+        await unpack(host, file, kind, unpacked, TREE_LIMITS, signal);
         const tree = await content(unpacked);
         await tameTree(tree);
         const hash = await hashFile(file, "sha256");

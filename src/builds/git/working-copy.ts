@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { ProvisionError } from "../../core/errors.js";
 import type { Host } from "../../host/host.js";
 import { shown, withMirrors } from "../make/address.js";
-import { gitEnvironment } from "../make/git.js";
+import { gitEnvironment } from "../make/git-environment.js";
 import type { BuildRequest } from "../source.js";
 
 /**

@@ -1,9 +1,10 @@
 import { randomBytes } from "node:crypto";
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { isSystemError, ProvisionError } from "../../core/errors.js";
 import type { BuildReport, BuildRequest } from "../source.js";
+import { treeHash } from "../tree-hash.js";
 import { shown } from "./address.js";
 import type { AssembleOptions } from "./assemble-options.js";
 import { DownloadCache } from "./cache.js";
@@ -11,7 +12,7 @@ import { type DownloadOptions, download } from "./download.js";
 import { aboutEntry, Failures } from "./failures.js";
 import { contentHash, type Fetched, fetchTree } from "./fetch-entry.js";
 import { GitMirrors } from "./git.js";
-import { gitVersion, isOfDrupal, writeInfoFiles } from "./info-file.js";
+import { gitVersion, isOfDrupal, isToldByTags, writeInfoFiles } from "./info-file.js";
 import { mayBeRemoved, mergeInto } from "./into-directory.js";
 import { entryTree, type LockedEntry, lockedOptions, lockText, type MakeLock } from "./lock.js";
 import { iniText, yamlText } from "./make-text.js";
@@ -22,7 +23,6 @@ import { type Job, Resolver, type ResolveTools } from "./resolve.js";
 import { type Resolution, resolvedMakeFile } from "./resolved.js";
 import { Slots, stopIfAborted } from "./slots.js";
 import { fetchTranslations, placeTranslations, type Translation } from "./translations.js";
-import { treeHash } from "./tree-hash.js";
 
 interface Built {
   readonly job: Job;
@@ -59,7 +59,7 @@ export class Assembly {
     this.#tools = {
       slots: this.#slots,
       downloads,
-      git: new GitMirrors({ host, cache, mirrors, offline, shallow, mainFile: options.makefile }),
+      git: new GitMirrors({ host, cache, mirrors, offline, shallow, mainFile: options.makefile, ...(signal ? { signal } : {}) }),
       failures: this.#failures,
       scratch: (kind) => join(this.#staging, `${kind}-${this.#parts++}`),
       ready: (settled) => this.#refuseTaken(settled),
@@ -76,7 +76,7 @@ export class Assembly {
   async run(): Promise<BuildReport> {
     const { destination, host } = this.#request;
     try {
-      await host.mkdir(this.#staging);
+      await mkdir(this.#staging, { recursive: true, mode: 0o755 });
       const jobs = await this.#resolver.mainJobs();
       const merge = existsSync(destination) && !this.#options.tar;
       const built = await this.#buildAll(jobs);
@@ -89,11 +89,13 @@ export class Assembly {
       if (lock && this.#options.lock) this.#verifyLock(lock, this.#options.lock);
       const md5 = this.#options.md5 ? await md5Of(host, tree) : undefined;
       stopIfAborted(this.#request.signal);
-      const path = await this.#publish(tree, built, merge);
+      const put = await this.#publish(tree, built, merge);
       // What is moved into a directory that was there are entries; this is none.
-      if (merge && bundled !== undefined) {
-        await host.mkdir(dirname(join(destination, bundled.path)));
-        await host.writeFile(join(destination, bundled.path), bundled.text);
+      const beside = merge && bundled !== undefined ? join(destination, bundled.path) : undefined;
+      const rewrite = beside !== undefined && (await host.readFile(beside)) !== bundled?.text;
+      if (beside !== undefined && rewrite) {
+        await host.mkdir(dirname(beside));
+        await host.writeFile(beside, bundled?.text ?? "");
       }
       return {
         entries: built.map(({ job, fetched }) => ({
@@ -104,7 +106,8 @@ export class Assembly {
         })),
         warnings: this.#warnings,
         resolved: this.#elsewhere(),
-        ...(path === destination ? {} : { path }),
+        ...(put.path === undefined ? {} : { path: put.path }),
+        ...(put.unchanged && !rewrite ? { unchanged: true } : {}),
         ...(md5 === undefined ? {} : { md5 }),
         ...(lock && this.#options.withLock ? { lock: await lockText(lock) } : {}),
       };
@@ -116,21 +119,21 @@ export class Assembly {
     }
   }
 
-  async #publish(tree: string, built: readonly Built[], merge: boolean): Promise<string> {
+  async #publish(tree: string, built: readonly Built[], merge: boolean): Promise<Pick<BuildReport, "path" | "unchanged">> {
     const { destination, host } = this.#request;
     await syncTree(host, tree);
-    if (this.#options.tar) return tarOf(host, tree, destination, this.#staging);
+    if (this.#options.tar) return { path: await tarOf(host, tree, destination, this.#staging) };
     if (merge) {
       const paths = built.map(({ job }) => job.path);
-      await mergeInto(host, this.#staging, destination, paths, this.#options.overwrite === true);
-      return destination;
+      const changed = await mergeInto(host, this.#staging, destination, paths, this.#options.overwrite === true);
+      return changed.length === 0 ? { unchanged: true } : {};
     }
     if (existsSync(destination))
       throw new ProvisionError("NAME_TAKEN", `${destination} was made by someone else while this build ran`, {
         state: "what is there was not touched",
       });
     await host.rename(tree, destination);
-    return destination;
+    return {};
   }
 
   /** The make file as it was resolved goes into the build (`--bundle-lockfile`), INI or YAML by its name. */
@@ -189,12 +192,12 @@ export class Assembly {
     const patches = await this.#patchesOf(job);
     const info = this.#writesInfo(job);
     const fetched = await this.#slots.run(async () => {
-      await mkdir(directory);
+      mkdirSync(directory);
       const order = {
         fetch: job.fetch,
         entry,
         workingCopy: job.workingCopy,
-        describe: info,
+        describe: info && isToldByTags(entry, job.core),
         ...(job.locked ? { locked: job.locked.source } : {}),
       };
       const withLock = this.#options.withLock === true || this.#options.lock !== undefined;

@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
-import { mkdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { readFileSync, statSync, utimesSync } from "node:fs";
+import { mkdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isSystemError } from "../../core/errors.js";
 import { hashFile } from "./checksum.js";
@@ -32,14 +33,14 @@ export class DownloadCache {
   }
 
   async find(url: string): Promise<(CachedDownload & { readonly path: string }) | undefined> {
-    const entry = await this.#index(url);
+    const entry = this.look(url);
     return entry === undefined ? undefined : this.#verified(entry);
   }
 
   /** Bytes by their sha256, wherever they came from. */
   async findContent(sha256: string): Promise<string | undefined> {
     const path = this.#content(sha256);
-    const found = await present(path);
+    const found = present(path);
     return found && (await this.#verified({ sha256, size: found.size }))?.path;
   }
 
@@ -48,6 +49,12 @@ export class DownloadCache {
     const path = this.#content(entry.sha256);
     await mkdir(join(path, ".."), { recursive: true });
     await rename(scratch, path);
+    await this.record(url, entry);
+    return path;
+  }
+
+  /** Another name for bytes that are kept. */
+  async record(url: string, entry: CachedDownload): Promise<void> {
     const index = this.#indexPath(url);
     await mkdir(join(index, ".."), { recursive: true });
     const beside = await this.scratch();
@@ -58,25 +65,29 @@ export class DownloadCache {
       // gone by the rename, unless the disk was full
       await rm(beside, { force: true });
     }
-    return path;
   }
 
   async #verified(entry: CachedDownload): Promise<(CachedDownload & { readonly path: string }) | undefined> {
     const path = this.#content(entry.sha256);
-    const found = await present(path);
+    const found = present(path);
     if (!found) return undefined;
     if (found.size === entry.size && (await hashFile(path, "sha256")) === entry.sha256) {
       // a cleaner of old files goes by this
-      await utimes(path, new Date(), new Date()).catch(() => undefined);
+      try {
+        utimesSync(path, new Date(), new Date());
+      } catch {
+        // someone else's
+      }
       return { ...entry, path };
     }
     await rm(path, { force: true });
     return undefined;
   }
 
-  async #index(url: string): Promise<CachedDownload | undefined> {
+  /** What is known of a URL; its bytes may be gone. */
+  look(url: string): CachedDownload | undefined {
     try {
-      const entry = JSON.parse(await readFile(this.#indexPath(url), "utf8")) as CachedDownload;
+      const entry = JSON.parse(readFileSync(this.#indexPath(url), "utf8")) as CachedDownload;
       return /^[0-9a-f]{64}$/.test(entry.sha256) ? entry : undefined;
     } catch {
       return undefined;
@@ -93,9 +104,9 @@ export class DownloadCache {
   }
 }
 
-async function present(path: string) {
+function present(path: string) {
   try {
-    return await stat(path);
+    return statSync(path);
   } catch (error) {
     if (isSystemError(error, "ENOENT")) return undefined;
     throw error;

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
+import { createReadStream, readFileSync, statSync } from "node:fs";
 import { pipeline } from "node:stream/promises";
 import { ProvisionError } from "../../core/errors.js";
 import { isTruthy, PhpArray, type PhpValue, phpText } from "./php-value.js";
@@ -15,8 +15,12 @@ export function checksumsOf(value: PhpValue | undefined): Checksums {
   );
 }
 
+/** Read at once; a larger file comes in pieces. */
+const SMALL = 4 * 1024 ** 2;
+
 export async function hashFile(path: string, algorithm: string): Promise<string> {
   const hash = createHash(algorithm);
+  if (statSync(path).size <= SMALL) return hash.update(readFileSync(path)).digest("hex");
   await pipeline(createReadStream(path), hash);
   return hash.digest("hex");
 }

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { createReadStream, createWriteStream } from "node:fs";
-import { rm, stat } from "node:fs/promises";
+import { createReadStream, createWriteStream, statSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import type { IncomingMessage } from "node:http";
 import { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -47,7 +47,7 @@ export async function download(address: Address, checksums: Checksums, options: 
 }
 
 async function local(path: string, checksums: Checksums): Promise<string> {
-  if (!(await isFile(path))) throw new ProvisionError("DOWNLOAD_FAILED", `Unable to download from ${path}: there is no such file`);
+  if (!isFile(path)) throw new ProvisionError("DOWNLOAD_FAILED", `Unable to download from ${path}: there is no such file`);
   await verifyChecksums(path, checksums, path);
   return path;
 }
@@ -61,7 +61,7 @@ async function remote(url: string, checksums: Checksums, options: DownloadOption
   if (cached && stated && (await matches(cached.path, checksums))) return cached.path;
   for (const source of withMirrors(url, options.mirrors)) {
     if ("path" in source) {
-      if (await isFile(source.path)) return source.path;
+      if (isFile(source.path)) return source.path;
     } else if (options.offline) break;
     else return fromServer({ key, url: source.url, body }, cached, options);
   }
@@ -82,9 +82,9 @@ async function matches(path: string, checksums: Checksums): Promise<boolean> {
   }
 }
 
-async function isFile(path: string): Promise<boolean> {
+function isFile(path: string): boolean {
   try {
-    return (await stat(path)).isFile();
+    return statSync(path).isFile();
   } catch (error) {
     if (isSystemError(error, "ENOENT") || isSystemError(error, "ENOTDIR")) return false;
     throw error;

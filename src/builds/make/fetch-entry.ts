@@ -1,7 +1,9 @@
+import { readdirSync, renameSync } from "node:fs";
 import { copyFile, lstat, mkdir, open, readdir, realpath, rename } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { didYouMean, isSystemError, ProvisionError } from "../../core/errors.js";
 import type { Host } from "../../host/host.js";
+import { treeHash } from "../tree-hash.js";
 import { type Address, addressOf, shown } from "./address.js";
 import { archiveKind, unpack } from "./archive.js";
 import { type Checksums, checksumsOf, hashFile } from "./checksum.js";
@@ -13,7 +15,6 @@ import { isTruthy, type PhpArray, phpText } from "./php-value.js";
 import type { PlanEntry } from "./plan.js";
 import { unsafePath } from "./safe-path.js";
 import { TREE_LIMITS, tameTree } from "./tree.js";
-import { treeHash } from "./tree-hash.js";
 
 export interface FetchTools {
   readonly host: Host;
@@ -28,7 +29,7 @@ export interface FetchOrder {
   readonly fetch: Fetch;
   readonly entry: PlanEntry;
   readonly workingCopy: boolean;
-  /** The commit's date and tags will be asked for. */
+  /** What tags say of the commit will be asked for. */
   readonly describe: boolean;
   readonly locked?: LockedSource;
 }
@@ -150,8 +151,8 @@ function nameOf(address: Address): string {
 export async function fetchTree(order: FetchOrder, directory: string, tools: FetchTools): Promise<Fetched> {
   const { fetch } = order;
   const tree = join(directory, "tree");
-  const fetched = await fetchUntamed(order, directory, tree, tools);
-  await tameTree(tree, TREE_LIMITS, order.workingCopy && fetch.kind === "git");
+  const { tame = false, ...fetched } = await fetchUntamed(order, directory, tree, tools);
+  if (!tame) await tameTree(tree, TREE_LIMITS, order.workingCopy && fetch.kind === "git", tools.downloads.signal);
   if (fetch.kind !== "copy" || !(tools.withLock || order.locked)) return fetched;
   const hash = (await treeHash(tree)) ?? "";
   if (order.locked?.type === "copy" && order.locked.tree !== hash)
@@ -159,7 +160,10 @@ export async function fetchTree(order: FetchOrder, directory: string, tools: Fet
   return { ...fetched, locked: { type: "copy", path: fetch.path, tree: hash } };
 }
 
-async function fetchUntamed(order: FetchOrder, directory: string, tree: string, tools: FetchTools): Promise<Fetched> {
+/** `tame`: it is known already that tameTree() has nothing to do. */
+type Untamed = Fetched & { readonly tame?: boolean };
+
+async function fetchUntamed(order: FetchOrder, directory: string, tree: string, tools: FetchTools): Promise<Untamed> {
   const { fetch } = order;
   if (fetch.kind === "git") return fetchGit(fetch, order, directory, tree, tools);
   if (fetch.kind === "vcs") return fetchVcs(fetch, order, directory, tree, tools);
@@ -173,7 +177,7 @@ async function fetchGit(
   directory: string,
   tree: string,
   tools: FetchTools,
-): Promise<Fetched> {
+): Promise<Untamed> {
   const request = gitRequest(fetch.download, entry.kind === "library" ? undefined : entry.name);
   const out = fetch.subtree === undefined ? tree : join(directory, "repository");
   const own = phpText(fetch.download.get("wc_url"));
@@ -190,6 +194,7 @@ async function fetchGit(
     source: `${shown(request.url)} ${name === "" ? "" : `${name} `}${found.commit.slice(0, 12)}`,
     locked: { type: "git", url: shown(request.url), ...(name === "" ? {} : { ref: name }), commit: found.commit },
     git: { request, found },
+    ...(found.tame === undefined ? {} : { tame: found.tame }),
   };
 }
 
@@ -226,13 +231,14 @@ async function copyTree(path: string, directory: string, tree: string, host: Hos
   return path;
 }
 
-async function fetchFile(fetch: Fetch & { kind: "file" }, directory: string, tree: string, tools: FetchTools): Promise<Fetched> {
+async function fetchFile(fetch: Fetch & { kind: "file" }, directory: string, tree: string, tools: FetchTools): Promise<Untamed> {
   const file = await download(fetch.address, fetch.checksums, tools.downloads, fetch.body);
-  const kind = await archiveKind(file);
+  const kind = archiveKind(file);
+  let tame = false;
   if (kind !== undefined) {
     const unpacked = join(directory, "unpacked");
-    await unpack(tools.host, file, kind, unpacked);
-    if (fetch.subtree === undefined) await rename(await onlyDirectory(unpacked), tree);
+    tame = await unpack(tools.host, file, kind, unpacked, TREE_LIMITS, tools.downloads.signal);
+    if (fetch.subtree === undefined) renameSync(onlyDirectory(unpacked), tree);
     else await takeSubtree(unpacked, fetch.subtree, tree);
   } else {
     if (fetch.subtree !== undefined)
@@ -245,7 +251,7 @@ async function fetchFile(fetch: Fetch & { kind: "file" }, directory: string, tre
     await copyFile(file, path);
   }
   const source = "path" in fetch.address ? fetch.address.path : shown(fetch.address.url);
-  return { tree, source, ...(tools.withLock ? { locked: { type: "file", url: source, sha256: await contentHash(file) } } : {}) };
+  return { tree, source, tame, ...(tools.withLock ? { locked: { type: "file", url: source, sha256: await contentHash(file) } } : {}) };
 }
 
 /** A file of the cache has its hash for a name, and was just held against it. */
@@ -254,8 +260,8 @@ export async function contentHash(file: string): Promise<string> {
 }
 
 /** Exactly one entry at the top, a directory: that is the content; hidden files count. */
-async function onlyDirectory(unpacked: string): Promise<string> {
-  const [first, ...others] = await readdir(unpacked, { withFileTypes: true });
+function onlyDirectory(unpacked: string): string {
+  const [first, ...others] = readdirSync(unpacked, { withFileTypes: true });
   return first?.isDirectory() && others.length === 0 ? join(unpacked, first.name) : unpacked;
 }
 

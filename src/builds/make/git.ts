@@ -5,6 +5,9 @@ import { join, resolve } from "node:path";
 import { ProvisionError } from "../../core/errors.js";
 import type { Host, RunOptions } from "../../host/host.js";
 import { addressOf, shown, withMirrors } from "./address.js";
+import { gitEnvironment } from "./git-environment.js";
+import { type Exported, GitTrees } from "./git-trees.js";
+import { gitDirectory, refIn } from "./local-repository.js";
 import { isTruthy, type Mark, type PhpArray, phpText } from "./php-value.js";
 
 export interface GitOptions {
@@ -15,17 +18,20 @@ export interface GitOptions {
   readonly offline: boolean;
   /** The make file that the build began with. */
   readonly mainFile: string;
-  /** One commit instead of all history, where a server gives it. */
+  /** One commit instead of all history, where a server gives it, also for a repository with submodules. */
   readonly shallow?: boolean;
+  readonly signal?: AbortSignal;
 }
 
 /** What comes out of a repository. */
 export interface CheckedOut {
   readonly commit: string;
-  /** Seconds since the epoch, of the commit; when asked to describe it. */
+  /** Seconds since the epoch, of the commit; not of a working copy. */
   readonly date?: number;
   /** As `git describe --tags --long` says it, when asked; absent without a tag below the commit. */
   readonly described?: string;
+  /** It is known already that tameTree() has nothing to do. */
+  readonly tame?: boolean;
 }
 
 export interface CheckOutOptions {
@@ -34,7 +40,7 @@ export interface CheckOutOptions {
   readonly workingCopy?: string;
   /** This commit and no other, whatever the names say now. */
   readonly commit?: string;
-  /** Also say when the commit was made, and how tags describe it. */
+  /** Also say how tags describe the commit. */
   readonly describe?: boolean;
 }
 
@@ -119,6 +125,14 @@ async function bareRepository(path: string): Promise<void> {
   await writeFile(join(path, "HEAD"), "ref: refs/heads/main\n");
 }
 
+/** What a name means in a repository of this machine; `undefined` for what only git can tell. */
+function refOf(store: string | undefined, { kind, ref }: GitRequest): string | undefined {
+  if (store === undefined) return undefined;
+  if (kind === "head") return refIn(store, "HEAD");
+  if (kind === "tag") return refIn(store, `refs/tags/${ref}`);
+  return kind === "branch" ? (refIn(store, `refs/heads/${ref}`) ?? refIn(store, `refs/tags/${ref}`)) : undefined;
+}
+
 function locate(url: string, mark: Mark | undefined, options: GitOptions): Place {
   const isPath = !/^[a-z][a-z0-9+.-]*:\/\//i.test(url) && !/^[^/:]+:/.test(url);
   if (isPath || /^file:/i.test(url)) {
@@ -144,10 +158,12 @@ function locate(url: string, mark: Mark | undefined, options: GitOptions): Place
  */
 export class GitMirrors {
   readonly #options: GitOptions;
+  readonly #trees: GitTrees;
   readonly #ready = new Map<string, Promise<string>>();
 
   constructor(options: GitOptions) {
     this.#options = options;
+    this.#trees = new GitTrees(options.host, options.cache, options.signal);
   }
 
   /**
@@ -156,16 +172,45 @@ export class GitMirrors {
    */
   async checkOut(request: GitRequest, into: string, mark: Mark | undefined, options: CheckOutOptions = {}): Promise<CheckedOut> {
     const place = locate(request.url, mark, this.#options);
+    const { submodules = false, workingCopy, describe = false } = options;
+    const whole = submodules || workingCopy !== undefined;
+    const found = whole || describe ? undefined : await this.#direct(place, request, options.commit, into);
+    if (found) return found;
     const { mirror, commit } = await this.#commit(place, request, options);
+    if (!whole) {
+      const { date, tame } = await this.#export(mirror, commit, into, place);
+      const described = describe ? await this.#describe(mirror, commit) : undefined;
+      return { commit, date, tame, ...(described === undefined ? {} : { described }) };
+    }
     await mkdir(into, { mode: 0o755 });
-    if (options.workingCopy !== undefined) await this.#workingCopy(options.workingCopy, mirror, request, commit, into);
-    else if (options.submodules) await this.#clone(request.url, mirror, commit, into);
-    else await this.#tree(mirror, commit, into);
-    if (options.submodules) await this.#submodules(request.url, place.local, into);
-    if (!options.describe) return { commit };
+    if (workingCopy !== undefined) await this.#workingCopy(workingCopy, mirror, request, commit, into);
+    else await this.#clone(request.url, mirror, commit, into);
+    if (submodules) await this.#submodules(request.url, place.local, into);
     const { stdout } = await this.#git(["--git-dir", mirror, "show", "--no-patch", "--format=%ct", "--end-of-options", commit], {});
-    const described = await this.#describe(mirror, commit);
+    const described = describe ? await this.#describe(mirror, commit) : undefined;
     return { commit, date: Number(stdout.trim()), ...(described === undefined ? {} : { described }) };
+  }
+
+  /**
+   * Without a copy of the repository: a commit whose tree is in the cache, or anything in a repository of this machine.
+   * `undefined` when it takes more than that.
+   */
+  async #direct(place: Place, request: GitRequest, locked: string | undefined, into: string): Promise<CheckedOut | undefined> {
+    const store = place.local ? gitDirectory(place.source) : undefined;
+    const id = locked ?? (request.kind === "revision" && WHOLE.test(request.ref) ? request.ref : refOf(store, request));
+    const name = `${place.key} ${request.kind} ${request.ref}`;
+    // a repository that is there has the last word on its names
+    if (id === undefined) return this.#options.offline && store === undefined ? this.#trees.kept(name, into) : undefined;
+    const found = (await this.#trees.kept(id, into)) ?? (store && (await this.#trees.exported(join(store, "objects"), id, into)));
+    if (!found) return undefined;
+    if (store !== undefined && locked === undefined) await this.#trees.remember(name, found.commit);
+    return found;
+  }
+
+  async #export(mirror: string, commit: string, into: string, place: Place): Promise<Exported> {
+    const made = (await this.#trees.kept(commit, into)) ?? (await this.#trees.exported(join(mirror, "objects"), commit, into));
+    if (made) return made;
+    throw new ProvisionError("BUILD_FAILED", `Unable to check out ${commit} of ${shown(place.source)}: git cannot read its tree`);
   }
 
   /** The branch that the repository's HEAD names, and the commit of `branch` or of HEAD. */
@@ -179,8 +224,10 @@ export class GitMirrors {
 
   async #commit(place: Place, request: GitRequest, options: CheckOutOptions): Promise<{ mirror: string; commit: string }> {
     const full = options.commit ?? (request.kind === "revision" && WHOLE.test(request.ref) ? request.ref : undefined);
-    // History is needed for tags that describe a commit, and for whoever works in the copy.
-    if (this.#options.shallow && !options.describe && options.workingCopy === undefined) {
+    // History is needed for tags that describe a commit, and for whoever works in the copy; submodules are brought to a clone.
+    if ((this.#options.shallow || !options.submodules) && !options.describe && options.workingCopy === undefined) {
+      const mirror = join(this.#options.cache, "git", keyOf(place));
+      if (full !== undefined && existsSync(mirror) && (await this.#has(mirror, full))) return { mirror, commit: full };
       const shallow = await this.#shallow(place, request, full);
       if (shallow !== undefined) return shallow;
     }
@@ -233,19 +280,6 @@ export class GitMirrors {
     } else if (!existsSync(path)) return undefined;
     const { code, stdout } = await this.#git(["--git-dir", path, "rev-parse", "--quiet", "--verify", `${ref}^{commit}`], { anyExit: true });
     return code === 0 ? { mirror: path, commit: stdout.trim() } : undefined;
-  }
-
-  async #tree(mirror: string, commit: string, into: string): Promise<void> {
-    const index = join(mirror, `provision-index-${randomBytes(6).toString("hex")}`);
-    try {
-      await this.#git(["--git-dir", mirror, "--work-tree", into, "read-tree", "--reset", "-u", commit], {
-        cwd: into,
-        env: { GIT_INDEX_FILE: index },
-      });
-    } finally {
-      await rm(index, { force: true });
-      await rm(`${index}.lock`, { force: true });
-    }
   }
 
   async #describe(mirror: string, commit: string): Promise<string | undefined> {
@@ -395,22 +429,6 @@ export class GitMirrors {
   #git(args: string[], options: RunOptions) {
     return this.#options.host.run(["git", ...args], { timeout: CLONE_TIMEOUT, ...options, env: { ...gitEnvironment(), ...options.env } });
   }
-}
-
-/** No prompts, no other transports, and nothing of a repository that provision itself may run in (a git hook sets these). */
-export function gitEnvironment(): Record<string, string | undefined> {
-  return {
-    GIT_ALLOW_PROTOCOL: "file:git:http:https:ssh",
-    GIT_TERMINAL_PROMPT: "0",
-    GIT_ASKPASS: "true",
-    GIT_SSH_COMMAND: process.env["GIT_SSH_COMMAND"] ?? "ssh -o BatchMode=yes",
-    GIT_DIR: undefined,
-    GIT_WORK_TREE: undefined,
-    GIT_INDEX_FILE: undefined,
-    GIT_OBJECT_DIRECTORY: undefined,
-    GIT_LFS_SKIP_SMUDGE: "1",
-    LC_ALL: "C",
-  };
 }
 
 function lastLine(stderr: string): string {

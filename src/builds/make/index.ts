@@ -4,7 +4,6 @@ import type { AssembleOptions } from "./assemble-options.js";
 export { diagnosticLine } from "./diagnostic.js";
 export { driftOf, lockBeside, readLock } from "./lock.js";
 export { readMakeFile } from "./read.js";
-export { treeHash } from "./tree-hash.js";
 
 export type MakeOptions = AssembleOptions;
 

@@ -23,13 +23,26 @@ export function isOfDrupal(download: PhpArray): boolean {
  * else the revision. A development version is told from the tags below it: `7.x-1.2+7-dev`.
  */
 export function gitVersion(entry: PlanEntry, core: string, request: GitRequest, found: CheckedOut): string {
-  const { download } = entry;
-  const text = (key: string) => (isTruthy(download.get(key)) ? phpText(download.get(key)) : undefined);
-  const branch = text("branch");
-  const version =
-    fullVersion(entry, core) ?? text("tag") ?? (branch === undefined ? undefined : `${branch}-dev`) ?? text("revision") ?? text("commit");
+  const version = statedVersion(entry, core);
   if (version === undefined) return request.kind === "head" ? "unknown" : request.ref;
-  return version.endsWith(".x-dev") ? (described(version, found.described) ?? version) : version;
+  return isDevelopment(version) ? (described(version, found.described) ?? version) : version;
+}
+
+/** Whether gitVersion() needs to know the tags: then all history has to be had. */
+export function isToldByTags(entry: PlanEntry, core: string): boolean {
+  return isDevelopment(statedVersion(entry, core) ?? "");
+}
+
+function isDevelopment(version: string): boolean {
+  return version.endsWith(".x-dev");
+}
+
+function statedVersion(entry: PlanEntry, core: string): string | undefined {
+  const text = (key: string) => (isTruthy(entry.download.get(key)) ? phpText(entry.download.get(key)) : undefined);
+  const branch = text("branch");
+  return (
+    fullVersion(entry, core) ?? text("tag") ?? (branch === undefined ? undefined : `${branch}-dev`) ?? text("revision") ?? text("commit")
+  );
 }
 
 function fullVersion(entry: PlanEntry, core: string): string | undefined {

@@ -2,11 +2,11 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { ProvisionError } from "../../core/errors.js";
 import type { Host } from "../../host/host.js";
+import { treeHash } from "../tree-hash.js";
 import type { AssembleOptions } from "./assemble-options.js";
 import { isHttp } from "./includes.js";
 import { encodeOrdered, isTruthy, PhpArray } from "./php-value.js";
 import type { PlanEntry } from "./plan.js";
-import { treeHash } from "./tree-hash.js";
 
 /** Where the bytes of an entry came from, so that the same can be had again. URLs are without credentials. */
 export type LockedSource =

@@ -23,9 +23,10 @@ export function parseMakeFile(text: string, file: string, diagnostics: Diagnosti
   return parseWithoutCore(text, file, diagnostics);
 }
 
-// PHP's `\s` and `^` know ASCII white space and \n only.
-const CORE_IN_YAML = /(?<![^\n])[ \t\n\v\f\r]*core:/;
-const CORE_IN_INI = /(?<![^\n])[ \t\n\v\f\r]*core[ \t\n\v\f\r]*=/;
+// PHP's `\s` and `^` know ASCII white space and \n only. What drush's expressions take before `core` may hold line ends; then
+// a later line begins so too, and without them a run of empty lines is not gone through from each of its lines.
+const CORE_IN_YAML = /(?<![^\n])[ \t\v\f\r]*core:/;
+const CORE_IN_INI = /(?<![^\n])[ \t\v\f\r]*core[ \t\n\v\f\r]*=/;
 
 function parseWithoutCore(text: string, file: string, diagnostics: Diagnostics): ParsedMakeFile {
   // What is said of the attempt counts only when it is the reading that is taken.

@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { ProvisionError } from "../../core/errors.js";
 
 /** At most `count` pieces of work at a time; the others wait in order. */
@@ -23,6 +24,33 @@ export class Slots {
       if (next) next();
       else this.#free++;
     }
+  }
+}
+
+/** Milliseconds that one piece of work may keep all others of this process waiting. */
+const TURN = 10;
+
+/**
+ * For work on many small files: each system call through Node's pool of threads takes several times longer than the call
+ * itself, so it is done in place, and between two files `if (turn.over) await turn.pass()` lets others have theirs.
+ */
+export class Turn {
+  readonly #signal: AbortSignal | undefined;
+  #begun = Date.now();
+
+  constructor(signal: AbortSignal | undefined) {
+    this.#signal = signal;
+  }
+
+  get over(): boolean {
+    return Date.now() - this.#begun >= TURN;
+  }
+
+  /** @throws ProvisionError STOPPED */
+  async pass(): Promise<void> {
+    await setImmediate();
+    stopIfAborted(this.#signal);
+    this.#begun = Date.now();
   }
 }
 

@@ -1,6 +1,8 @@
-import { chmod, lstat, readdir, readlink, realpath, rm } from "node:fs/promises";
+import { chmodSync, lstatSync, readdirSync, realpathSync } from "node:fs";
+import { readlink, realpath, rm } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { isSystemError, ProvisionError } from "../../core/errors.js";
+import { Turn } from "./slots.js";
 
 export interface TreeLimits {
   readonly entries: number;
@@ -16,17 +18,18 @@ export const TREE_LIMITS: TreeLimits = { entries: 500_000, bytes: 8 * 1024 ** 3 
  * leave the tree, and more than the limits. A `.git` is taken away, since its configuration may name programs to run;
  * with `keepGit` it is a working copy that we made ourselves.
  *
- * @throws ProvisionError BUILD_FAILED naming the entry
+ * @throws ProvisionError BUILD_FAILED naming the entry, STOPPED
  */
-export async function tameTree(root: string, limits: TreeLimits = TREE_LIMITS, keepGit = false): Promise<void> {
-  const real = await realpath(root);
+export async function tameTree(root: string, limits: TreeLimits = TREE_LIMITS, keepGit = false, signal?: AbortSignal): Promise<void> {
+  const real = realpathSync(root);
   const seen = { entries: 0, bytes: 0 };
   const links: string[] = [];
+  const turn = new Turn(signal);
   const visit = async (directory: string): Promise<void> => {
-    await chmodIfOther(directory, (await lstat(directory)).mode, 0o755);
-    for (const name of await readdir(directory)) {
+    chmodIfOther(directory, lstatSync(directory).mode, 0o755);
+    for (const name of readdirSync(directory)) {
       const path = join(directory, name);
-      const stat = await lstat(path);
+      const stat = lstatSync(path);
       if (++seen.entries > limits.entries) throw refused(`it holds more than ${limits.entries} entries`);
       if (name === ".git") {
         if (!keepGit) await rm(path, { recursive: true, force: true });
@@ -36,16 +39,17 @@ export async function tameTree(root: string, limits: TreeLimits = TREE_LIMITS, k
       else {
         seen.bytes += stat.size;
         if (seen.bytes > limits.bytes) throw refused(`its files are larger than ${Math.round(limits.bytes / 1024 ** 2)} MiB together`);
-        await chmodIfOther(path, stat.mode, (stat.mode & 0o100) === 0 ? 0o644 : 0o755);
+        chmodIfOther(path, stat.mode, (stat.mode & 0o100) === 0 ? 0o644 : 0o755);
       }
+      if (turn.over) await turn.pass();
     }
   };
   await visit(real);
   for (const link of links) await checkLink(real, link);
 }
 
-async function chmodIfOther(path: string, mode: number, wanted: number): Promise<void> {
-  if ((mode & 0o7777) !== wanted) await chmod(path, wanted);
+function chmodIfOther(path: string, mode: number, wanted: number): void {
+  if ((mode & 0o7777) !== wanted) chmodSync(path, wanted);
 }
 
 /**

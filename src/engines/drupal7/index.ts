@@ -45,6 +45,8 @@ function ask<T>(
     {
       host: site.host,
       php: site.php,
+      // What only reads writes nothing, not even there.
+      codeCache: op === "status" || op === "inventory" ? undefined : site.codeCache,
       script: join(PACKAGE_ROOT, "src/engines/drupal7/bridge.php"),
       request: { op, docroot: site.docroot, lookup: `http://${site.uri}`, directory: site.directory, url: site.url, ...more },
       ...(secrets === undefined ? {} : { secrets }),

@@ -4,7 +4,7 @@ import { buildSource, type PlatformCode } from "../../builds/index.js";
 import { type Inputs as BuiltFrom, buildInputs, changedElsewhere } from "../../builds/inputs.js";
 import { lockBeside } from "../../builds/make/lock.js";
 import type { BuildReport } from "../../builds/source.js";
-import { changedParts, type TreeHashes, treeHash, treeHashes } from "../../builds/tree-hash.js";
+import { changedParts, type TreeHashes, treeHashes } from "../../builds/tree-hash.js";
 import { mirrorPlaces } from "../../context/hub.js";
 import type { Layout } from "../../context/layout.js";
 import type { PlatformAndServers } from "../../context/references.js";
@@ -176,7 +176,6 @@ export function buildStep(inputs: BuildInputs, use: Services, needed: () => Prom
       for (const warning of report.warnings) run.warn(warning);
       await refuseWithoutDocroot(host, build, docroot, platform.name);
       await detectCore(host, join(build, docroot));
-      const parts = await treeHashes(build);
       const record: BuildRecord = {
         schema: "provision/build@1",
         platform: platform.name,
@@ -184,8 +183,7 @@ export function buildStep(inputs: BuildInputs, use: Services, needed: () => Prom
         inputs: from,
         resolved: report.resolved ?? {},
         entries: report.entries,
-        tree: treeHash(parts),
-        parts,
+        ...(await treeHashes(build)),
       };
       return { report, record } satisfies Built as unknown as Json;
     },
@@ -291,7 +289,7 @@ async function driftOf(inputs: BuildInputs, use: Services, full: boolean): Promi
     changed.push(...elsewhere.changed);
     unknown.push(...elsewhere.unknown);
   }
-  const tree = full && platform.working_copy !== true ? changedTree(record, await treeHashes(build), docroot) : [];
+  const tree = full && platform.working_copy !== true ? changedTree(record, (await treeHashes(build)).parts, docroot) : [];
   return { inputs: changed, tree, unknown };
 }
 

@@ -1,13 +1,14 @@
 import { createHash, randomBytes } from "node:crypto";
 import { join } from "node:path";
 import type { DatabaseAccess } from "../../context/database-access.js";
+import type { Changes } from "../../context/edit.js";
 import type { GenerationPaths } from "../../context/layout.js";
 import { clientWord, siteName } from "../../context/names.js";
 import type { SiteAndAll } from "../../context/references.js";
 import type { Platform, Server, Site } from "../../context/schema.js";
 import { ProvisionError } from "../../core/errors.js";
 import { Secret } from "../../core/secret.js";
-import type { Step } from "../../core/step.js";
+import type { Run, Step } from "../../core/step.js";
 import type { Core, SiteCode } from "../../engines/engine.js";
 import type { Host } from "../../host/host.js";
 import type { DatabaseOf } from "../../services/db/service.js";
@@ -30,6 +31,8 @@ export interface SiteInputs extends SiteAndAll {
   readonly formerNames: readonly string[];
   /** Group id of the web server; undefined: left as it comes. */
   readonly gid?: number;
+  /** Of the build that the platform is; undefined for a directory that provision did not build. */
+  readonly codeCache?: string;
   /** Of a sub-directory site: no site of the hub has its host. */
   readonly alone: boolean;
 }
@@ -51,6 +54,7 @@ export async function siteInputs(use: Services, all: SiteAndAll, core: Core, gen
   const gid = await groupId(use.host(all.webServer), all.webServer.web_group, all.webServer);
   const entered = await namesOfDirectory({ host: use.host(all.server), engine: use.engine(core.engine), docroot: core.docroot }, directory);
   const names = namesOf({ site: all.site, directory });
+  const codeCache = await codeCacheOf(use, use.host(all.server), core);
   return {
     ...all,
     core,
@@ -61,7 +65,15 @@ export async function siteInputs(use: Services, all: SiteAndAll, core: Core, gen
     formerNames: entered.filter((name) => !(name in names)),
     ...(gid === undefined ? {} : { gid }),
     alone: await hasHostAlone(use, all.site.uri),
+    ...(codeCache === undefined ? {} : { codeCache }),
   };
+}
+
+async function codeCacheOf({ layout }: Services, host: Host, core: Core): Promise<string | undefined> {
+  const builds = await host.realPath(layout.builds);
+  const docroot = await host.realPath(core.docroot);
+  if (builds === undefined || !docroot?.startsWith(`${builds}/`)) return undefined;
+  return layout.codeCache(docroot.slice(builds.length + 1).split("/")[0] as string);
 }
 
 function refuseTlsWithoutPort({ site, webServer }: SiteAndAll): void {
@@ -85,8 +97,22 @@ async function hasHostAlone(use: Services, uri: string): Promise<boolean> {
   );
 }
 
-export function databaseOf({ site, generation, paths }: SiteInputs, use: Services, dbServer: Server): DatabaseOf {
-  return { uri: site.uri, generation, paths, names: use.db(dbServer).names(site.uri, generation) };
+export function databaseOf(
+  { site, generation, paths }: Pick<SiteInputs, "site" | "generation" | "paths">,
+  use: Services,
+  dbServer: Server,
+): DatabaseOf {
+  const { db_name: database, db_user: user } = site;
+  const names = database !== undefined && user !== undefined ? { database, user } : use.db(dbServer).names(site.uri, generation);
+  return { site: site.name, uri: site.uri, generation, paths, names };
+}
+
+/** What a site's context keeps of its database: the names that were once made. */
+export function databaseProperties({ names: { database, user } }: DatabaseOf): Changes {
+  return new Map([
+    ...(database === undefined ? [] : [["db_name", database] as const]),
+    ...(user === undefined ? [] : [["db_user", user] as const]),
+  ]);
 }
 
 /** The site as the engine meets it. */
@@ -98,6 +124,7 @@ export function siteCode(inputs: SiteInputs, use: Services): SiteCode {
     uri: inputs.site.uri,
     directory: inputs.directory,
     url: use.http(inputs.webServer).url(inputs.site.uri, inputs.site.ssl !== "off"),
+    ...(inputs.codeCache === undefined ? {} : { codeCache: inputs.codeCache }),
   };
 }
 
@@ -200,7 +227,7 @@ export function hashSalt(inputs: SiteInputs, use: Services): Step {
 }
 
 /** settings.php, never readable by others than the web server's group; the same inputs give the same bytes. */
-export function settingsFile(inputs: SiteInputs, use: Services, access: () => Promise<DatabaseAccess>, salt: Step): Step {
+export function settingsFile(inputs: SiteInputs, use: Services, access: (run: Run) => Promise<DatabaseAccess>, salt: Step): Step {
   const { site, core, generation, paths } = inputs;
   return file(
     use.host(inputs.server),
@@ -216,7 +243,7 @@ export function settingsFile(inputs: SiteInputs, use: Services, access: () => Pr
         aliases: site.aliases,
         generation,
         paths,
-        database: await access(),
+        database: await access(run),
         hashSalt,
       });
     },

@@ -120,10 +120,10 @@ export interface HttpService {
   /** File with name and password hash of a site's visitors. */
   passwordFile(uri: string): string;
   /**
-   * Says that a request will follow, to a site that uses this PHP program: what `request` has to start for it is started
-   * meanwhile. It never fails, holds nothing up, and is ended by that request or with this process.
+   * Says that a request will follow, to a site that uses this PHP program and this directory of compiled code: what `request`
+   * has to start for it is started meanwhile. It never fails, holds nothing up, and is ended by that request or with this process.
    */
-  standby?(php: string): void;
+  standby?(code: { readonly php: string; readonly codeCache?: string }): void;
   /** What is wrong with the daemon, for `status`, `doctor` and preflights; empty when all is well. */
   problems(): Promise<readonly HttpProblem[]>;
 }

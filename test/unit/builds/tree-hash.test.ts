@@ -19,17 +19,40 @@ beforeEach(() => {
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
 async function changed(edit: () => void): Promise<readonly string[]> {
-  const before = await treeHashes(root);
+  const before = (await treeHashes(root)).parts;
   edit();
-  return changedParts(before, await treeHashes(root), (part) => part.startsWith("sites/"));
+  return changedParts(before, (await treeHashes(root)).parts, (part) => part.startsWith("sites/"));
 }
 
 test("times, and what git notes for itself, change nothing", async () => {
-  const before = treeHash(await treeHashes(root));
+  const before = await treeHashes(root);
   utimesSync(join(root, "index.php"), 1, 1);
   writeFileSync(join(root, ".git/index"), "y");
   chmodSync(join(root, "index.php"), 0o600);
-  expect(treeHash(await treeHashes(root))).toBe(before);
+  expect(await treeHashes(root)).toEqual(before);
+});
+
+test("the hash of the tree is the same with and without its parts, and depends on all but what is excepted", async () => {
+  const { tree } = await treeHashes(root);
+  expect(await treeHash(root)).toBe(tree);
+  const except = (path: string) => path === "modules/user";
+  const without = await treeHash(root, except);
+  expect(without).not.toBe(tree);
+  rmSync(join(root, "modules/user"), { recursive: true });
+  expect(await treeHash(root)).toBe(without);
+  expect(await treeHash(join(root, "none"))).toBeUndefined();
+  expect(await treeHash(join(root, "index.php"))).toBeUndefined();
+});
+
+test("no name looks like two", async () => {
+  const [one, two] = [temporaryDirectory(), temporaryDirectory()];
+  try {
+    mkdirSync(join(one, "a\ndirectory b"));
+    for (const name of ["a", "b"]) mkdirSync(join(two, name));
+    expect(await treeHash(one)).not.toBe(await treeHash(two));
+  } finally {
+    for (const path of [one, two]) rmSync(path, { recursive: true });
+  }
 });
 
 test.each([

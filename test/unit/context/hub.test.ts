@@ -1,6 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
-import { findHub, loadHub } from "../../../src/context/hub.js";
+import { findHub } from "../../../src/context/find-hub.js";
+import { loadHub } from "../../../src/context/hub.js";
 import { failureOf, hubOf } from "../../support/context-hub.js";
 
 const standard = "/nowhere/aegir";

@@ -3,6 +3,7 @@ import type { Layout } from "../../../context/layout.js";
 import type { Server } from "../../../context/schema.js";
 import { messageOf, ProvisionError } from "../../../core/errors.js";
 import type { Step } from "../../../core/step.js";
+import { codeCacheSettings } from "../../../host/code-cache.js";
 import type { Host } from "../../../host/host.js";
 import { directories } from "../../../steps/files.js";
 import { phpProgram } from "../../php.js";
@@ -65,11 +66,11 @@ export function phpHttp({
         noSiteFiles(paths.vhosts, uris).map(({ path }) => path),
       ),
     request: (request) => requestSite(served, server, request, loopback),
-    standby: (program) => {
-      standby ??= startLoopback(served).then((started) => {
+    standby: (code) => {
+      standby ??= startLoopback(served, code.codeCache).then((started) => {
         started.front.unref();
         // Whoever asks will hear what is wrong.
-        started.front.warm(program).catch(() => {});
+        started.front.warm(code.php).catch(() => {});
         return started;
       });
       standby.catch(() => {
@@ -125,7 +126,7 @@ interface Loopback {
 }
 
 /** The same front and router as `serve`, on a free port; to be closed by whoever uses it. */
-async function startLoopback({ host, paths }: Served): Promise<Loopback> {
+async function startLoopback({ host, paths }: Served, codeCache?: string): Promise<Loopback> {
   const [{ Front }, { randomBytes }] = await Promise.all([import("./front.js"), import("node:crypto")]);
   const front = new Front({
     vhosts: paths.vhosts,
@@ -133,7 +134,7 @@ async function startLoopback({ host, paths }: Served): Promise<Loopback> {
     token: randomBytes(24).toString("hex"),
     size: 2,
     // Optimising what runs once takes twice the time of the page itself.
-    settings: ["opcache.enable=0"],
+    settings: (await codeCacheSettings(host, codeCache)) ?? ["opcache.enable=0"],
     onEvent: () => {},
   });
   return { front, port: await front.listen(0, "127.0.0.1") };
