@@ -2,6 +2,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ask } from "../../src/services/http/ask.js";
+import { TestHub } from "../support/hub.js";
 import { freePort } from "../support/php-server.js";
 import { type WebHub, webHub } from "../support/web-hub.js";
 import { missing } from "../support/web-servers.js";
@@ -19,6 +20,25 @@ for (const type of ["nginx", "apache"] as const) {
     test("a server verified again changes nothing", async () => {
       await web.hub.ok("verify @server_master");
       expect((await web.hub.document("verify @server_master")).counts.changed).toBe(0);
+    });
+
+    test("verify says which line root has to add, and which line sudo needs; until then nothing is installed", async () => {
+      const fresh = await TestHub.empty();
+      try {
+        await fresh.ok(`save @server_master --http_service_type=${type}`);
+        const { stdout } = await fresh.ok("verify @server_master");
+        expect(stdout).toContain(`as root: ${type === "nginx" ? "echo 'include" : "a2enmod"}`);
+        expect(stdout).toContain(fresh.path(`config/server_master/${type}.conf`));
+        await fresh.ok(["save", "@server_master", "--http_test_cmd=sudo -n /usr/sbin/x -t"]);
+        expect((await fresh.ok("verify @server_master")).stdout).toContain("NOPASSWD: /usr/sbin/x -t");
+        await fresh.savePlatform();
+        await fresh.ok("verify @platform_p");
+        await fresh.saveSite("a.test");
+        const refused = await fresh.document("install @a.test");
+        expect([refused.exit, refused.error?.code]).toEqual([69, "SERVICE_UNAVAILABLE"]);
+      } finally {
+        fresh.remove();
+      }
     });
 
     test("doctor finds the web server well", async () => {

@@ -8,6 +8,7 @@ import type { Decision, Run, Step, Undo } from "../../../core/step.js";
 import { type Argv, besidePath, type Host } from "../../../host/host.js";
 import { MARKER_HEADER } from "../routing.js";
 import type { ConfigFile } from "../service.js";
+import { sudoersLine } from "./commands.js";
 import type { Daemon, Facts } from "./daemon.js";
 import { type Marker, readMarker, retired, workers } from "./marker.js";
 import type { Place } from "./place.js";
@@ -23,6 +24,8 @@ export interface Served {
   readonly place: Place;
   /** Context name with its `@`. */
   readonly server: string;
+  /** Who provision runs as. */
+  readonly user: string;
   /** Directory of the inner locks. */
   readonly locks: string;
   /** Milliseconds within which a reloaded daemon has to serve what was written. */
@@ -283,6 +286,7 @@ async function testWhole(served: Served, ours: ReadonlySet<string>, run: Pick<Ru
   const test = await served.test();
   const whole = async () => {
     const { code, stdout, stderr } = await host.run(test, { anyExit: true, timeout: COMMAND_TIMEOUT });
+    if (code !== 0 && /^sudo: /m.test(stderr)) throw await notAllowed(served, stderr);
     return { passed: code === 0, output: stdout + stderr };
   };
   let result = await whole();
@@ -300,6 +304,15 @@ async function testWhole(served: Served, ours: ReadonlySet<string>, run: Pick<Ru
     why: told(result.output, place),
     state: "what was served before is served on",
     next: daemon.advice(result.output, place),
+  });
+}
+
+/** sudo itself said no: nothing was tested. */
+async function notAllowed(served: Served, said: string): Promise<ProvisionError> {
+  return new ProvisionError("PERMISSION_DENIED", `${served.user} may not test or reload ${served.daemon.label}`, {
+    why: [said.trim()],
+    state: "what was served before is served on",
+    next: [`in /etc/sudoers.d/provision: ${sudoersLine(served.user, [await served.test(), await served.reload()])}`],
   });
 }
 

@@ -8,10 +8,17 @@ export function argvOf(command: string): Argv {
   return [program, ...args];
 }
 
+/** The line of sudoers by which `user` may run these commands. */
+export function sudoersLine(user: string, commands: readonly Argv[]): string {
+  const words = commands.filter(([program]) => program === "sudo").map(([, ...argv]) => argv.filter((word) => word !== "-n").join(" "));
+  return `${user} ALL=(root) NOPASSWD: ${[...new Set(words)].join(", ")}`;
+}
+
 /** Looks for the program, where a plain user's PATH does not lead too. Rejects with PROGRAM_MISSING, naming the package. */
 export async function findDaemon(host: Host, daemon: Daemon): Promise<Facts> {
   for (const name of daemon.programs) {
-    for (const program of [name, `/usr/sbin/${name}`, `/usr/local/sbin/${name}`]) {
+    // By its full path where it can be: a line of sudoers wants that.
+    for (const program of [`/usr/sbin/${name}`, `/usr/local/sbin/${name}`, name]) {
       let said: string;
       try {
         const { stdout, stderr } = await host.run([program, daemon.versionArgument], { anyExit: true, timeout: 30_000 });

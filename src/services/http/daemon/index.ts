@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf, ProvisionError } from "../../../core/errors.js";
 import type { Step } from "../../../core/step.js";
-import type { Argv, Host } from "../../../host/host.js";
+import type { Argv } from "../../../host/host.js";
 import { directories } from "../../../steps/files.js";
 import { fpmSocket } from "../../php.js";
 import { ask } from "../ask.js";
@@ -11,7 +11,7 @@ import type { HttpSetup } from "../index.js";
 import { PHP_MARKER_PATH, portSuffix, splitUri } from "../routing.js";
 import type { HttpAnswer, HttpProblem, HttpRequest, HttpService } from "../service.js";
 import { activateStep, portOnDisk, restoreFiles, type Served, setAside } from "./activate.js";
-import { argvOf, findDaemon } from "./commands.js";
+import { argvOf, findDaemon, sudoersLine } from "./commands.js";
 import type { Daemon, Facts } from "./daemon.js";
 import { readMarker } from "./marker.js";
 import { type Place, placeOf } from "./place.js";
@@ -35,6 +35,7 @@ export function daemonHttp(daemon: Daemon, { layout, server, host, patience = PR
     daemon,
     place,
     server: server.name,
+    user: server.script_user,
     patience,
     locks: `${layout.state}/locks`,
     facts,
@@ -218,10 +219,15 @@ async function problems(served: Served, server: HttpSetup["server"]): Promise<re
   if (port !== place.port)
     blocks(`http_port is ${place.port}, and ${daemon.label} was configured for ${port}: provision verify ${server.name}`);
   const { state } = await readMarker(port);
-  if (state === "down") blocks(`${daemon.label} of ${server.name} does not answer on port ${port}`);
-  if (state === "foreign") blocks(`what answers on port ${port} does not read ${place.top}; ${daemon.include(place)}`);
-  const needed = await neededRights(served);
-  if (needed.length > 0) blocks(`${server.script_user} may not reload ${daemon.label}; in /etc/sudoers.d/provision: ${needed.join("; ")}`);
+  if (state === "down")
+    blocks(
+      `${daemon.label} of ${server.name} does not answer on port ${port}: start it; it has to read ${place.top}: ${daemon.include(place)}`,
+    );
+  if (state === "foreign") blocks(`what answers on port ${port} does not read ${place.top}: ${daemon.include(place)}`);
+  if (!(await allowed(served))) {
+    const line = sudoersLine(server.script_user, [await served.test(), await served.reload()]);
+    blocks(`${server.script_user} may not test and reload ${daemon.label}; in /etc/sudoers.d/provision: ${line}`);
+  }
   const fpm = server.php_fpm_listen ?? fpmSocket(server.php);
   if (fpm.startsWith("/") && !(await host.stat(fpm)))
     found.push({ message: `PHP-FPM does not listen at ${fpm}: apt-get install php-fpm, or say php_fpm_listen`, blocks: false });
@@ -230,18 +236,20 @@ async function problems(served: Served, server: HttpSetup["server"]): Promise<re
   return found;
 }
 
-/** Lines of sudoers for what the commands want and sudo does not grant. */
-async function neededRights(served: Served): Promise<readonly string[]> {
-  const wanted = [await served.test(), await served.reload()].filter(([program]) => program === "sudo");
-  const missing: string[] = [];
-  for (const [, ...words] of wanted) {
-    const argv = words.filter((word) => word !== "-n");
-    const { code } = await served.host.run(["sudo", "-n", "-l", ...argv], { anyExit: true, timeout: 30_000 });
-    if (code !== 0) missing.push(argv.join(" "));
+/** Whether sudo grants the commands that want it. */
+async function allowed(served: Served): Promise<boolean> {
+  for (const [program, ...words] of [await served.test(), await served.reload()]) {
+    if (program !== "sudo") continue;
+    try {
+      const asked = await served.host.run(["sudo", "-n", "-l", ...words.filter((word) => word !== "-n")], {
+        anyExit: true,
+        timeout: 30_000,
+      });
+      if (asked.code !== 0) return false;
+    } catch (error) {
+      if (error instanceof ProvisionError && error.code === "PROGRAM_MISSING") return false;
+      throw error;
+    }
   }
-  return missing.length === 0 ? [] : [`${await userOf(served.host)} ALL=(root) NOPASSWD: ${missing.join(", ")}`];
-}
-
-async function userOf(host: Host): Promise<string> {
-  return (await host.run(["id", "-un"])).stdout.trim();
+  return true;
 }
