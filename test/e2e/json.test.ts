@@ -60,6 +60,7 @@ const WORDS: Readonly<Record<string, string>> = {
   resume: "0000",
   abort: "0000",
   list: "",
+  "cron-all": "",
   demo: "",
   init: "",
 };
