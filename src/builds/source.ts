@@ -28,6 +28,8 @@ export interface BuildReport {
   readonly warnings: readonly string[];
   /** When it is not the destination: the archive that was asked for. */
   readonly path?: string;
+  /** All of it stood there already, as it was built. */
+  readonly unchanged?: true;
   /** Drush's hash of the build, when asked for. */
   readonly md5?: string;
   /** A lock of what was built, to be written beside its make file, when asked for. */

@@ -87,8 +87,10 @@ const run: Action = async (invocation) => {
   )
     return;
   const installed = (await use.store.need(SITE, "site")).generation !== undefined;
-  if (!(await step(operate(invocation, use, installed ? "verify" : "install", SITE, installed ? verifySite : install, { name: SITE }))))
-    return;
+  const made = installed
+    ? operate(invocation, use, "verify", SITE, verifySite, { name: SITE })
+    : operate(invocation, use, "install", SITE, install, { name: SITE });
+  if (!(await step(made))) return;
   const { introduce, look } = await import("../operations/demo-site.js");
   await session.subject({ command: "demo", target: SITE }, async (emit) => {
     emit({ type: "note", message: await introduce(use, root, SITE) });

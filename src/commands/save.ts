@@ -34,8 +34,8 @@ const run: Action = async (invocation) => {
     await operate(invocation, use, "save", name, operations.deleteContext, { name });
     return;
   }
-  const { type, changes, warnings } = await saveRequest(use.store, name, invocation.rest);
-  await operate(invocation, use, "save", name, operations.save, { name, type, changes }, async (emit) => {
+  const { type, changes, secrets, warnings } = await saveRequest(use.store, name, invocation.rest);
+  await operate(invocation, use, "save", name, operations.saveWith(secrets), { name, type, changes }, async (emit) => {
     for (const message of warnings) emit({ type: "warning", message });
   });
 };

@@ -26,7 +26,6 @@ const DERIVED = [
 
 /** Says something to Aegir's front end, to its drush or to its probes of the machine, and nothing here. */
 const WITHOUT_MEANING = [
-  "db_grant_all_hosts",
   "db_port",
   "drush_aliases",
   "file_service_type",
@@ -60,7 +59,6 @@ const NOT_YET = [
   "install_method",
   "ip_addresses",
   "make_working_copy",
-  "master_db",
   "master_web_servers",
   "slave_web_servers",
   "ssl_enabled",

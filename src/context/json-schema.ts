@@ -20,9 +20,10 @@ export function jsonSchemas(): ReadonlyMap<string, string> {
       io: "input",
       override: ({ jsonSchema }) => {
         // Text that people write as a bare number: an editor has to take the number too.
-        const written = jsonSchema as { unquoted?: true; type?: unknown };
+        const written = jsonSchema as { unquoted?: true; masked?: true; type?: unknown };
         if (written.unquoted && written.type === "string") written.type = ["string", "number"];
         delete written.unquoted;
+        delete written.masked;
       },
     });
     files.set(`${kind}.json`, text({ $schema, title: TITLES[kind], ...schema }));

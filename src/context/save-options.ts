@@ -1,6 +1,8 @@
 import { didYouMean, ProvisionError } from "../core/errors.js";
+import type { Secret } from "../core/secret.js";
 import { aegirProperty } from "./aegir.js";
 import { type Changes, invalidOptions, type Value } from "./edit.js";
+import { MASTER_PASSWORD, masterDbProblem, withoutPassword } from "./master-db.js";
 import { contextNameProblem, quoted, uriProblem } from "./names.js";
 import { CONTEXT_TYPES, type ContextType, type Property, properties } from "./schema.js";
 import { check, type Problem, unknownKey } from "./validate.js";
@@ -10,6 +12,8 @@ export interface SaveRequest {
   readonly type: ContextType;
   /** By property, undefined: unset. Without context_type. */
   readonly changes: Changes;
+  /** Passwords that came with properties, by their key in secrets/: no alias file holds them. */
+  readonly secrets: ReadonlyMap<string, Secret>;
   /** Aegir options that are let go, one line each. */
   readonly warnings: readonly string[];
 }
@@ -82,8 +86,18 @@ export function parseSaveOptions(name: string, args: readonly string[], existing
   if (type === "site" && existing === undefined && !changes.has("uri") && uriProblem(name.slice(1)) === undefined)
     changes.set("uri", name.slice(1));
   if (problems.length > 0) throw invalidOptions(problems);
+  const secrets = takePassword(changes);
   refuseWrongValues(type, changes);
-  return { type, changes, warnings };
+  return { type, changes, secrets, warnings };
+}
+
+/** The password of a `master_db` goes another way than the rest of it. */
+function takePassword(changes: Map<string, Value>): ReadonlyMap<string, Secret> {
+  const url = changes.get("master_db");
+  if (typeof url !== "string" || masterDbProblem(url) !== undefined) return new Map();
+  const { url: clean, password } = withoutPassword(url);
+  changes.set("master_db", clean);
+  return password === undefined ? new Map() : new Map([[MASTER_PASSWORD, password]]);
 }
 
 /** Checks each value by itself; what is wrong between them is seen when the whole file is known. */

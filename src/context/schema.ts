@@ -1,5 +1,7 @@
 import { userInfo } from "node:os";
 import { z } from "zod";
+import { addressProblem, apacheSnippetProblem, headerProblem, messageProblem, nginxSnippetProblem, phpPathProblem } from "./http-values.js";
+import { masterDbProblem, parseMasterDb } from "./master-db.js";
 import {
   ALIAS_PATTERN,
   aliasProblem,
@@ -30,6 +32,8 @@ interface Words {
   readonly example: string;
   readonly pattern?: string;
   readonly unquoted?: true;
+  /** No message repeats the value: it may hold a password. */
+  readonly masked?: true;
 }
 
 function text(problem: (value: string) => string | undefined, { example, ...words }: Words) {
@@ -81,6 +85,30 @@ const php = () =>
     },
   );
 
+/** Words for a program and its arguments; nothing in it is for a shell. */
+const COMMAND = /^[A-Za-z0-9/][A-Za-z0-9 _./@:=+,-]*$/;
+const command = (example: string) =>
+  text(matches(COMMAND, "holds a character other than letters, digits, spaces and _ . / @ : = + , -"), {
+    example,
+    pattern: COMMAND.source,
+  });
+const FPM_TCP = /^(?:localhost|\d{1,3}(?:\.\d{1,3}){3}):\d{1,5}$/;
+const fpmListen = () =>
+  text(
+    (value) =>
+      FPM_TCP.test(value) ? undefined : value.startsWith("/") ? pathProblem(value) : "is neither the path of a socket nor host:port",
+    {
+      example: "/run/php/php8.2-fpm.sock",
+      pattern: "^(/.*|[a-z0-9.]+:[0-9]{1,5})$",
+    },
+  );
+
+const addresses = () =>
+  z
+    .array(text(addressProblem, { example: "192.0.2.0/24", pattern: "^[0-9a-fA-F:.]+(/[0-9]{1,3})?$" }))
+    .meta({ examples: [["192.0.2.0/24"]] })
+    .default([]);
+
 /** The user that runs provision; a container may run as a number that has no name. */
 function currentUser(): string {
   try {
@@ -91,35 +119,77 @@ function currentUser(): string {
   }
 }
 
-const serverSchema = z.strictObject({
-  context_type: z.literal("server").describe("What this file describes."),
-  remote_host: z
-    .string()
-    .refine((host) => host === "localhost" || host === "127.0.0.1", "is not this machine; only localhost can be a server in this version")
-    .meta({ examples: ["localhost"], pattern: "^(localhost|127\\.0\\.0\\.1)$" })
-    .default("localhost")
-    .describe("Host name of the machine."),
-  script_user: user("aegir")
-    .default(currentUser)
-    // The default is a fact of the machine: it has no place in a JSON Schema that is the same everywhere.
-    .meta({ description: "User that provision runs as; owns platforms and sites. Default: the current user.", default: undefined }),
-  web_group: user("www-data")
-    .optional()
-    .describe("Group of the web server; site files are writable through it. Default: the group of script_user."),
-  admin_email: email().optional().describe("Address for mail about the server; default site mail."),
-  http_service_type: z
-    .enum(["php", "none"])
-    .meta({ examples: ["php"] })
-    .default("none")
-    .describe("Web server. php: PHP's own server, started by `provision serve`; needs nothing installed or root."),
-  http_port: port(8080).default(80).describe("Port of the web server."),
-  db_service_type: z
-    .enum(["sqlite", "none"])
-    .meta({ examples: ["sqlite"] })
-    .default("none")
-    .describe("Database. sqlite: one file per site, needs no server."),
-  php: php().optional().describe("PHP for platforms that name none: a version or the path of its command line program."),
-});
+const serverSchema = z
+  .strictObject({
+    context_type: z.literal("server").describe("What this file describes."),
+    remote_host: z
+      .string()
+      .refine((host) => host === "localhost" || host === "127.0.0.1", "is not this machine; only localhost can be a server in this version")
+      .meta({ examples: ["localhost"], pattern: "^(localhost|127\\.0\\.0\\.1)$" })
+      .default("localhost")
+      .describe("Host name of the machine."),
+    script_user: user("aegir")
+      .default(currentUser)
+      // The default is a fact of the machine: it has no place in a JSON Schema that is the same everywhere.
+      .meta({ description: "User that provision runs as; owns platforms and sites. Default: the current user.", default: undefined }),
+    web_group: user("www-data")
+      .optional()
+      .describe("Group of the web server; site files are writable through it. Default: the group of script_user."),
+    admin_email: email().optional().describe("Address for mail about the server; default site mail."),
+    http_service_type: z
+      .enum(["nginx", "apache", "php", "none"])
+      .meta({ examples: ["nginx"] })
+      .default("none")
+      .describe("Web server. php: PHP's own server, started by `provision serve`; needs nothing installed or root."),
+    http_port: port(8080).default(80).describe("Port of the web server."),
+    http_ssl_port: port(443).optional().describe("Port for https; without it the server has none."),
+    http_test_cmd: command("sudo -n /usr/sbin/nginx -t")
+      .optional()
+      .describe(
+        "Tests the configuration of nginx or Apache: words, no shell. Default: the usual one, with sudo when script_user is not root.",
+      ),
+    http_restart_cmd: command("sudo -n /usr/sbin/nginx -s reload")
+      .optional()
+      .describe("Has nginx or Apache take over its configuration, as http_test_cmd."),
+    db_service_type: z
+      .enum(["mysql", "pgsql", "sqlite", "none"])
+      .meta({ examples: ["sqlite"] })
+      .default("none")
+      .describe("Database. mysql: MariaDB 10.5+ or MySQL 8+. pgsql: PostgreSQL 12+. sqlite: one file per site, needs no server."),
+    master_db: text(
+      (value) =>
+        masterDbProblem(value) ??
+        (parseMasterDb(value).password === undefined
+          ? undefined
+          : "holds a password, which an alias file must not; `provision save` with the same URL moves it to secrets/"),
+      { example: "mysql://root@127.0.0.1:3306", pattern: "^(mysql|mariadb|pgsql|postgres|postgresql)://[^\\s]+$", masked: true },
+    )
+      .optional()
+      .describe(
+        "Where the database server is, and the account that makes databases and accounts: mysql://root@127.0.0.1:3306, mysql://root@localhost?socket=/run/mysqld/mysqld.sock, pgsql://postgres@127.0.0.1:5432; with ?tls=on or ?tls=verify&tls_ca=/path encrypted. A password in it is moved to secrets/ by save.",
+      ),
+    db_grant_all_hosts: flag(true)
+      .default(false)
+      .describe("mysql: accounts of sites may log in from any host, not only from those that need it."),
+    php: php().optional().describe("PHP for platforms that name none: a version or the path of its command line program."),
+    php_fpm_listen: fpmListen()
+      .optional()
+      .describe("Where PHP-FPM listens, for nginx and Apache: a socket or host:port. Default: Debian's socket for the PHP that is used."),
+    php_fpm_restart_cmd: command("sudo -n systemctl reload php8.2-fpm")
+      .optional()
+      .describe("Has PHP-FPM start its processes anew, as http_test_cmd. Default: systemctl reload."),
+  })
+  .superRefine(({ db_service_type, master_db }, check) => {
+    if (db_service_type !== "mysql" && db_service_type !== "pgsql") return;
+    const wrong =
+      master_db === undefined
+        ? `is needed with db_service_type ${db_service_type}`
+        : masterDbProblem(master_db) === undefined && parseMasterDb(master_db).driver !== db_service_type
+          ? `does not fit db_service_type ${db_service_type}`
+          : undefined;
+    const url = db_service_type === "mysql" ? "mysql://root@127.0.0.1:3306" : "pgsql://postgres@127.0.0.1:5432";
+    if (wrong) check.addIssue({ code: "custom", path: ["master_db"], message: `${wrong}; for example ${url}` });
+  });
 
 const place = (example: string) => text((value) => (/^[a-z]+:\/\//i.test(value) ? urlProblem(value) : pathProblem(value)), { example });
 
@@ -190,6 +260,9 @@ const platformSchema = z
     server: reference("@server_master").default("@server_master").describe("Server that holds the code."),
     web_server: reference("@server_master").default("@server_master").describe("Server that serves the platform's sites."),
     php: php().optional().describe("PHP of this platform: a version or the path of its command line program."),
+    php_fpm_listen: fpmListen()
+      .optional()
+      .describe("Where the PHP-FPM of this platform listens: a socket or host:port. Default: the server's, or Debian's socket for php."),
     locked: flag(true).default(false).describe("A locked platform takes no new sites (`provision lock`)."),
   })
   .superRefine((platform, check) => {
@@ -235,6 +308,9 @@ function gitProblem(value: string): string | undefined {
 }
 
 const LANGUAGE = /^[a-z]{2,8}(-[a-z0-9]{1,8})*$/;
+const DATABASE_NAME = /^[A-Za-z0-9_][A-Za-z0-9_$-]{0,63}$/;
+const databaseName = (example: string) =>
+  text(matches(DATABASE_NAME, "is not a name of letters, digits and _"), { example, pattern: DATABASE_NAME.source });
 const GENERATION = /^[0-9]{8}T[0-9]{6}-[0-9a-f]{4,8}$/;
 
 const siteSchema = z
@@ -262,12 +338,84 @@ const siteSchema = z
       .default([])
       .describe("Other host names of the site; *.example.com takes all below."),
     redirection: uri().optional().describe("Name that all others are redirected to: the uri or one of the aliases."),
+    ssl: z
+      .enum(["off", "on", "required"])
+      .meta({ examples: ["required"] })
+      .default("off")
+      .describe("https beside http, or instead of it (required: http is sent on to https)."),
+    ssl_certificate: path("/etc/ssl/example.com/fullchain.pem")
+      .optional()
+      .describe("Certificate with its intermediate ones, PEM, relative to the hub or absolute; needed for https."),
+    ssl_certificate_key: path("/etc/ssl/example.com/privkey.pem").optional().describe("Key of the certificate, PEM, without a password."),
+    ssl_hsts: z
+      .int()
+      .min(0)
+      .max(63_072_000)
+      .meta({ examples: [31_536_000] })
+      .optional()
+      .describe("Seconds for which browsers shall remember to use https. Default: not said."),
+    http_allow: addresses().describe("Addresses and networks that nginx and Apache let in, and nobody else. Default: everybody."),
+    http_basic_auth_username: text(matches(/^[A-Za-z0-9._@-]{1,64}$/, "is not a user name: letters, digits and . _ @ -"), {
+      example: "preview",
+      pattern: "^[A-Za-z0-9._@-]{1,64}$",
+    })
+      .optional()
+      .describe(
+        "nginx and Apache ask visitors for this name and a password, which stands in secrets/ (http_basic_auth_password); one is made when there is none.",
+      ),
+    http_basic_auth_message: text(messageProblem, { example: "Preview", pattern: "^[A-Za-z0-9 ._,:!()-]{1,100}$" })
+      .optional()
+      .describe("What browsers show when they ask. Default: the uri."),
+    http_basic_auth_whitelist: addresses().describe("Addresses and networks that are not asked for name and password."),
+    http_headers: z
+      .array(text(headerProblem, { example: "X-Robots-Tag: noindex", pattern: "^[A-Za-z0-9-]+: .+$" }))
+      .meta({ examples: [["X-Robots-Tag: noindex"]] })
+      .default([])
+      .describe("Headers sent with every answer of nginx and Apache."),
+    php_paths: z
+      .array(text(phpPathProblem, { example: "sites/all/modules/civicrm/extern/rest.php", pattern: "^[A-Za-z0-9_./-]+\\.php$" }))
+      .meta({ examples: [["sites/all/modules/civicrm/extern/rest.php"]] })
+      .default([])
+      .describe("Further PHP files that visitors may reach, relative to the docroot; all but Drupal's own are refused."),
+    nginx_snippet: text(nginxSnippetProblem, { example: "location = /ping { return 200; }", pattern: "^[^\\u0000\\u000b-\\u001f]*$" })
+      .optional()
+      .describe("Lines of your own for the site's vhost of nginx."),
+    apache_snippet: text(apacheSnippetProblem, { example: "RewriteRule ^/ping$ - [R=204,L]", pattern: "^[^\\u0000\\u000b-\\u001f]*$" })
+      .optional()
+      .describe("Lines of your own for the site's vhost of Apache."),
     site_enabled: flag(false).default(true).describe("A disabled site answers 503 (`provision disable`)."),
     generation: text(matches(GENERATION, "is not an operation id"), { example: "20261123T091500-7f3a", pattern: GENERATION.source })
       .optional()
       .describe("Generation the site serves from; written by install. Without it the site is not installed."),
+    db_name: databaseName("example_com_a379a6f6_20261123t091500_7f3a")
+      .optional()
+      .describe("Its database on db_server, where that has names; written by install."),
+    db_user: databaseName("example_com_f27d8931")
+      .optional()
+      .describe("The account of its database; written by install and by `verify --rotate-password`."),
   })
-  .superRefine(({ uri, aliases, redirection }, check) => {
+  .superRefine(({ uri, aliases, redirection, ssl, ssl_certificate, ssl_certificate_key, ...site }, check) => {
+    const basicAuth = site.http_basic_auth_username !== undefined;
+    if (!basicAuth && site.http_basic_auth_whitelist.length > 0)
+      check.addIssue({
+        code: "custom",
+        path: ["http_basic_auth_whitelist"],
+        message: "says something of http_basic_auth_username, which is not there",
+      });
+    if (!basicAuth && site.http_basic_auth_message !== undefined)
+      check.addIssue({
+        code: "custom",
+        path: ["http_basic_auth_message"],
+        message: "says something of http_basic_auth_username, which is not there",
+      });
+    if (site.http_allow.length > 0 && site.http_basic_auth_whitelist.length > 0)
+      check.addIssue({
+        code: "custom",
+        path: ["http_basic_auth_whitelist"],
+        message: "cannot stand beside http_allow, whose visitors are all asked",
+      });
+    if (ssl !== "off" && (ssl_certificate === undefined || ssl_certificate_key === undefined))
+      check.addIssue({ code: "custom", path: ["ssl"], message: "needs ssl_certificate and ssl_certificate_key" });
     const seen = new Set([uri]);
     for (const [index, alias] of aliases.entries()) {
       if (seen.has(alias))
@@ -342,6 +490,8 @@ export interface Property {
   readonly description: string;
   /** A bare number in YAML is taken as the text that was written. */
   readonly unquoted: boolean;
+  /** No message repeats the value. */
+  readonly masked: boolean;
 }
 
 const PROPERTY_TYPES: Readonly<Record<string, Property["type"]>> = { number: "number", boolean: "boolean", array: "list", record: "map" };
@@ -357,7 +507,7 @@ function property(key: string, schema: z.core.$ZodType): Property {
     optional = true;
     inner = def.innerType;
   }
-  const meta = z.globalRegistry.get(inner) as { examples?: readonly unknown[]; unquoted?: true } | undefined;
+  const meta = z.globalRegistry.get(inner) as { examples?: readonly unknown[]; unquoted?: true; masked?: true } | undefined;
   const words = inner instanceof z.ZodEnum || inner instanceof z.ZodLiteral ? [...inner._zod.values].map(String) : undefined;
   return {
     key,
@@ -367,6 +517,7 @@ function property(key: string, schema: z.core.$ZodType): Property {
     example: meta?.examples?.[0] ?? words?.[0],
     description,
     unquoted: meta?.unquoted === true,
+    masked: meta?.masked === true,
   };
 }
 

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { Json } from "../core/json.js";
 import type { Hub } from "./hub.js";
+import { parseMasterDb } from "./master-db.js";
 import { clientWord, siteName } from "./names.js";
 import { clientOf } from "./references.js";
 import { type Context, type HubSettings, type Platform, properties, type Server } from "./schema.js";
@@ -66,6 +67,7 @@ function derivedOf(context: Context, { hub: { layout, settings }, platform, webS
         ["http_config_path", httpConfig(context, layout)],
         ["backup_path", layout.backups],
         ["clients_path", layout.clients],
+        ...databaseAddress(context),
         ...own,
       ];
     case "platform":
@@ -105,6 +107,16 @@ function derivedOf(context: Context, { hub: { layout, settings }, platform, webS
     case "client":
       return [["client_path", join(layout.clients, clientWord(context.name))], ...own];
   }
+}
+
+/** As Aegir calls them. */
+function databaseAddress({ master_db }: Server): readonly Derived[] {
+  if (master_db === undefined) return [];
+  const { host, port, socket } = parseMasterDb(master_db);
+  return [
+    ["db_host", socket ?? host, "of master_db"],
+    ["db_port", socket === undefined ? String(port) : undefined, "of master_db"],
+  ];
 }
 
 function httpConfig(server: Server, layout: Hub["layout"]): string | undefined {

@@ -71,7 +71,7 @@ function problemOf(issue: z.core.$ZodIssue, known: ReadonlyMap<string, Property>
 }
 
 function what(issue: z.core.$ZodIssue, value: unknown, property: Property | undefined, inside: boolean): string {
-  if (issue.code === "custom") return `${shown(value)} ${issue.message}`;
+  if (issue.code === "custom") return property?.masked ? issue.message : `${shown(value)} ${issue.message}`;
   if (property?.words && !inside) return `${shown(value)} is not ${property.words.length > 1 ? "one of " : ""}${property.words.join(", ")}`;
   if (issue.code === "too_small") return `${shown(value)} is less than ${issue.minimum}`;
   if (issue.code === "too_big") return `${shown(value)} is more than ${issue.maximum}`;

@@ -16,10 +16,22 @@ export interface RunOptions {
   readonly timeout?: number;
   /** Also collect what the program writes to descriptor 3 (the PHP bridge's document). */
   readonly document?: true;
+  /** What the program finds in the file SECRET_FILE, which nobody else can open: passwords of database clients. Not with `document`. */
+  readonly secretFile?: Secret;
   /** Return any exit code in the result instead of rejecting with COMMAND_FAILED. A signal still rejects. */
   readonly anyExit?: true;
   /** Called with each chunk of standard error as it comes. */
   readonly onStderr?: (text: string) => void;
+}
+
+/** The path by which a program opens its `secretFile`, as often as it likes. */
+export const SECRET_FILE = "/dev/fd/3";
+
+export interface PipeOptions extends Omit<RunOptions, "input" | "document" | "secretFile" | "anyExit" | "onStderr"> {
+  /** Programs between the two ends, in order. */
+  readonly through?: readonly Argv[];
+  /** The `secretFile` of each end. */
+  readonly secretFiles?: { readonly from?: Secret | undefined; readonly to?: Secret | undefined };
 }
 
 export interface RunResult {
@@ -86,8 +98,8 @@ export interface Host {
   symlink(target: string, path: string): Promise<void>;
   /** Copies a local tree (modes, links and times kept) to a directory that does not exist yet. */
   uploadTree(from: string, to: string): Promise<void>;
-  /** The standard output of one program into the standard input of another; both must end with 0. */
-  pipe(from: Argv, to: Argv, options?: RunOptions): Promise<void>;
+  /** The standard output of one program into the standard input of another (and of those between); all must end with 0. */
+  pipe(from: Argv, to: Argv, options?: PipeOptions): Promise<void>;
   /** Bytes free to this user on the file system of the path or its nearest existing parent. */
   freeSpace(path: string): Promise<number>;
   /** Whether something accepts TCP connections there, seen from this host. */

@@ -1,5 +1,5 @@
 import type { ChildProcess, ChildProcessByStdio, StdioOptions } from "node:child_process";
-import { closeSync, constants, existsSync, mkdtempSync, openSync, rmSync } from "node:fs";
+import { closeSync, constants, existsSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
 import fs from "node:fs/promises";
 import { connect as connectSocket } from "node:net";
 import { tmpdir } from "node:os";
@@ -9,7 +9,7 @@ import { isSystemError, messageOf } from "../core/errors.js";
 import { killPoint } from "../core/kill-point.js";
 import type { Scope } from "../core/scope.js";
 import { reveal, Secret } from "../core/secret.js";
-import type { Argv, FileStat, Host, Ownership, RunOptions, RunResult } from "./host.js";
+import type { Argv, FileStat, Host, Ownership, PipeOptions, RunOptions, RunResult } from "./host.js";
 import { besidePath, HostError } from "./host.js";
 
 const TERMINATE_GRACE = 10_000;
@@ -58,23 +58,36 @@ export class LocalHost implements Host {
     return { code, stdout, stderr, document };
   }
 
-  async pipe(from: Argv, to: Argv, options: RunOptions = {}): Promise<void> {
+  async pipe(from: Argv, to: Argv, options: PipeOptions = {}): Promise<void> {
     const { spawn } = await import("node:child_process");
-    // Bytes never pass through this process.
-    const joint = await this.#kernelPipe();
-    const source = spawn(from[0], from.slice(1), {
-      ...this.#spawnOptions(options),
-      stdio: ["ignore", joint.write, "pipe", "ignore", ...this.#scope.descriptors],
-    });
-    const target = spawn(to[0], to.slice(1), {
-      ...this.#spawnOptions(options),
-      stdio: [joint.read, "ignore", "pipe", "ignore", ...this.#scope.descriptors],
-    });
-    closeSync(joint.read);
-    closeSync(joint.write);
-    const ended = [this.#outcome(source, from, options), this.#outcome(target, to, options)];
-    // Nobody would read what it writes, and one that writes nothing would stay.
-    if (target.pid === undefined && source.pid !== undefined) process.kill(-source.pid, "SIGTERM");
+    const programs = [from, ...(options.through ?? []), to];
+    const last = programs.length - 1;
+    const { secretFiles = {} } = options;
+    const children: ChildProcess[] = [];
+    const joints: { readonly read: number; readonly write: number }[] = [];
+    const secrets: number[] = [];
+    try {
+      // Bytes never pass through this process.
+      for (let between = 0; between < last; between++) joints.push(await this.#kernelPipe());
+      for (const [index, argv] of programs.entries()) {
+        const secret = index === 0 ? secretFiles.from : index === last ? secretFiles.to : undefined;
+        const file = secret && secretDescriptor(secret);
+        if (file !== undefined) secrets.push(file);
+        const input = joints[index - 1]?.read ?? "ignore";
+        const output = joints[index]?.write ?? "ignore";
+        children.push(
+          spawn(argv[0], argv.slice(1), {
+            ...this.#spawnOptions(options),
+            stdio: [input, output, "pipe", file ?? "ignore", ...this.#scope.descriptors],
+          }),
+        );
+      }
+    } finally {
+      for (const descriptor of [...joints.flatMap(({ read, write }) => [read, write]), ...secrets]) closeSync(descriptor);
+    }
+    const ended = children.map((child, index) => this.#outcome(child, programs[index] as Argv, options));
+    // Nobody would read what the others write, and one that writes nothing would stay.
+    if (children.some(({ pid }) => pid === undefined)) for (const { pid } of children) if (pid !== undefined) process.kill(-pid, "SIGTERM");
     const outcomes: Outcome[] = [];
     for (const settled of await Promise.allSettled(ended)) {
       if (settled.status === "rejected") throw settled.reason;
@@ -260,7 +273,7 @@ export class LocalHost implements Host {
     });
   }
 
-  #environment(options: RunOptions): NodeJS.ProcessEnv {
+  #environment(options: Pick<RunOptions, "env">): NodeJS.ProcessEnv {
     const environment = { ...process.env };
     for (const [name, value] of Object.entries(options.env ?? {})) {
       if (value === undefined) delete environment[name];
@@ -269,16 +282,18 @@ export class LocalHost implements Host {
     return environment;
   }
 
-  #spawnOptions(options: RunOptions) {
+  #spawnOptions(options: Pick<RunOptions, "env" | "cwd">) {
     // A group of its own: a Ctrl-C on the terminal reaches provision alone, which then decides what ends when.
     return { ...(options.cwd === undefined ? {} : { cwd: options.cwd }), env: this.#environment(options), detached: true };
   }
 
   /** What is fed or writes a document goes through execa; for all else its hundred modules would take longer to load than most programs run. */
   async #start(argv: Argv, options: RunOptions) {
-    if (options.input === undefined && options.document !== true) return this.#startPlain(argv, options);
+    if (options.input === undefined && options.document !== true && options.secretFile === undefined)
+      return this.#startPlain(argv, options);
     const { execa } = await import("execa");
     const input = options.input instanceof Secret ? options.input.reveal() : (options.input ?? "");
+    const secret = options.secretFile && secretDescriptor(options.secretFile);
     const child = execa(argv[0], argv.slice(1), {
       ...this.#spawnOptions(options),
       extendEnv: false,
@@ -288,7 +303,7 @@ export class LocalHost implements Host {
         "pipe",
         "pipe",
         "pipe",
-        options.document === true ? "pipe" : "ignore",
+        options.document === true ? "pipe" : ((secret ?? "ignore") as "ignore"),
         ...(this.#scope.descriptors as readonly unknown[] as "ignore"[]),
       ],
       reject: false,
@@ -296,6 +311,7 @@ export class LocalHost implements Host {
       maxBuffer: MAX_OUTPUT,
       cleanup: false,
     });
+    if (secret !== undefined) closeSync(secret);
     if (options.onStderr) child.stderr?.on("data", (chunk: Buffer | string) => options.onStderr?.(String(chunk)));
     const watch = this.#watch(child.pid, options.timeout);
     const ended = child.then((result) => {
@@ -354,7 +370,7 @@ export class LocalHost implements Host {
     return { ended, timedOut: watch.timedOut };
   }
 
-  #outcome(child: ChildProcess, argv: Argv, options: RunOptions) {
+  #outcome(child: ChildProcess, argv: Argv, options: PipeOptions) {
     const watch = this.#watch(child.pid, options.timeout);
     let stderr = "";
     child.stderr?.on("data", (chunk: Buffer) => {
@@ -456,6 +472,19 @@ export class LocalHost implements Host {
       });
     }
     return new HostError("FAILED", `${this.name}: cannot ${doing} ${path}: ${error.message}`, { cause: error });
+  }
+}
+
+/** A file without a name, open in this process and readable through /dev/fd by a program that inherits it: a kill leaves nothing of it. */
+function secretDescriptor(secret: Secret): number {
+  const directory = mkdtempSync(join(tmpdir(), "provision-secret-"));
+  try {
+    const descriptor = openSync(join(directory, "secret"), "wx+", 0o600);
+    rmSync(join(directory, "secret"));
+    writeSync(descriptor, secret.reveal());
+    return descriptor;
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
   }
 }
 

@@ -7,6 +7,7 @@ import { gone, moved } from "../steps/files.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { siteLocks } from "./parts/locks.js";
 import { siteState } from "./parts/preflight.js";
+import { databaseOf } from "./parts/site.js";
 import { namesOfDirectory, sitesPhpEntries } from "./parts/sites-php.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
@@ -34,6 +35,7 @@ export const deleteSite: Operation<{ readonly name: string }, Inputs, Services> 
   async prepare({ name }, use, id) {
     const all = await resolveSite(use.store, use.settings, name);
     refuseOtherUser(all.server);
+    await refuseUnreachable(all, use);
     const host = use.host(all.server);
     const docroot = use.layout.resolve(all.platform.root);
     const core = (await host.stat(docroot)) ? await detectCore(host, docroot).catch(() => undefined) : undefined;
@@ -64,15 +66,10 @@ export const deleteSite: Operation<{ readonly name: string }, Inputs, Services> 
     const [code, generations] = inputs.aside;
     const database =
       db && site.generation !== undefined
-        ? {
-            uri: site.uri,
-            generation: site.generation,
-            paths: use.layout.generation(site.uri, site.generation),
-            names: db.names(site.uri, site.generation),
-          }
+        ? databaseOf({ site, generation: site.generation, paths: use.layout.generation(site.uri, site.generation) }, use, dbServer)
         : undefined;
     return [
-      ...(http ? [http.activate("http/withdraw", `Withdraw ${site.uri}`, http.noSiteFiles(inputs.names))] : []),
+      ...(http ? [http.activate("http/withdraw", `Withdraw ${site.uri}`, http.noSiteFiles(inputs.names, site.uri))] : []),
       // A site that was never installed has no directories here; one that stands at its name is somebody else's.
       ...(installed
         ? [
@@ -83,6 +80,15 @@ export const deleteSite: Operation<{ readonly name: string }, Inputs, Services> 
       ...(db && database ? db.drop(database) : []),
       gone(host, [code, generations], { id: "files/remove", title: "Remove what was set aside", phase: "finish" }),
       ...names(inputs, use),
+      ...(http
+        ? [
+            gone(use.host(webServer), [http.passwordFile(site.uri)], {
+              id: "http/password-file",
+              title: "Remove the password file",
+              phase: "finish",
+            }),
+          ]
+        : []),
       gone(use.local, [use.layout.clientSite(clientWord(client.name), site.uri), use.layout.secretsFile(site.name)], {
         id: "rest/remove",
         title: "Remove link and secrets",
@@ -95,6 +101,14 @@ export const deleteSite: Operation<{ readonly name: string }, Inputs, Services> 
   confirm: ({ server, baseline }, use) => differences(use.host(server), baseline),
   state: (inputs, use) => siteState(inputs, use),
 };
+
+/** A database that is on a server can be dropped by it alone: before anything is taken away it has to answer. */
+async function refuseUnreachable({ site, dbServer }: SiteAndAll, use: Services): Promise<void> {
+  const { generation } = site;
+  if (generation === undefined || dbServer.db_service_type === "none") return;
+  const paths = use.layout.generation(site.uri, generation);
+  await use.db(dbServer).exists(databaseOf({ site, generation, paths }, use, dbServer));
+}
 
 function aside(path: string, operation: string): string {
   const at = path.lastIndexOf("/");

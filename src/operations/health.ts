@@ -1,5 +1,6 @@
 import { access, constants } from "node:fs/promises";
 import { delimiter, join } from "node:path";
+import { messageOf, ProvisionError } from "../core/errors.js";
 import type { Json } from "../core/json.js";
 import type { Services } from "./services.js";
 
@@ -23,6 +24,14 @@ const PROGRAMS: readonly { readonly program: string; readonly needed: string; re
   { program: "tar", needed: "make files that name archives", debian: "tar" },
   { program: "bzip2", needed: "make files that name .tar.bz2 archives", debian: "bzip2" },
   { program: "unzip", needed: "make files that name .zip archives", debian: "unzip" },
+  { program: "zstd", needed: "dumps of databases", debian: "zstd", optional: true },
+  {
+    program: "mariadb",
+    needed: "servers with db_service_type mysql (MySQL's own client does, too)",
+    debian: "mariadb-client",
+    optional: true,
+  },
+  { program: "psql", needed: "servers with db_service_type pgsql", debian: "postgresql-client", optional: true },
   { program: "svn", needed: "make files that name Subversion repositories", debian: "subversion", optional: true },
   { program: "bzr", needed: "make files that name Bazaar branches", debian: "brz", optional: true },
   { program: "composer", needed: "platforms that Composer builds", debian: "composer", optional: true },
@@ -129,12 +138,13 @@ export async function hubFindings(use: Services): Promise<readonly Finding[]> {
         .reach()
         .then(
           () => undefined,
-          (error: unknown) => (error instanceof Error ? error.message : String(error)),
+          (error: unknown) => error,
         );
       findings.push({
         check: `db of ${server.name}`,
         ok: problem === undefined,
-        message: problem ?? `${server.db_service_type} can be used`,
+        message: problem === undefined ? `${server.db_service_type} can be used` : [messageOf(problem), ...whyOf(problem)].join("; "),
+        ...fixOf(problem),
       });
     }
   }
@@ -149,6 +159,15 @@ export async function hubFindings(use: Services): Promise<readonly Finding[]> {
     });
   }
   return findings;
+}
+
+function whyOf(error: unknown): readonly string[] {
+  return error instanceof ProvisionError ? error.why.slice(0, 1) : [];
+}
+
+function fixOf(error: unknown): { readonly fix?: string } {
+  const [fix] = error instanceof ProvisionError ? error.next : [];
+  return fix === undefined ? {} : { fix };
 }
 
 export function findingsData(findings: readonly Finding[]): Json {

@@ -11,8 +11,10 @@ import { contextFile } from "./parts/contexts.js";
 import { siteLocks } from "./parts/locks.js";
 import { refuseConflicts, refuseFullDisk, siteState } from "./parts/preflight.js";
 import {
+  basicAuthSteps,
   clientLink,
   databaseOf,
+  databaseProperties,
   filesLink,
   generationDirectories,
   hashSalt,
@@ -113,9 +115,10 @@ export const install: Operation<{ readonly name: string }, Inputs, Services> = {
         undoneBy: made.id,
       },
       clientLink(inputs, use),
+      ...basicAuthSteps(inputs, use),
       publish(inputs, use, site.site_enabled),
       answers(inputs, use),
-      contextFile(use, site.name, "site", new Map([["generation", generation]]), {
+      contextFile(use, site.name, "site", new Map([["generation", generation], ...databaseProperties(database)]), {
         id: "context",
         title: `Save ${site.name}`,
         phase: "finish",
@@ -127,7 +130,7 @@ export const install: Operation<{ readonly name: string }, Inputs, Services> = {
   state: (inputs, use) => siteState(inputs, use),
   async data(inputs, _run, use) {
     const login = LINKS.get(use) ?? (await use.engine(inputs.core.engine).login(siteCode(inputs, use), 1)).result.url;
-    return { url: use.http(inputs.webServer).url(inputs.site.uri), login };
+    return { url: use.http(inputs.webServer).url(inputs.site.uri, inputs.site.ssl !== "off"), login };
   },
   lines: ({ url, login }) => [`URL    ${String(url)}/`, `Login  ${String(login)}`],
 };
@@ -196,7 +199,7 @@ function engineInstall(inputs: Inputs, use: Services, made: Step): Step {
 /** The site answers before it counts as installed. */
 function answers(inputs: SiteInputs, use: Services): Step {
   const { site, webServer } = inputs;
-  const url = use.http(webServer).url(site.uri);
+  const url = use.http(webServer).url(site.uri, site.ssl !== "off");
   return {
     id: "http/probe",
     title: `GET ${url}/`,
@@ -205,7 +208,7 @@ function answers(inputs: SiteInputs, use: Services): Step {
       return { changes: ["fetch the front page"] };
     },
     async apply() {
-      const answer = await use.http(webServer).request({ uri: site.redirection ?? site.uri, path: "/" });
+      const answer = await use.http(webServer).request({ uri: site.redirection ?? site.uri, path: "/", tls: site.ssl === "required" });
       // An access-denied front page (403) is a page all the same; a disabled site says so with 503.
       const right = site.site_enabled
         ? answer.status < 500 && answer.status !== 404 && !answer.headers["location"]?.includes("install.php")

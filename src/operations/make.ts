@@ -73,9 +73,11 @@ export async function makeTree(args: MakeArgs, stop: Stop, emit: Emit): Promise<
       progress: (message) => emit({ type: "progress", message }),
     });
     for (const message of report.warnings) emit({ type: "warning", message });
-    if (args.writeLock !== undefined && report.lock !== undefined) await host.writeFile(args.writeLock, report.lock);
+    const relock = args.writeLock !== undefined && report.lock !== undefined && (await host.readFile(args.writeLock)) !== report.lock;
+    if (args.writeLock !== undefined && report.lock !== undefined && relock) await host.writeFile(args.writeLock, report.lock);
+    const same = args.test || (report.unchanged === true && !relock);
     const built = report.entries.map(({ name, source: from, path }) => `${name} (${from}) → ${path === "" ? "." : path}`);
-    emit({ type: "finished", ...step, outcome: args.test ? "ok" : "changed", changes: args.test ? [] : built, ms: Date.now() - begun });
+    emit({ type: "finished", ...step, outcome: same ? "ok" : "changed", changes: same ? [] : built, ms: Date.now() - begun });
     if (args.test) emit({ type: "note", message: `${report.entries.length} entries were built and thrown away` });
     if (report.md5 !== undefined) emit({ type: "text", lines: [report.md5] });
     emit({

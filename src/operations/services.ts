@@ -19,7 +19,7 @@ import { httpServices } from "../services/http/index.js";
 import type { HttpService } from "../services/http/service.js";
 import { sitesPhpUndo } from "./parts/sites-php.js";
 import { workingCopyUndo } from "./parts/working-copy.js";
-import { fileUndoKinds } from "./undo.js";
+import { databaseUndoKinds, fileUndoKinds } from "./undo.js";
 
 /** What operations work with: the hub's contexts, its hosts and services, made anew in each process. */
 export class Services {
@@ -82,7 +82,7 @@ export class Services {
   #makeDb(server: Server): DbService {
     const make = dbServices[server.db_service_type];
     if (!make) throw noService(server, "db_service_type", "database", Object.keys(dbServices));
-    return make({ layout: this.layout, server, host: this.host(server) });
+    return make({ layout: this.layout, server, host: this.host(server), hub: this.local, secrets: this.secrets });
   }
 
   engine(name: string): Engine {
@@ -97,6 +97,7 @@ export class Services {
     };
     const undo: UndoKinds = {
       ...fileUndoKinds({ host: hosts }),
+      ...databaseUndoKinds(async (server) => this.db(await this.store.need(server, "server"))),
       ...workingCopyUndo({ host: hosts }),
       ...sitesPhpUndo({ host: hosts, engine: engineNamed, locks: this.operations.locks }),
       http_restore: async (undone) => {

@@ -14,10 +14,10 @@ export async function siteStatus(use: Services, name: string): Promise<{ readonl
   const core = await detectCore(host, use.layout.resolve(all.platform.root));
   const inputs = await siteInputs(use, all, core, site.generation);
   const { result } = await use.engine(core.engine).status(siteCode(inputs, use));
-  const answer = await use.http(webServer).request({ uri: site.redirection ?? site.uri, path: "/" });
+  const answer = await use.http(webServer).request({ uri: site.redirection ?? site.uri, path: "/", tls: site.ssl === "required" });
   return {
     ...said,
-    url: use.http(webServer).url(site.uri),
+    url: use.http(webServer).url(site.uri, site.ssl !== "off"),
     front_page: { status: answer.status, ms: answer.ms },
     core: `${core.engine} ${result.version}`,
     profile: result.profile ?? null,

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { ProvisionError } from "../core/errors.js";
 import type { Undo, UndoKinds } from "../core/step.js";
 import { besidePath, type Host } from "../host/host.js";
+import type { DatabaseNames, DbService } from "../services/db/service.js";
 
 /** What undo kinds reach the world by. */
 export interface UndoReach {
@@ -67,6 +68,21 @@ export function fileUndoKinds(reach: UndoReach): UndoKinds {
       const host = reach.host(undo.host);
       const [from, to] = [text(undo, "from"), text(undo, "to")];
       if ((await host.stat(to)) && !(await host.stat(from))) await host.rename(to, from);
+    },
+  };
+}
+
+/** What stands on a database server; `db`: the service of a server context, by its name. */
+export function databaseUndoKinds(db: (server: string) => Promise<DbService>): UndoKinds {
+  const names = (undo: Undo) => undo["names"] as DatabaseNames;
+  return {
+    /** The database and its accounts, whose names carry the operation's id or were refused when there. */
+    async database_drop(undo) {
+      await (await db(text(undo, "server"))).remove?.(names(undo));
+    },
+    /** One account; its database stays. */
+    async database_drop_account(undo) {
+      await (await db(text(undo, "server"))).removeAccount?.(names(undo));
     },
   };
 }

@@ -41,6 +41,13 @@ export const verifyServer: Operation<{ readonly name: string }, Inputs, Services
     ];
   },
 
+  /** What root has to do before sites can be served, and whatever else is wrong with the web server. */
+  async data({ server }, _run, use): Promise<{ readonly problems: readonly string[] }> {
+    if (server.http_service_type === "none" || server.http_service_type === "php") return { problems: [] };
+    return { problems: (await use.http(server).problems()).map(({ message }) => message) };
+  },
+  lines: ({ problems }) => problems as readonly string[],
+
   confirm: ({ server, baseline }, use) => differences(use.host(server), baseline),
   state: async ({ server }, use) => {
     const problems = server.http_service_type === "none" ? [] : await use.http(server).problems();

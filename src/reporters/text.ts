@@ -79,7 +79,7 @@ const NARROW = 32;
 function failureTable(failures: readonly FailedEntry[], width: number | undefined): readonly string[] {
   if (failures.length === 0) return [];
   // The source stands in its own column; for messages on their own it is said in the reason, too.
-  const own = failures.map((failure) => ({ ...failure, reason: failure.reason.replace(` from ${failure.source}`, "") }));
+  const own = failures.map((failure) => ({ ...failure, reason: failure.reason.replace(` from ${failure.source}: `, ": ") }));
   const rows = [{ entry: "entry", type: "type", source: "source", reason: "reason" }, ...own];
   const widest = (key: keyof FailedEntry) => Math.max(...rows.map((row) => row[key].length));
   const [first, second, third] = [widest("entry"), widest("type"), widest("source")];

@@ -6,3 +6,9 @@ export function phpProgram(php: string | undefined): string {
   if (php === undefined) return "php";
   return php.startsWith("/") ? php : `php${php}`;
 }
+
+/** Where the PHP-FPM of a `php` property listens, unless a context says otherwise: Debian's socket. */
+export function fpmSocket(php: string | undefined): string {
+  const version = php === undefined ? undefined : /(?:^|php)(\d+\.\d+)$/.exec(php)?.[1];
+  return `/run/php/php${version ?? ""}-fpm.sock`;
+}

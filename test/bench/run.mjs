@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { benchMake } from "./make.mjs";
+import { startMariadb } from "./mariadb.mjs";
 
 const project = fileURLToPath(new URL("../..", import.meta.url));
 const provision = join(project, "bin/provision.js");
@@ -30,6 +31,7 @@ function times(rounds, subjects) {
 }
 const median = (sorted) => sorted[Math.floor(sorted.length / 2)];
 const rows = [];
+let mariadb;
 let missed = 0;
 function verdict(what, value, limit, unit, detail) {
   const far = value > 2 * limit;
@@ -94,6 +96,36 @@ try {
     `${verify.platform.map((ms) => ms.toFixed(0)).join(" ")} ms`,
   );
 
+  mariadb = await startMariadb();
+  if (mariadb) {
+    const { port } = mariadb;
+    cli("save", "@server_db", "--context_type=server", "--db_service_type=mysql", `--master_db=mysql://root@127.0.0.1:${port}`);
+    const onMariadb = () => {
+      const name = `@m${made++}.localhost`;
+      cli("save", name, "--context_type=site", "--platform=@platform_b", "--profile=minimal", "--db_server=@server_db");
+      return cli("install", name);
+    };
+    const bareOn = () => run("php", [bare, join(hub, "platforms/b"), join(work, `bare${made++}`), String(port)]);
+    const both = times(5, { install: onMariadb, bare: bareOn });
+    verdict(
+      "install minimal on MariaDB against bare PHP",
+      median(both.install) / median(both.bare),
+      1.3,
+      "x",
+      `${median(both.install).toFixed(0)} / ${median(both.bare).toFixed(0)} ms`,
+    );
+    cli("save", "@v.localhost", "--context_type=site", "--platform=@platform_b", "--profile=minimal", "--db_server=@server_db");
+    cli("install", "@v.localhost");
+    const noop = times(9, { verify: () => cli("verify", "@v.localhost") });
+    verdict(
+      "a verify @site on MariaDB that changes nothing",
+      median(noop.verify) / 1000,
+      0.4,
+      "s",
+      `${noop.verify.map((ms) => ms.toFixed(0)).join(" ")} ms`,
+    );
+  } else rows.push("install minimal on MariaDB: SKIPPED, mariadb-server is not installed");
+
   const built = benchMake();
   for (const [name, limit] of [
     ["cold", 0.8],
@@ -125,6 +157,7 @@ try {
     "maximum resident",
   );
 } finally {
+  mariadb?.remove();
   rmSync(work, { recursive: true, force: true });
 }
 console.log(rows.join("\n"));
@@ -134,14 +167,19 @@ process.exitCode = missed === 0 ? 0 : 1;
 /** The same installation by core's own installer alone, in one PHP process. */
 function BARE() {
   return `<?php
-[$_, $root, $site] = $argv;
+[$_, $root, $site, $port] = $argv + [3 => ''];
 $name = 'bare' . getmypid() . '.localhost';
 mkdir("$root/sites/$name"); mkdir($site); mkdir("$site/files"); symlink("$site/files", "$root/sites/$name/files");
-file_put_contents("$root/sites/$name/settings.php", "<?php\\n\\$databases['default']['default'] = array('driver' => 'sqlite', 'database' => '$site/db.sqlite', 'prefix' => '');\\n\\$drupal_hash_salt = 'x';\\n");
+$database = ['driver' => 'sqlite', 'database' => "$site/db.sqlite", 'prefix' => ''];
+if ($port !== '') {
+  $database = ['driver' => 'mysql', 'host' => '127.0.0.1', 'port' => $port, 'database' => 'bare' . getmypid(), 'username' => 'root', 'password' => '', 'charset' => 'utf8mb4', 'prefix' => ''];
+  (new PDO("mysql:host=127.0.0.1;port=$port", 'root', ''))->exec("CREATE DATABASE $database[database] CHARACTER SET utf8mb4");
+}
+file_put_contents("$root/sites/$name/settings.php", "<?php\\n\\$databases['default']['default'] = " . var_export($database, TRUE) . ";\\n\\$drupal_hash_salt = 'x';\\n");
 define('DRUPAL_ROOT', $root); define('MAINTENANCE_MODE', 'install'); chdir($root);
 foreach (['HTTP_HOST' => $name, 'SERVER_NAME' => $name, 'SERVER_PORT' => 80, 'SCRIPT_NAME' => '/index.php', 'PHP_SELF' => '/index.php', 'REQUEST_URI' => '/', 'REQUEST_METHOD' => 'GET', 'REMOTE_ADDR' => '127.0.0.1', 'SERVER_PROTOCOL' => 'HTTP/1.1', 'HTTP_USER_AGENT' => 'bench', 'QUERY_STRING' => '', 'SERVER_SOFTWARE' => NULL, 'SCRIPT_FILENAME' => "$root/index.php"] as $key => $value) $_SERVER[$key] = $value;
 error_reporting(0); ob_start();
-require "$root/includes/install.core.inc";
+require_once "$root/includes/bootstrap.inc"; require_once "$root/includes/install.core.inc";
 install_drupal(['parameters' => ['profile' => 'minimal', 'locale' => 'en'], 'server' => $_SERVER, 'forms' => ['install_configure_form' => ['site_name' => 'bench', 'site_mail' => 'a@example.com', 'account' => ['name' => 'admin', 'mail' => 'a@example.com', 'pass' => ['pass1' => 'x', 'pass2' => 'x']], 'site_default_country' => '', 'date_default_timezone' => 'UTC', 'update_status_module' => [1 => NULL, 2 => NULL], 'clean_url' => TRUE, 'op' => 'Save']]]);
 exit(variable_get('install_task') === 'done' ? 0 : 1);
 `;

@@ -79,8 +79,8 @@ describe("a Composer project", () => {
     const directory = project();
     await build({ directory });
     await build({ directory }, { destination: join(work, "builds/again") });
-    const own = (line: string) => !/installed\.(json|php)|autoload|^vendor\/composer\/ClassLoader/.test(line);
-    expect(treeOf(join(work, "builds/again")).filter(own)).toEqual(treeOf(join(work, "builds/d10")).filter(own));
+    expect(treeOf(join(work, "builds/again"))).toEqual(treeOf(join(work, "builds/d10")));
+    expect(treeOf(join(work, "builds/d10")).join()).toContain("vendor/composer/autoload_real.php");
   });
 
   it("may be read by the web server: files that came as 0600 are 0644", async () => {

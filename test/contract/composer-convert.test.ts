@@ -76,6 +76,14 @@ describe("composer.json of make-convert, by Composer itself", () => {
     expect(lines.filter((line) => line.startsWith("- ") && !/exact version constraints \(\d+\.x-dev\)/.test(line))).toEqual([]);
   });
 
+  it("with versions that make files of the corpus have and Composer does not know: any is taken, and a tag by its name", async () => {
+    const text = `core = 7.x\napi = 2\nprojects[drupal][version] = 7.103\nprojects[a][version] = 3.181-devshop\nprojects[b][version] = 7.x-\nprojects[c][version] = "\\"2.x-dev"\nprojects[d][download][tag] = 7.x-1.0-unstable4\n`;
+    const json = await converted(text, "/m/odd.make");
+    expect(json.require).toMatchObject({ "drupal/a": "*", "drupal/b": "*", "drupal/c": "*", "make-project/d": "dev-make" });
+    expect(json.repositories.at(-1).package.source.reference).toBe("7.x-1.0-unstable4");
+    expect(validated(json).code).toBe(0);
+  });
+
   it("and one that is broken is not called valid", async () => {
     const json = await converted(TEN, "/m/b.make.yml");
     const { code, lines } = validated({ ...json, require: { "Drupal/Core Recommended": "^10" } });

@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, 
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { buildSource, type PlatformCode } from "../../src/builds/index.js";
+import { makeSource } from "../../src/builds/make/index.js";
 import type { BuildRequest } from "../../src/builds/source.js";
 import { Scope } from "../../src/core/scope.js";
 import { LocalHost } from "../../src/host/local.js";
@@ -192,6 +193,26 @@ describe("a git repository", () => {
     expect(read("robots.txt")).toBe("ours");
     expect(report.warnings).toContain("robots.txt of the repository replaces what the make file brings");
     expect(report.entries.map(({ type }) => type)).toEqual(["git", "core"]);
+  });
+
+  it("with a make file and its lock is exactly what that names, or is refused", async () => {
+    const core = server.serve("/core.tar.gz", archive("tar.gz", "d", CORE));
+    const text = `core = 7.x\napi = 2\nprojects[drupal][type] = core\nprojects[drupal][download][type] = get\nprojects[drupal][download][url] = ${core}\n`;
+    writeFileSync(join(work, "build.make"), text);
+    const request = { host: new LocalHost(new Scope()), cache: join(work, "other"), mirrors: {}, offline: false, jobs: 1 };
+    const { lock = "" } = await makeSource({ makefile: join(work, "build.make"), withLock: true }).build({
+      ...request,
+      destination: join(work, "first"),
+    });
+    repository(url(), [{ files: { "build.make": text, "build.make.lock": lock } }]);
+    await build({ git: { git: url() } });
+    expect(read("index.php")).toBe(CORE["index.php"]);
+    rmSync(built(), { recursive: true });
+    rmSync(join(work, "cache"), { recursive: true });
+    server.serve("/core.tar.gz", archive("tar.gz", "d", { ...CORE, "index.php": "<?php // of today" }));
+    expect(await refused({ git: { git: url() } })).toMatch(/drupal: Checksum sha256 verification failed/);
+    repository(url(), [{ files: { "build.make": `${text}projects[more][version] = 1.0\n` } }]);
+    expect(await refused({ git: { git: url() } })).toMatch(/LOCK_MISMATCH[\s\S]*more: it is in the make file, and not in the lock/);
   });
 
   it("as a working copy keeps .git, its branch and the address that was given", async () => {

@@ -24,7 +24,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { lockDescriptor } from "../../src/core/lock.js";
 import { Scope } from "../../src/core/scope.js";
 import { Secret } from "../../src/core/secret.js";
-import { type Argv, besidePath, type Host, HostError } from "../../src/host/host.js";
+import { type Argv, besidePath, type Host, HostError, SECRET_FILE } from "../../src/host/host.js";
 import { LocalHost } from "../../src/host/local.js";
 import { failure } from "../support/failure.js";
 import { run as runProcess } from "../support/processes.js";
@@ -489,6 +489,19 @@ describe.each(HOSTS)("host: $name", ({ make }) => {
     });
   });
 
+  describe("a secret file", () => {
+    it("is a plain file of its owner alone, readable twice, and nowhere on the disk", async () => {
+      const before = readdirSync(tmpdir()).filter((name) => name.startsWith("provision-secret-"));
+      const look = sh(
+        `cat ${SECRET_FILE} ${SECRET_FILE}; stat -L -c %F-%a-%h ${SECRET_FILE}; ls -d "$1"/provision-secret-* 2>/dev/null | wc -l`,
+        tmpdir(),
+      );
+      const { stdout } = await host.run(look, { secretFile: new Secret("word\n") });
+      expect(stdout.split("\n").slice(0, 3)).toEqual(["word", "word", "regular file-600-0"]);
+      expect(readdirSync(tmpdir()).filter((name) => name.startsWith("provision-secret-") && !before.includes(name))).toEqual([]);
+    });
+  });
+
   describe("pipe", () => {
     it("brings all bytes of one program into the other", async () => {
       await host.pipe(["head", "-c", "3000000", "/dev/zero"], sh('wc -c > "$1"', at("count")));
@@ -511,6 +524,24 @@ describe.each(HOSTS)("host: $name", ({ make }) => {
       const begun = Date.now();
       expect((await isHostError(host.pipe(["sleep", "300"], ["no-such-program-4711"]))).code).toBe("PROGRAM_MISSING");
       expect(Date.now() - begun).toBeLessThan(15_000);
+    });
+
+    it("goes through the programs between, and fails when one of them does", async () => {
+      const through = [sh("tr a b"), sh("tr b c")];
+      await host.pipe(sh("printf aaa"), sh('cat > "$1"', at("through")), { through });
+      expect(readFileSync(at("through"), "utf8")).toBe("ccc");
+      const error = await isHostError(host.pipe(["yes"], ["cat"], { through: [["head", "-c", "10"], sh("cat; echo lost >&2; exit 3")] }));
+      expect(error).toMatchObject({ code: "COMMAND_FAILED", exitCode: 3, why: ["lost"] });
+      expect((await isHostError(host.pipe(["sleep", "300"], ["cat"], { through: [["no-such-program-4711"]] }))).code).toBe(
+        "PROGRAM_MISSING",
+      );
+    });
+
+    it("gives each end a secret file of its own, and those between none", async () => {
+      const secretFiles = { from: new Secret("one"), to: new Secret("two") };
+      const through = [sh(`cat; test ! -e ${SECRET_FILE} || echo seen`)];
+      await host.pipe(sh(`cat ${SECRET_FILE}`), sh(`cat - ${SECRET_FILE} > "$1"`, at("secrets")), { secretFiles, through });
+      expect(readFileSync(at("secrets"), "utf8")).toBe("onetwo");
     });
 
     it("a time-out ends both", async () => {

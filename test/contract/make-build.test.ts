@@ -429,7 +429,12 @@ const FAULTS: readonly (readonly [string, () => string, RegExp])[] = [
         good(),
         `projects[m][patch][] = ${server.serve("/hunk.patch", "--- a/m.txt\n+++ b/m.txt\n@@ -1,3 +1,3 @@\n 1\n-2\n+two\n 3\n@@ -7,3 +7,3 @@\n 7\n-eight\n+VIII\n 9\n")}\n`,
       ),
-    /m: Unable to patch with http\S+hunk\.patch\. \(git apply -p1: error: patch failed: m\.txt:7/,
+    /m: Unable to patch with http\S+hunk\.patch\. \(git apply -p1: error: patch failed: m\.txt:7; (?!.*-p0)/,
+  ],
+  [
+    "a patch of files that are not there",
+    () => m(good(), `projects[m][patch][] = ${server.serve("/other.patch", "--- a/no.txt\n+++ b/no.txt\n@@ -1 +1 @@\n-one\n+1\n")}\n`),
+    /no\.txt: No such file or directory; the files that it changes are not there: it is for another version, or for another directory\)/,
   ],
   [
     "a patch already applied",

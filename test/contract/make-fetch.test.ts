@@ -512,6 +512,36 @@ describe("a build without core into a directory that is there", () => {
     expect(readdirSync(second.root).sort()).toEqual([".provision-make.json", "index.php", "sites"]);
   });
 
+  it("that holds all of it already is left as it is; what changed is all that is moved", async () => {
+    const first = await rig.build(text("m", "n"), { noCore: true }, into());
+    expect(first.report.unchanged).toBeUndefined();
+    const stamps = () => ["m", "n"].map((name) => statSync(join(rig.work, "there/sites/all/modules/contrib", name)).ino);
+    const before = stamps();
+    expect((await rig.build(text("m", "n"), { noCore: true }, into())).report.unchanged).toBe(true);
+    expect(stamps()).toEqual(before);
+    rig.project("m", "7.x", ["7.x-1.2"]);
+    expect((await rig.build(text("m", "n"), { noCore: true }, into())).report.unchanged).toBeUndefined();
+    expect([stamps()[0] === before[0], stamps()[1] === before[1]]).toEqual([false, true]);
+  });
+
+  it("and in it a working copy: it stays when nothing changed, and is not replaced by what did", async () => {
+    const path = join(rig.work, "repo");
+    repository(path, [{ files: { v: "1" } }]);
+    const make = `${head}projects[w][download][url] = ${path}\n`;
+    const options = { noCore: true, workingCopy: true };
+    await rig.build(make, options, into());
+    const own = join(rig.work, "there/sites/all/modules/w");
+    git(own, "-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-q", "--allow-empty", "-m", "mine");
+    const mine = git(own, "rev-parse", "HEAD");
+    expect((await rig.build(make, options, into())).report.unchanged).toBe(true);
+    expect(git(own, "rev-parse", "HEAD")).toBe(mine);
+    repository(path, [{ files: { v: "2" } }]);
+    expect(said(await rig.refused(make, options, into()))).toMatch(
+      /modules\/w: it is a working copy, and what was committed in it would be lost/,
+    );
+    expect(git(own, "rev-parse", "HEAD")).toBe(mine);
+  });
+
   it("touches nothing where someone else's files stand or its own were changed, unless overwrite is asked for", async () => {
     rig.write({ "there/sites/all/modules/contrib/n/mine": "1" });
     await rig.build(text("m"), { noCore: true }, into());

@@ -88,6 +88,14 @@ describe("provision serve", () => {
       ...makeGeneration(layout.generation("one.test", "g1").root),
       frontControllers: ["index.php"],
       php: "php",
+      fpm: "/run/php/php-fpm.sock",
+      alone: false,
+      tls: undefined,
+      basicAuth: undefined,
+      allow: [],
+      headers: {},
+      environment: undefined,
+      snippets: {},
     };
     service = phpHttp({ layout, server: { name: "@server_master", http_port: 80, php: undefined }, host: new LocalHost(new Scope()) });
     await drive(service.serverSteps());

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -100,6 +100,32 @@ describe("make FILE PATH", () => {
     const other = await provision("make", "other.make", "other", "--locked=site.make.lock");
     expect(other.code).toBe(1);
     expect(there("other")).toBe(false);
+  });
+
+  it("--lock hashes a tree of more files than a process may open", async () => {
+    for (let at = 0; at < 1500; at++) {
+      if (at % 100 === 0) mkdirSync(join(work, `many/${at}`), { recursive: true });
+      writeFileSync(join(work, `many/${at - (at % 100)}/${at}`), String(at));
+    }
+    writeFileSync(
+      join(work, "many.make"),
+      "core = 7.x\napi = 2\nlibraries[many][download][type] = copy\nlibraries[many][download][url] = many\n",
+    );
+    const command = `ulimit -n 160; exec "$0" "$@"`;
+    const argv = [
+      process.execPath,
+      join(PROJECT, "bin/provision.js"),
+      "make",
+      "many.make",
+      "built-many",
+      "--no-core",
+      "--lock",
+      "--hub",
+      work,
+    ];
+    const ended = await run("sh", ["-c", command, ...argv], { cwd: work });
+    expect(ended.code, ended.stderr).toBe(0);
+    expect(readFileSync(join(work, "many.make.lock"), "utf8")).toContain("name: many");
   });
 
   it("--tar gives an archive, --test nothing at all", async () => {

@@ -30,6 +30,8 @@ export function start(program: string, args: readonly string[], options: StartOp
     detached: options.detached === true,
     stdio: ["pipe", "pipe", "pipe"],
   });
+  // A program may end without having read it.
+  child.stdin.on("error", () => undefined);
   child.stdin.end(options.input ?? "");
   let stdout = "";
   let stderr = "";

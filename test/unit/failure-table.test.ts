@@ -10,7 +10,12 @@ const failures = [
     source: "https://code.example/jquery.zip",
     reason: "Unable to download from https://code.example/jquery.zip: the server answers 404 Not Found",
   },
-  { entry: "views", type: "module", source: "https://git.example/views.git", reason: "Unable to check out tag 9.9: there is no such tag" },
+  {
+    entry: "views",
+    type: "module",
+    source: "https://git.example/views.git",
+    reason: "Unable to check out from https://git.example/views.git/x: tag 9.9",
+  },
 ];
 const error = new ProvisionError("BUILD_FAILED", "site.make: 2 of 7 entries could not be built", {
   failures,
@@ -26,7 +31,7 @@ describe("several failures in one piece of work", () => {
       "✖ make site.make: site.make: 2 of 7 entries could not be built",
       "  Why   entry   type     source                           reason",
       "        jquery  library  https://code.example/jquery.zip  Unable to download: the server answers 404 Not Found",
-      "        views   module   https://git.example/views.git    Unable to check out tag 9.9: there is no such tag",
+      "        views   module   https://git.example/views.git    Unable to check out from https://git.example/views.git/x: tag 9.9",
       "        and more",
       "  Now   nothing was put in place",
     ]);
@@ -37,8 +42,8 @@ describe("several failures in one piece of work", () => {
       "  Why   entry   type     source                           reason",
       "        jquery  library  https://code.example/jquery.zip  Unable to download: the server",
       "                                                          answers 404 Not Found",
-      "        views   module   https://git.example/views.git    Unable to check out tag 9.9: there",
-      "                                                          is no such tag",
+      "        views   module   https://git.example/views.git    Unable to check out from",
+      "                                                          https://git.example/views.git/x:",
     ]);
   });
 

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
-import { readFile, rm, stat, writeFile } from "node:fs/promises";
-import { delimiter, join, relative, resolve } from "node:path";
+import { mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { delimiter, dirname, join, relative, resolve } from "node:path";
 import { ProvisionError } from "../../core/errors.js";
 import { shown } from "../make/address.js";
 import type { BuildReport, BuildRequest } from "../source.js";
@@ -67,6 +67,7 @@ export async function installProject(project: string, request: BuildRequest, opt
     });
   warnings.push(...problems.warnings);
   request.progress?.(`composer install: ${lock.packages.length} packages`);
+  await nameAutoloader(project, json, lock);
   const output = await composer.run(["install", "--no-dev"], options.where);
   if (/lock file is not up to date/i.test(output))
     warnings.push(`${options.where}: composer.lock is older than composer.json; what the lock says was installed (composer update --lock)`);
@@ -114,6 +115,18 @@ function lockRefused(missing: string, where: string): ProvisionError {
 function outsidePaths(json: ComposerJson): readonly string[] {
   const repositories = Object.values(json.repositories ?? {}) as { readonly type?: string; readonly url?: string }[];
   return repositories.filter((one) => one?.type === "path" && /^\.\.(?:\/|$)/.test(one.url ?? "")).map((one) => one.url ?? "");
+}
+
+/**
+ * Composer 2.5 gives the autoloader's class a random name, and two builds of one lock differ; later ones name it by the
+ * lock, which is done here for all. A name that is there is kept.
+ */
+async function nameAutoloader(project: string, json: ComposerJson, lock: ComposerLock): Promise<void> {
+  const path = join(project, json.config?.["vendor-dir"] ?? "vendor", "autoload.php");
+  const hash = lock["content-hash"] ?? "";
+  if (json.config?.["autoloader-suffix"] !== undefined || !/^[0-9a-f]{8,64}$/.test(hash) || existsSync(path)) return;
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, `<?php\nreturn ComposerAutoloaderInit${hash}::getLoader();\n`);
 }
 
 async function lockOf(project: string, where: string): Promise<ComposerLock> {

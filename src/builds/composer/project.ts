@@ -10,6 +10,7 @@ export interface ComposerJson {
   readonly config?: {
     readonly lock?: boolean;
     readonly "vendor-dir"?: string;
+    readonly "autoloader-suffix"?: string;
     readonly "allow-plugins"?: boolean | Readonly<Record<string, boolean>>;
   };
   readonly extra?: {

@@ -89,11 +89,13 @@ export class Assembly {
       if (lock && this.#options.lock) this.#verifyLock(lock, this.#options.lock);
       const md5 = this.#options.md5 ? await md5Of(host, tree) : undefined;
       stopIfAborted(this.#request.signal);
-      const path = await this.#publish(tree, built, merge);
+      const put = await this.#publish(tree, built, merge);
       // What is moved into a directory that was there are entries; this is none.
-      if (merge && bundled !== undefined) {
-        await host.mkdir(dirname(join(destination, bundled.path)));
-        await host.writeFile(join(destination, bundled.path), bundled.text);
+      const beside = merge && bundled !== undefined ? join(destination, bundled.path) : undefined;
+      const rewrite = beside !== undefined && (await host.readFile(beside)) !== bundled?.text;
+      if (beside !== undefined && rewrite) {
+        await host.mkdir(dirname(beside));
+        await host.writeFile(beside, bundled?.text ?? "");
       }
       return {
         entries: built.map(({ job, fetched }) => ({
@@ -104,7 +106,8 @@ export class Assembly {
         })),
         warnings: this.#warnings,
         resolved: this.#elsewhere(),
-        ...(path === destination ? {} : { path }),
+        ...(put.path === undefined ? {} : { path: put.path }),
+        ...(put.unchanged && !rewrite ? { unchanged: true } : {}),
         ...(md5 === undefined ? {} : { md5 }),
         ...(lock && this.#options.withLock ? { lock: await lockText(lock) } : {}),
       };
@@ -116,21 +119,21 @@ export class Assembly {
     }
   }
 
-  async #publish(tree: string, built: readonly Built[], merge: boolean): Promise<string> {
+  async #publish(tree: string, built: readonly Built[], merge: boolean): Promise<Pick<BuildReport, "path" | "unchanged">> {
     const { destination, host } = this.#request;
     await syncTree(host, tree);
-    if (this.#options.tar) return tarOf(host, tree, destination, this.#staging);
+    if (this.#options.tar) return { path: await tarOf(host, tree, destination, this.#staging) };
     if (merge) {
       const paths = built.map(({ job }) => job.path);
-      await mergeInto(host, this.#staging, destination, paths, this.#options.overwrite === true);
-      return destination;
+      const changed = await mergeInto(host, this.#staging, destination, paths, this.#options.overwrite === true);
+      return changed.length === 0 ? { unchanged: true } : {};
     }
     if (existsSync(destination))
       throw new ProvisionError("NAME_TAKEN", `${destination} was made by someone else while this build ran`, {
         state: "what is there was not touched",
       });
     await host.rename(tree, destination);
-    return destination;
+    return {};
   }
 
   /** The make file as it was resolved goes into the build (`--bundle-lockfile`), INI or YAML by its name. */

@@ -127,7 +127,10 @@ function packageOf(entry: PlanEntry, core: number, warnings: string[], around?: 
       warnings.push(`${entry.name} names no version: any is taken ("*")`);
       return { name, constraint: "*" };
     }
-    return { name, constraint: constraintOf(entry.version) };
+    const constraint = constraintOf(entry.version);
+    if (constraint === undefined)
+      warnings.push(`${entry.name}: its version ${JSON.stringify(entry.version)} is none to Composer: any is taken ("*")`);
+    return { name, constraint: constraint ?? "*" };
   }
   return ownPackage(entry, isLibrary, warnings, around);
 }
@@ -149,11 +152,14 @@ function composerName(name: string): string {
   );
 }
 
-/** `3.29` → `^3.29`, `7.x-3.29` too, `1.x-dev` → `1.x-dev`, `3` and `3.x` → the branch or `^3`. */
-function constraintOf(version: string): string {
+/** What Composer takes for a version (composer/semver). */
+const VERSION = /^v?\d{1,5}(?:\.\d+){0,3}(?:[._-]?(?:stable|beta|b|rc|alpha|a|patch|pl|p)(?:[.-]?\d+)*)?(?:[.-]?dev)?$/i;
+
+/** `3.29` → `^3.29`, `7.x-3.29` too, `1.x-dev` → `1.x-dev`, `3` and `3.x` → the branch or `^3`; `undefined` when it is none to Composer. */
+function constraintOf(version: string): string | undefined {
   const bare = version.replace(/^\d+\.x-(?=\d)/, "");
   if (/^\d+(?:\.\d+)*\.x(?:-dev)?$/.test(bare)) return `${bare.replace(/-dev$/, "")}-dev`;
-  return `^${bare}`;
+  return VERSION.test(bare) ? `^${bare}` : undefined;
 }
 
 /** Of a repository at drupal.org, what the package of the same name is called; `undefined` for one elsewhere. */

@@ -81,7 +81,8 @@ export function validate(info: PhpArray, file: string, diagnostics: Diagnostics,
     );
   }
   validateProjects(info, file, diagnostics, reading);
-  validateLibraries(info, file, diagnostics);
+  validateLibraries(info, file, diagnostics, reading);
+  if (reading === "ours") warnOfUnknownKeys(info, TOP_KEYS, "file", "", file, diagnostics);
   if (diagnostics.errors.length > before) return undefined;
   expandDownloads(info);
   applyDefaults(info, at("defaults"), diagnostics);
@@ -137,7 +138,7 @@ function validateProjects(info: PhpArray, file: string, diagnostics: Diagnostics
       for (const attribute of ["subdir", "directory_name", "contrib_destination"]) {
         checkPath(value, attribute, key, file, diagnostics);
       }
-      if (reading === "ours") warnOfUnknownKeys(value, "project", key, file, diagnostics);
+      if (reading === "ours") warnOfUnknownKeys(value, PROJECT_KEYS, "project", ` of ${key}`, file, diagnostics);
     } else if (typeof key === "number" && typeof value === "string") {
       projects.delete(key);
       projects.set(value, new PhpArray(), projects.mark(key));
@@ -156,7 +157,7 @@ function withoutRemoved(entries: PhpArray, reading: "drush" | "ours"): PhpArray 
   return kept;
 }
 
-function validateLibraries(info: PhpArray, file: string, diagnostics: Diagnostics): void {
+function validateLibraries(info: PhpArray, file: string, diagnostics: Diagnostics, reading: "drush" | "ours"): void {
   const all = info.get("libraries");
   if ((all ?? null) === null) return;
   if (!(all instanceof PhpArray)) {
@@ -169,6 +170,7 @@ function validateLibraries(info: PhpArray, file: string, diagnostics: Diagnostic
     if (!(value instanceof PhpArray)) continue;
     value.delete("contrib_destination");
     checkPath(value, "directory_name", key, file, diagnostics);
+    if (reading === "ours") warnOfUnknownKeys(value, LIBRARY_KEYS, "library", ` of ${key}`, file, diagnostics);
   }
 }
 
@@ -182,26 +184,66 @@ function checkPath(entry: PhpArray, attribute: string, name: PhpKey, file: strin
   );
 }
 
+const TOP_KEYS = [
+  "format",
+  "core",
+  "api",
+  "projects",
+  "libraries",
+  "includes",
+  "overrides",
+  "defaults",
+  "translations",
+  "options",
+  "core_release",
+];
 /** What drush (and we) know of a project; every other key is passed over. */
-const PROJECT_KEYS: ReadonlySet<string> = new Set([
+const PROJECT_KEYS = [
   ...["version", "subdir", "type", "download", "patch", "directory_name", "location", "overwrite", "destination", "contrib_destination"],
   ...["options", "do_recursion", "variant", "translations", "l10n_path", "l10n_url", "md5", "lock", "name", "working-copy", "core"],
+];
+/** A type says nothing of a library, nor does a version; tens of thousands have them all the same. */
+const LIBRARY_KEYS = [
+  ...["download", "patch", "subdir", "directory_name", "destination", "overwrite", "contrib_destination"],
+  ...["type", "version", "options", "lock", "name", "working-copy"],
+];
+const DOWNLOAD_KEYS = [
+  ...["type", "url", "source", "branch", "tag", "revision", "commit", "refspec", "submodule", "subtree", "filename", "file_type"],
+  ...["md5", "sha1", "sha256", "sha512", "request_type", "data", "post_data", "wc_url", "version", "full_version", "working-copy"],
+  ...["username", "password", "force", "interactive", "variant", "status url", "project", "download_link", "date"],
+];
+/** Of these it is known what was meant. */
+const MEANT: ReadonlyMap<string, string> = new Map([
+  ...["revision", "commit", "branch", "tag", "url", "filename", "subtree"].map((key): [string, string] => [
+    key,
+    `it belongs under download: download: {${key}: …}`,
+  ]),
+  ["file_name", "it belongs under download: download: {filename: …}"],
+  ["directory", "did you mean directory_name?"],
+  ["install_path", "did you mean destination?"],
 ]);
-const DOWNLOAD_KEYS: ReadonlySet<string> = new Set(["revision", "branch", "tag", "url"]);
 
-function warnOfUnknownKeys(entry: PhpArray, kind: string, name: string, file: string, diagnostics: Diagnostics): void {
+function warnOfUnknownKeys(
+  entry: PhpArray,
+  known: readonly string[],
+  code: string,
+  of: string,
+  file: string,
+  diagnostics: Diagnostics,
+): void {
   for (const key of entry.keys()) {
-    if (typeof key !== "string" || PROJECT_KEYS.has(key)) continue;
-    const near = didYouMean(key, PROJECT_KEYS);
+    // A key with a space or a quote is told of where it is read.
+    if (typeof key !== "string" || known.includes(key) || /[\s"']/.test(key)) continue;
+    const near = didYouMean(key, known);
     const meant = key.includes("][")
-      ? "; a bracket is missing before it"
-      : DOWNLOAD_KEYS.has(key)
-        ? `; it belongs under download: download: {${key}: …}`
-        : near === undefined
-          ? ""
-          : `; did you mean ${near}?`;
-    diagnostics.warn(`${kind}/unknown-key`, entry.mark(key) ?? file, `drush passes over ${JSON.stringify(key)} of ${name}${meant}`);
+      ? "a bracket is missing before it"
+      : ((known === DOWNLOAD_KEYS ? undefined : MEANT.get(key)) ?? (near === undefined ? undefined : `did you mean ${near}?`));
+    const suffix = meant === undefined ? "" : `; ${meant}`;
+    diagnostics.warn(`${code}/unknown-key`, entry.mark(key) ?? file, `drush passes over ${JSON.stringify(key)}${of}${suffix}`);
   }
+  const download = known === DOWNLOAD_KEYS ? undefined : entry.get("download");
+  if (download instanceof PhpArray && known !== TOP_KEYS)
+    warnOfUnknownKeys(download, DOWNLOAD_KEYS, code, ` in the download${of}`, file, diagnostics);
 }
 
 /** `download: https://…` is short for `download: {url: https://…}`. */

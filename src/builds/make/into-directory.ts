@@ -2,6 +2,7 @@ import { closeSync, existsSync, openSync } from "node:fs";
 import { cp, mkdir, readdir, readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
 import { ProvisionError } from "../../core/errors.js";
 import { lockDescriptor } from "../../core/lock.js";
 import type { Host } from "../../host/host.js";
@@ -41,11 +42,18 @@ export function mayBeRemoved(staging: string): boolean {
  * Moves what was built (`staging/platform`, without core) into a directory that stands. What an earlier build put there is
  * replaced as a whole, everything beside it stays. What someone else put there, or changed since, is not touched: all such
  * places are told and nothing is moved, unless `overwrite`. What stood in a place is kept until all are done, and a kill in
- * between is seen by the next build (`putBackInterrupted`).
+ * between is seen by the next build (`putBackInterrupted`). What stands there already, as it was built, is left alone.
  *
+ * Out: the places that were changed.
  * @throws ProvisionError NAME_TAKEN; the directory is then as it was
  */
-export async function mergeInto(host: Host, staging: string, into: string, paths: readonly string[], overwrite: boolean): Promise<void> {
+export async function mergeInto(
+  host: Host,
+  staging: string,
+  into: string,
+  paths: readonly string[],
+  overwrite: boolean,
+): Promise<readonly string[]> {
   const from = join(staging, BUILT);
   const record = await readRecord(into);
   const own = new Map(await Promise.all(paths.map(async (path) => [path, (await entryTree(from, path, paths)) ?? ""] as const)));
@@ -53,10 +61,14 @@ export async function mergeInto(host: Host, staging: string, into: string, paths
   if (!overwrite) await refuseForeign(into, paths, record, own, old);
   const unlock = await lockPlaces(into);
   try {
-    const places = tops(paths).map((path) => ({ path, former: existsSync(join(into, path)) }));
+    const changed = await Promise.all(tops(paths).map((path) => differs(from, into, path, own, old)));
+    const places = tops(paths)
+      .filter((_, index) => changed[index])
+      .map((path) => ({ path, former: existsSync(join(into, path)) }));
     for (const { path } of places) await carryInner(from, into, path, old, paths);
     const after = { ...record, ...Object.fromEntries(paths.map((path) => [path, [own.get(path) ?? ""]])) };
     const moves: Moves = { format: 1, places, before: record, after };
+    if (places.length === 0 && isDeepStrictEqual(after, record)) return [];
     await host.mkdir(join(staging, "former"));
     await host.writeFile(join(staging, MOVES), JSON.stringify(moves));
     try {
@@ -72,9 +84,30 @@ export async function mergeInto(host: Host, staging: string, into: string, paths
       throw error;
     }
     await host.remove(join(staging, MOVES));
+    return places.map(({ path }) => path);
   } finally {
     unlock();
   }
+}
+
+function isWorkingCopy(directory: string): boolean {
+  return [".git", ".svn", ".bzr"].some((name) => existsSync(join(directory, name)));
+}
+
+/** Whether a place, or an entry inside it, stands otherwise than it was built. A working copy at the same tree stays, with what was committed in it. */
+async function differs(
+  from: string,
+  into: string,
+  path: string,
+  own: ReadonlyMap<string, string>,
+  old: readonly string[],
+): Promise<boolean> {
+  for (const [inner, built] of own) {
+    if (inner !== path && !inner.startsWith(`${path}/`)) continue;
+    if (isWorkingCopy(join(from, inner)) && !isWorkingCopy(join(into, inner))) return true;
+    if ((await entryTree(into, inner, old)) !== built) return true;
+  }
+  return false;
 }
 
 /** What a killed build left half done in a directory, and what was done about it. */
@@ -182,7 +215,12 @@ async function refuseForeign(
     const target = join(into, path);
     if (!existsSync(target) || (await readdir(target).catch(() => [""])).length === 0) continue;
     const now = (await entryTree(into, path, old)) ?? "";
-    if (now === own.get(path) || record[path]?.includes(now)) continue;
+    if (now === own.get(path)) continue;
+    if (isWorkingCopy(target)) {
+      foreign.push(`${path}: it is a working copy, and what was committed in it would be lost; bring it up to date in place`);
+      continue;
+    }
+    if (record[path]?.includes(now)) continue;
     foreign.push(
       `${path}: ${record[path] === undefined ? "it was not put there by provision" : "it was changed since provision put it there"}`,
     );

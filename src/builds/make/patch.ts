@@ -79,7 +79,17 @@ export async function applyPatch(host: Host, directory: string, file: string, na
     anyExit: true,
     env: GIT,
   });
-  throw failed(name, reverse.code === 0 ? ["it is already applied: take it out of the make file", ...said] : said);
+  throw failed(name, reverse.code === 0 ? ["it is already applied: take it out of the make file"] : tellingOf(said));
+}
+
+/** A level at which a hunk does not fit is the right one; at the other no file is found, which helps nobody. */
+function tellingOf(said: readonly string[]): readonly string[] {
+  const fitting = ["-p1", "-p0"].find((level) => said.some((line) => line.startsWith(`git apply ${level}: error: patch failed`)));
+  if (fitting !== undefined) return said.filter((line) => line.includes(` ${fitting}: `));
+  const missing = said.filter((line) => line.startsWith("git apply"));
+  return missing.length > 0 && missing.every((line) => line.endsWith("No such file or directory"))
+    ? [...missing, "the files that it changes are not there: it is for another version, or for another directory"]
+    : said;
 }
 
 /** No repository and no configuration: one that lies in the tree could name programs as filters for its files. */

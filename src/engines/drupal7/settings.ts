@@ -36,10 +36,10 @@ $databases = array(
     'default' => array(
 ${databaseLines(input.database)
   .map(([key, value]) => `      ${phpString(key)} => ${phpString(value)},\n`)
-  .join("")}    ),
+  .join("")}${pdoLines(input.database)}    ),
   ),
 );
-
+${environmentLines(input.database)}
 // Never empty: core would then take a hash of the lines above, and end all sessions when a password changes.
 $drupal_hash_salt = ${phpString(input.hashSalt.reveal())};
 $update_free_access = FALSE;
@@ -86,7 +86,27 @@ function databaseLines(database: DatabaseAccess): readonly (readonly [string, st
     ["database", database.database],
     ["username", database.username],
     ["password", database.password.reveal()],
+    // Goes before host and port, which stay for modules that ask for them.
+    ...(database.socket === undefined ? [] : ([["unix_socket", database.socket]] as const)),
     // Understood from 7.50 on, and ignored before. A collation would break the older ones.
     ...(database.driver === "mysql" ? ([["charset", "utf8mb4"]] as const) : []),
   ];
+}
+
+/** Encryption for PDO's MySQL; its names exist only where the driver is loaded, and without it there is no site anyway. */
+function pdoLines(database: DatabaseAccess): string {
+  if (database.driver !== "mysql" || database.tls === undefined) return "";
+  const { ca, verify } = database.tls;
+  return `      'pdo' => array(
+        PDO::MYSQL_ATTR_SSL_CA => ${phpString(ca)},
+        PDO::MYSQL_ATTR_SSL_VERIFY_SERVER_CERT => ${verify ? "TRUE" : "FALSE"},
+      ),
+`;
+}
+
+/** The same for PostgreSQL, whose driver in Drupal 7 passes on no options: its library reads the environment. */
+function environmentLines(database: DatabaseAccess): string {
+  if (database.driver !== "pgsql" || database.tls === undefined) return "";
+  const { ca, verify } = database.tls;
+  return `putenv(${phpString(`PGSSLMODE=${verify ? "verify-full" : "require"}`)});\n${verify ? `putenv(${phpString(`PGSSLROOTCERT=${ca}`)});\n` : ""}`;
 }

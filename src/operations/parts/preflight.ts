@@ -15,7 +15,7 @@ export async function siteState({ site, webServer }: Pick<SiteAndAll, "site" | "
   const saved: Site | undefined = (await use.store.read(site.name)) as Site | undefined;
   if (!saved) return `${site.name} does not exist`;
   if (saved.generation === undefined) return `${site.name} is not installed; its context is kept`;
-  const answer = await use.http(webServer).request({ uri: saved.uri, path: "/" });
+  const answer = await use.http(webServer).request({ uri: saved.uri, path: "/", tls: saved.ssl === "required" });
   return `${site.name} serves from ${saved.platform}${saved.site_enabled ? "" : ", disabled"} (GET / ${answer.status} in ${answer.ms} ms)`;
 }
 

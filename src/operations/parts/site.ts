@@ -1,18 +1,19 @@
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { join } from "node:path";
 import type { DatabaseAccess } from "../../context/database-access.js";
+import type { Changes } from "../../context/edit.js";
 import type { GenerationPaths } from "../../context/layout.js";
 import { clientWord, siteName } from "../../context/names.js";
 import type { SiteAndAll } from "../../context/references.js";
-import type { Server } from "../../context/schema.js";
+import type { Platform, Server, Site } from "../../context/schema.js";
 import { ProvisionError } from "../../core/errors.js";
 import { Secret } from "../../core/secret.js";
-import type { Step } from "../../core/step.js";
+import type { Run, Step } from "../../core/step.js";
 import type { Core, SiteCode } from "../../engines/engine.js";
 import type { Host } from "../../host/host.js";
 import type { DatabaseOf } from "../../services/db/service.js";
-import type { ConfigFile, Vhost } from "../../services/http/service.js";
-import { phpProgram } from "../../services/php.js";
+import type { BasicAuth, ConfigFile, Tls, Vhost } from "../../services/http/service.js";
+import { fpmSocket, phpProgram } from "../../services/php.js";
 import { directories, file, symlink, undoParents } from "../../steps/files.js";
 import type { Services } from "../services.js";
 import { type Entries, namesOfDirectory, sitesPhpEntries } from "./sites-php.js";
@@ -32,6 +33,8 @@ export interface SiteInputs extends SiteAndAll {
   readonly gid?: number;
   /** Of the build that the platform is; undefined for a directory that provision did not build. */
   readonly codeCache?: string;
+  /** Of a sub-directory site: no site of the hub has its host. */
+  readonly alone: boolean;
 }
 
 /** Group id by name; undefined for no name. Rejects with CONFIGURATION when there is no such group. */
@@ -47,6 +50,7 @@ async function groupId(host: Host, name: string | undefined, server: Server): Pr
 
 export async function siteInputs(use: Services, all: SiteAndAll, core: Core, generation: string): Promise<SiteInputs> {
   const directory = siteName(all.site.uri);
+  refuseTlsWithoutPort(all);
   const gid = await groupId(use.host(all.webServer), all.webServer.web_group, all.webServer);
   const entered = await namesOfDirectory({ host: use.host(all.server), engine: use.engine(core.engine), docroot: core.docroot }, directory);
   const names = namesOf({ site: all.site, directory });
@@ -60,6 +64,7 @@ export async function siteInputs(use: Services, all: SiteAndAll, core: Core, gen
     siteDirectory: join(core.docroot, "sites", directory),
     formerNames: entered.filter((name) => !(name in names)),
     ...(gid === undefined ? {} : { gid }),
+    alone: await hasHostAlone(use, all.site.uri),
     ...(codeCache === undefined ? {} : { codeCache }),
   };
 }
@@ -71,8 +76,43 @@ async function codeCacheOf({ layout }: Services, host: Host, core: Core): Promis
   return layout.codeCache(docroot.slice(builds.length + 1).split("/")[0] as string);
 }
 
-export function databaseOf({ site, generation, paths }: SiteInputs, use: Services, dbServer: Server): DatabaseOf {
-  return { uri: site.uri, generation, paths, names: use.db(dbServer).names(site.uri, generation) };
+function refuseTlsWithoutPort({ site, webServer }: SiteAndAll): void {
+  if (site.ssl === "off") return;
+  const php = webServer.http_service_type === "php";
+  if (!php && webServer.http_ssl_port !== undefined) return;
+  throw new ProvisionError("CONFIGURATION", `${site.name} wants https (ssl: ${site.ssl}), which ${webServer.name} does not have`, {
+    why: [php ? "PHP's own web server knows no https" : `${webServer.name} has no http_ssl_port`],
+    next: php
+      ? [`provision save ${site.name} --ssl=off`]
+      : [`provision save ${webServer.name} --http_ssl_port=443`, `provision verify ${webServer.name}`],
+  });
+}
+
+async function hasHostAlone(use: Services, uri: string): Promise<boolean> {
+  const [host, segment] = uri.split("/");
+  if (segment === undefined) return false;
+  const { contexts } = await use.store.load();
+  return !contexts.some(
+    (site) => site.context_type === "site" && site.generation !== undefined && (site.uri === host || site.aliases.includes(host ?? "")),
+  );
+}
+
+export function databaseOf(
+  { site, generation, paths }: Pick<SiteInputs, "site" | "generation" | "paths">,
+  use: Services,
+  dbServer: Server,
+): DatabaseOf {
+  const { db_name: database, db_user: user } = site;
+  const names = database !== undefined && user !== undefined ? { database, user } : use.db(dbServer).names(site.uri, generation);
+  return { site: site.name, uri: site.uri, generation, paths, names };
+}
+
+/** What a site's context keeps of its database: the names that were once made. */
+export function databaseProperties({ names: { database, user } }: DatabaseOf): Changes {
+  return new Map([
+    ...(database === undefined ? [] : [["db_name", database] as const]),
+    ...(user === undefined ? [] : [["db_user", user] as const]),
+  ]);
 }
 
 /** The site as the engine meets it. */
@@ -83,7 +123,7 @@ export function siteCode(inputs: SiteInputs, use: Services): SiteCode {
     docroot: inputs.core.docroot,
     uri: inputs.site.uri,
     directory: inputs.directory,
-    url: use.http(inputs.webServer).url(inputs.site.uri),
+    url: use.http(inputs.webServer).url(inputs.site.uri, inputs.site.ssl !== "off"),
     ...(inputs.codeCache === undefined ? {} : { codeCache: inputs.codeCache }),
   };
 }
@@ -100,9 +140,39 @@ function vhostOf(inputs: SiteInputs, use: Services, enabled: boolean): Vhost {
     generation: inputs.generation,
     files: paths.files,
     private: paths.private,
-    frontControllers: use.engine(core.engine).frontControllers,
+    frontControllers: [...use.engine(core.engine).frontControllers, ...site.php_paths],
     php: phpProgram(platform.php ?? webServer.php),
+    fpm: fpmOf(platform, webServer),
+    alone: inputs.alone,
+    tls: tlsOf(site, use),
+    basicAuth: basicAuthOf(inputs, use),
+    allow: site.http_allow,
+    headers: Object.fromEntries(site.http_headers.map((line) => [line.slice(0, line.indexOf(": ")), line.slice(line.indexOf(": ") + 2)])),
+    environment: undefined,
+    snippets: {
+      ...(site.nginx_snippet === undefined ? {} : { nginx: site.nginx_snippet }),
+      ...(site.apache_snippet === undefined ? {} : { apache: site.apache_snippet }),
+    },
   };
+}
+
+/** A platform with a PHP of its own has its own PHP-FPM, too. */
+function fpmOf(platform: Platform, webServer: Server): string {
+  if (platform.php_fpm_listen !== undefined) return platform.php_fpm_listen;
+  const own = platform.php !== undefined && platform.php !== webServer.php;
+  return own ? fpmSocket(platform.php) : (webServer.php_fpm_listen ?? fpmSocket(webServer.php));
+}
+
+function basicAuthOf({ site, webServer }: SiteInputs, use: Services): BasicAuth | undefined {
+  const { http_basic_auth_username: name, http_basic_auth_message: message, http_basic_auth_whitelist: whitelist } = site;
+  if (name === undefined) return undefined;
+  return { message: message ?? site.uri, file: use.http(webServer).passwordFile(site.uri), whitelist };
+}
+
+function tlsOf(site: Site, { layout }: Services): Tls | undefined {
+  const { ssl, ssl_certificate: certificate, ssl_certificate_key: key } = site;
+  if (ssl === "off" || certificate === undefined || key === undefined) return undefined;
+  return { required: ssl === "required", certificate: layout.resolve(certificate), key: layout.resolve(key), hsts: site.ssl_hsts };
 }
 
 /** What visitors may call the site, in sites.php. */
@@ -147,37 +217,17 @@ export function siteDirectories(inputs: SiteInputs, use: Services, id = "site/co
 }
 
 /** The hash salt, made once and kept in secrets/: a verify never changes it, so that no session or login link is lost. */
-export function hashSalt({ site }: SiteInputs, use: Services): Step {
-  const path = use.layout.secretsFile(site.name);
-  return {
-    id: "site/hash-salt",
-    title: "Hash salt in secrets",
-    async check() {
-      if (await use.secrets.get(site.name, "hash_salt")) return { changes: [] };
-      const stat = await use.local.stat(path);
-      return {
-        changes: ["make a hash salt"],
-        undo: [
-          stat
-            ? { do: "restore_file", host: use.local.name, path, before: "secrets", mode: stat.mode, uid: stat.uid, gid: stat.gid }
-            : { do: "restore_file", host: use.local.name, path, before: null },
-        ],
-        before: stat ? [{ name: "secrets", host: use.local.name, path }] : [],
-      };
-    },
-    async apply() {
-      // An apply that a kill cut short may have written it.
-      if (await use.secrets.get(site.name, "hash_salt")) return null;
-      const salt = new Secret(randomBytes(48).toString("base64url"));
-      const text = await use.secrets.changed(site.name, new Map([["hash_salt", salt]]));
-      if (text) await use.local.writeFile(path, text, { mode: 0o600 });
-      return null;
-    },
-  };
+export function hashSalt(inputs: SiteInputs, use: Services): Step {
+  return madeSecret(
+    inputs,
+    use,
+    { key: "hash_salt", what: "a hash salt", bytes: 48 },
+    { id: "site/hash-salt", title: "Hash salt in secrets" },
+  );
 }
 
 /** settings.php, never readable by others than the web server's group; the same inputs give the same bytes. */
-export function settingsFile(inputs: SiteInputs, use: Services, access: () => Promise<DatabaseAccess>, salt: Step): Step {
+export function settingsFile(inputs: SiteInputs, use: Services, access: (run: Run) => Promise<DatabaseAccess>, salt: Step): Step {
   const { site, core, generation, paths } = inputs;
   return file(
     use.host(inputs.server),
@@ -193,7 +243,7 @@ export function settingsFile(inputs: SiteInputs, use: Services, access: () => Pr
         aliases: site.aliases,
         generation,
         paths,
-        database: await access(),
+        database: await access(run),
         hashSalt,
       });
     },
@@ -234,6 +284,85 @@ export function clientLink(inputs: SiteInputs, use: Services): Step {
       return null;
     },
   };
+}
+
+/** A secret of the site that is made once and kept in secrets/. */
+function madeSecret(
+  { site }: SiteInputs,
+  use: Services,
+  { key, what, bytes }: { readonly key: string; readonly what: string; readonly bytes: number },
+  place: { readonly id: string; readonly title: string },
+): Step {
+  const path = use.layout.secretsFile(site.name);
+  const before = place.id.replaceAll("/", "-");
+  return {
+    ...place,
+    async check() {
+      if (await use.secrets.get(site.name, key)) return { changes: [] };
+      const stat = await use.local.stat(path);
+      return {
+        changes: [`make ${what}`],
+        undo: [
+          stat
+            ? { do: "restore_file", host: use.local.name, path, before, mode: stat.mode, uid: stat.uid, gid: stat.gid }
+            : { do: "restore_file", host: use.local.name, path, before: null },
+        ],
+        before: stat ? [{ name: before, host: use.local.name, path }] : [],
+      };
+    },
+    async apply() {
+      // An apply that a kill cut short may have written it.
+      if (await use.secrets.get(site.name, key)) return null;
+      const secret = new Secret(randomBytes(bytes).toString("base64url"));
+      const text = await use.secrets.changed(site.name, new Map([[key, secret]]));
+      if (text) await use.local.writeFile(path, text, { mode: 0o600 });
+      return null;
+    },
+  };
+}
+
+const HASH = `[$password, $salt] = explode("\\n", stream_get_contents(STDIN), 2); echo crypt($password, '$6$' . $salt . '$');`;
+
+/** The password that the web server asks for, as a hash that both of them read; made in secrets/ when there is none. */
+export function basicAuthSteps(inputs: SiteInputs, use: Services): readonly Step[] {
+  const { site, webServer } = inputs;
+  const name = site.http_basic_auth_username;
+  const host = use.host(webServer);
+  if (webServer.http_service_type === "php") return [];
+  const path = use.http(webServer).passwordFile(site.uri);
+  const place = { id: "http/password-file", title: "Password file of the web server" };
+  if (name === undefined) return [file(host, path, async () => undefined, {}, place)];
+  const key = "http_basic_auth_password";
+  const made = madeSecret(
+    inputs,
+    use,
+    { key, what: "a password", bytes: 12 },
+    { id: "http/password", title: "Password of visitors in secrets" },
+  );
+  return [
+    made,
+    file(
+      host,
+      path,
+      async (run) => {
+        const password = await use.secrets.get(site.name, key);
+        const salt = await use.secrets.get(site.name, "hash_salt");
+        if (!password || !salt) {
+          run.need(made);
+          throw new ProvisionError("FAILED", `${key} of ${site.name} is not in ${use.layout.secretsFile(site.name)}`);
+        }
+        // The same password gives the same hash: a verify finds nothing to do.
+        const own = createHash("sha256").update(`${salt.reveal()}\n${password.reveal()}`).digest("hex").slice(0, 16);
+        const { stdout } = await host.run([phpProgram(webServer.php), "-n", "-r", HASH], {
+          input: new Secret(`${password.reveal()}\n${own}`),
+          timeout: 30_000,
+        });
+        return `${name}:${stdout}\n`;
+      },
+      grouped(inputs, 0o640),
+      place,
+    ),
+  ];
 }
 
 export function publish(inputs: SiteInputs, use: Services, enabled: boolean): Step {

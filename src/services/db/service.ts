@@ -1,31 +1,77 @@
 import type { DatabaseAccess } from "../../context/database-access.js";
 import type { GenerationPaths } from "../../context/layout.js";
+import type { Secret } from "../../core/secret.js";
 import type { Step } from "../../core/step.js";
+import type { Argv } from "../../host/host.js";
 
 /** Which database: that of one generation of one site. Secrets of its account are in the site's secrets file. */
 export interface DatabaseOf {
+  /** Name of the site's context, with its `@`. */
+  readonly site: string;
   readonly uri: string;
   readonly generation: string;
   readonly paths: GenerationPaths;
-  /** Names made in prepare, for the servers that need them; empty for sqlite. */
-  readonly names: Readonly<Record<string, string>>;
+  /** `database` and `user`, for the servers that need them; empty for sqlite. */
+  readonly names: DatabaseNames;
+  /** mysql: hosts beside this one from which the site's account logs in (remote web servers), as the server sees them. */
+  readonly webHosts?: readonly string[];
+}
+
+export type DatabaseNames = Readonly<Record<string, string>>;
+
+export interface DumpOptions {
+  /** Tables that are dumped without their rows (caches, sessions); those that do not exist are passed over. */
+  readonly structureOnly?: readonly string[];
+}
+
+/** A program that writes a whole database to its standard output, or reads one from its standard input. */
+export interface Flow {
+  readonly argv: Argv;
+  /** Programs that what it writes goes through. */
+  readonly through?: readonly Argv[];
+  readonly secretFile?: Secret;
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** What a person is to know when it fails, made of what the programs said. */
+  failure(error: unknown): unknown;
 }
 
 /** One kind of database server; one contract suite runs over every type. */
 export interface DbService {
   readonly type: string;
+  /** File name of a dump before compression: `database.sql`. Dumps of one type are loaded by the same type. */
+  readonly dumpName: string;
   /** Proves that databases can be made and dropped here; changes nothing that stays. Part of verify @server. */
   serverSteps(): readonly Step[];
   /** Full, collision-free names for a new generation; pure. */
-  names(uri: string, generation: string): Readonly<Record<string, string>>;
-  /** Rejects with SERVICE_UNAVAILABLE when it cannot be used now: the answer install's preflight wants. */
+  names(uri: string, generation: string): DatabaseNames;
+  /** The same with another account, which takes the old one's place; undefined where databases have no accounts. Pure. */
+  nextNames(names: DatabaseNames, operation: string): DatabaseNames | undefined;
+  /**
+   * Rejects when it cannot be used now, each with what to do: SERVICE_UNAVAILABLE (down, full of connections, PHP lacks its driver),
+   * DATABASE_LOGIN_REFUSED, DATABASE_TOO_OLD, PROGRAM_MISSING. The answer install's preflight wants.
+   */
   reach(): Promise<void>;
+  /** Rejects with CONFIGURATION when the password of the account is not in the site's secrets. */
   access(database: DatabaseOf): Promise<DatabaseAccess>;
-  /** The empty database and its account, refused when there; undone by dropping both. */
+  /** The empty database and its account, refused when there (NAME_TAKEN); undone by dropping both. */
   create(database: DatabaseOf): readonly Step[];
-  /** Removes database and account; a finish step of delete. */
+  /** One more account for a database that is there, with the same rights; undone by dropping it. */
+  createAccount(database: DatabaseOf): readonly Step[];
+  /** The account logs in and has its rights; else it is given password and rights anew. A finish step. */
+  account(database: DatabaseOf): readonly Step[];
+  /** Drops accounts that this one replaced, once nobody is logged in by them. A cleanup step. */
+  dropFormer(database: DatabaseOf): readonly Step[];
+  /** Removes database and accounts, also while others are connected to it; a finish step of delete. */
   drop(database: DatabaseOf): readonly Step[];
+  /** Where databases have accounts: what undo kinds call, by data of the journal. Database and accounts are gone; can be repeated. */
+  remove?(names: DatabaseNames): Promise<void>;
+  /** The same for one account. */
+  removeAccount?(names: DatabaseNames): Promise<void>;
   exists(database: DatabaseOf): Promise<boolean>;
-  /** Bytes. */
+  /** Bytes; 0 when there is none. */
   size(database: DatabaseOf): Promise<number>;
+  /** Writes all of it, in one snapshot. */
+  out(database: DatabaseOf, options?: DumpOptions): Promise<Flow>;
+  /** Fills an empty database, as the site's own account. */
+  into(database: DatabaseOf): Promise<Flow>;
 }

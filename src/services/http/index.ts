@@ -1,12 +1,28 @@
 import type { Layout } from "../../context/layout.js";
 import type { Server } from "../../context/schema.js";
 import type { Host } from "../../host/host.js";
+import { apache } from "./apache/index.js";
+import { daemonHttp } from "./daemon/index.js";
+import { nginx } from "./nginx/index.js";
 import { phpHttp } from "./php/index.js";
 import type { HttpService } from "./service.js";
 
 export interface HttpSetup {
   readonly layout: Layout;
-  readonly server: Pick<Server, "name" | "http_port" | "php">;
+  readonly server: Pick<
+    Server,
+    | "name"
+    | "script_user"
+    | "http_port"
+    | "http_ssl_port"
+    | "http_test_cmd"
+    | "http_restart_cmd"
+    | "php"
+    | "php_fpm_listen"
+    | "php_fpm_restart_cmd"
+  >;
+  /** Milliseconds within which a reload has to be proven; five hundred sites take a second or two. Default: 30 s. */
+  readonly patience?: number;
   /** The machine the web server runs on. */
   readonly host: Host;
 }
@@ -14,4 +30,6 @@ export interface HttpSetup {
 /** Every `http_service_type` that serves; one line each. */
 export const httpServices: Readonly<Record<string, (setup: HttpSetup) => HttpService>> = {
   php: phpHttp,
+  nginx: (setup) => daemonHttp(nginx, setup),
+  apache: (setup) => daemonHttp(apache, setup),
 };

@@ -18,12 +18,48 @@ export interface Vhost {
   /** PHP files that may be reached, relative to the docroot. */
   readonly frontControllers: readonly string[];
   readonly php: string;
+  /** Where PHP-FPM listens: a socket's path, or host:port. PHP's own server needs none. */
+  readonly fpm: string;
+  /** Of a sub-directory site: no other site has its host, so nobody else answers there. */
+  readonly alone: boolean;
+  readonly tls: Tls | undefined;
+  readonly basicAuth: BasicAuth | undefined;
+  /** Addresses and networks that may come in; empty: all. */
+  readonly allow: readonly string[];
+  /** Sent with every answer of the site. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** File that the vhost includes for PHP's environment; undefined: PHP needs to be told nothing. */
+  readonly environment: string | undefined;
+  /** The operator's own lines, by http type. */
+  readonly snippets: Readonly<Record<string, string>>;
+}
+
+/** How a site is reached by https. */
+export interface Tls {
+  /** http is sent on to https. */
+  readonly required: boolean;
+  /** With the intermediate certificates; PEM. */
+  readonly certificate: string;
+  readonly key: string;
+  /** Seconds for which browsers shall remember to use https; undefined: not said. */
+  readonly hsts: number | undefined;
+}
+
+export interface BasicAuth {
+  /** What the browser shows. */
+  readonly message: string;
+  /** File of `name:hash` lines. */
+  readonly file: string;
+  /** Addresses and networks that need no password. */
+  readonly whitelist: readonly string[];
 }
 
 /** A file of the web server's configuration; no content: it is not there. */
 export interface ConfigFile {
   readonly path: string;
   readonly content: string | undefined;
+  /** What it names; looked at before anything is replaced, for not every server does. */
+  readonly pair?: Pick<Tls, "certificate" | "key">;
 }
 
 export interface HttpProblem {
@@ -46,6 +82,8 @@ export interface HttpRequest {
   readonly method?: "GET" | "HEAD" | "POST";
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
+  /** By https, whatever the certificate says. */
+  readonly tls?: boolean;
 }
 
 /**
@@ -55,13 +93,13 @@ export interface HttpRequest {
 export interface HttpService {
   readonly type: string;
   /** Base URL of a site as a visitor types it, no trailing slash: `http://example.com:8080`. */
-  url(uri: string): string;
+  url(uri: string, tls?: boolean): string;
   /** Directories and main files of the web server; part of verify @server. */
   serverSteps(): readonly Step[];
   /** Files of one site; pure. */
   siteFiles(vhost: Vhost): readonly ConfigFile[];
-  /** The same paths without content: the site withdrawn. `names` are the uri and its aliases. */
-  noSiteFiles(names: readonly string[]): readonly ConfigFile[];
+  /** The same paths without content: of names that are aliases no more, and of the whole site when `uri` is given. */
+  noSiteFiles(aliases: readonly string[], uri?: string): readonly ConfigFile[];
   /**
    * Makes the files so and the daemon serve them, as one step (DESIGN 6): candidate, test, swap,
    * reload, prove; its undo is the same with the old files. Its check asks the daemon, not only the disk.
@@ -79,6 +117,8 @@ export interface HttpService {
    * this type is running, where that is possible (php: a loopback server of its own, ended afterwards).
    */
   request(request: HttpRequest): Promise<HttpAnswer>;
+  /** File with name and password hash of a site's visitors. */
+  passwordFile(uri: string): string;
   /**
    * Says that a request will follow, to a site that uses this PHP program and this directory of compiled code: what `request`
    * has to start for it is started meanwhile. It never fails, holds nothing up, and is ended by that request or with this process.

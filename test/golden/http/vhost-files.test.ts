@@ -25,6 +25,14 @@ const site: Vhost = {
   private: "/srv/hub/sites/example.com/20261123T091500-7f3a/private",
   frontControllers: ["index.php", "update.php", "cron.php"],
   php: "php",
+  fpm: "/run/php/php-fpm.sock",
+  alone: false,
+  tls: undefined,
+  basicAuth: undefined,
+  allow: [],
+  headers: {},
+  environment: undefined,
+  snippets: {},
 };
 
 const cases: Record<string, Vhost> = {
@@ -42,7 +50,7 @@ for (const [name, vhost] of Object.entries(cases)) {
 
 test("withdrawing names the same files, without content", () => {
   const published = service.siteFiles(site).map(({ path }) => path);
-  const withdrawn = service.noSiteFiles([site.uri, ...site.aliases]);
+  const withdrawn = service.noSiteFiles(site.aliases, site.uri);
   expect(withdrawn.map(({ path }) => path).sort()).toEqual([...published].sort());
   expect(withdrawn.every(({ content }) => content === undefined)).toBe(true);
 });

@@ -53,6 +53,22 @@ const REMARKS: readonly (readonly [string, string, string])[] = [
     "projects[a][version] = 1\nprojects[a][version] = 2\n",
     'site.make:4:1: projects[a][version] was "1"; the later value counts',
   ],
+  ["an unknown key at the top", "projcts[a][version] = 1\n", 'site.make:3:1: drush passes over "projcts"; did you mean projects?'],
+  [
+    "a key of a download beside it",
+    "libraries[a][filename] = x\n",
+    'site.make:3:26: drush passes over "filename" of a; it belongs under download: download: {filename: …}',
+  ],
+  [
+    "a key of a library by another name",
+    "libraries[a][directory] = x\n",
+    'site.make:3:27: drush passes over "directory" of a; did you mean directory_name?',
+  ],
+  [
+    "an unknown key of a download",
+    "projects[a][download][working_copy] = 1\n",
+    'site.make:3:39: drush passes over "working_copy" in the download of a; did you mean working-copy?',
+  ],
   ["an unknown key", "projects[a][verison] = 1\n", 'site.make:3:24: drush passes over "verison" of a; did you mean version?'],
   ["a branch beside download", "projects[a][branch] = 7.x-1.x\n", "it belongs under download"],
   ["defaults for nothing", "defaults[libraries][destination] = x\n", "site.make:3:1: Unknown attribute 'libraries' in defaults array"],

@@ -83,8 +83,8 @@ const BROKEN: readonly (readonly [string, string | Uint8Array, string | RegExp])
   ],
   [
     "a word that is none of few",
-    "context_type: server\nhttp_service_type: nginx\n",
-    ':2:20 http_service_type "nginx" is not one of php, none; for example http_service_type: php',
+    "context_type: server\nhttp_service_type: lighttpd\n",
+    ':2:20 http_service_type "lighttpd" is not one of nginx, apache, php, none; for example http_service_type: nginx',
   ],
   [
     "an upper case uri",
@@ -182,6 +182,11 @@ describe("the store", () => {
       profile: "standard",
       language: "en",
       aliases: [],
+      ssl: "off",
+      http_allow: [],
+      http_basic_auth_whitelist: [],
+      http_headers: [],
+      php_paths: [],
       site_enabled: true,
     });
   });

@@ -52,12 +52,15 @@ describe("the examples in aliases/", () => {
   });
 });
 
+/** What other properties of a site say something of. */
+const HTTP = { ssl_certificate: "a.pem", ssl_certificate_key: "a.key", http_basic_auth_username: "a" };
+
 describe("the schemas", () => {
   test("every property has a description and an example that is right", () => {
     const complete: Record<string, Record<string, unknown>> = {
       server: { context_type: "server" },
       platform: { context_type: "platform", root: "a" },
-      site: { context_type: "site", uri: "example.com", platform: "@p", aliases: ["www.example.com"] },
+      site: { context_type: "site", uri: "example.com", platform: "@p", aliases: ["www.example.com"], ...HTTP },
       client: { context_type: "client" },
       hub: {},
     };

@@ -40,6 +40,9 @@ describe("settings.php of Drupal 7", () => {
     ["sqlite", input(SQLITE)],
     ["mysql", input(server("mysql"))],
     ["pgsql", input(server("pgsql"))],
+    ["mysql-socket", input({ ...server("mysql"), host: "localhost", socket: "/run/mysqld/it's a socket" } as DatabaseAccess)],
+    ["mysql-tls", input({ ...server("mysql"), tls: { verify: true, ca: "/etc/ssl/it's ca.pem" } } as DatabaseAccess)],
+    ["pgsql-tls", input({ ...server("pgsql"), tls: { verify: true, ca: "/etc/ssl/it's ca.pem" } } as DatabaseAccess)],
     ["subdirectory", input(SQLITE, { uri: "example.com/foo" })],
   ] as const)("for %s is as reviewed", async (name, of) => {
     await expect(settings(of)).toMatchFileSnapshot(`../../golden/engines/drupal7-settings-${name}.php`);

@@ -1,11 +1,11 @@
 import { dirname } from "node:path";
 import type { Layout } from "../../../context/layout.js";
-import type { Server } from "../../../context/schema.js";
 import { ProvisionError } from "../../../core/errors.js";
 import type { Step, Undo } from "../../../core/step.js";
 import { type Host, HostError } from "../../../host/host.js";
 import { phpProgram } from "../../php.js";
-import type { DatabaseOf, DbService } from "../service.js";
+import type { DbSetup } from "../index.js";
+import type { DatabaseOf, DbService, Flow } from "../service.js";
 
 /** The database of a site is writable by the web server's group, and so is its directory, for the journals beside it (DESIGN 2). */
 const DIRECTORY_MODE = 0o2770;
@@ -45,26 +45,78 @@ function emptyDatabase(): Buffer {
   return page;
 }
 
-/** What the service needs of a server context. */
-export type SqliteServer = Pick<Server, "name" | "php" | "web_group">;
+/** Drupal 8's own collation has to be known to whoever looks at its tables. */
+const COLLATION = `
+$collate = function ($db) { $db->enableExceptions(true); $db->createCollation('NOCASE_UTF8', fn($a, $b) => strcmp(mb_strtolower($a), mb_strtolower($b))); return $db; };
+umask(0077);
+`;
+
+/**
+ * A copy that SQLite makes while others write, as it is at one moment; a file copied by itself may miss what stands in the log beside it. It is
+ * taken away as soon as it is open; what a kill leaves of it the next one replaces.
+ */
+const OUT = `${COLLATION}
+$copy = $argv[1] . '.provision-dump';
+@unlink($copy);
+register_shutdown_function(fn() => @unlink($copy));
+$from = $collate(new SQLite3($argv[1], SQLITE3_OPEN_READONLY));
+$from->busyTimeout(60000);
+$to = $collate(new SQLite3($copy));
+$from->backup($to);
+$to->exec('PRAGMA journal_mode = DELETE');
+foreach (array_slice($argv, 2) as $table) {
+  $quoted = '"' . str_replace('"', '""', $table) . '"';
+  if ($to->querySingle("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '" . SQLite3::escapeString($table) . "'")) $to->exec("DELETE FROM $quoted");
+}
+if ($argc > 2) $to->exec('VACUUM');
+$to->close();
+$file = fopen($copy, 'rb');
+if (stream_copy_to_stream($file, STDOUT) !== filesize($copy)) { fwrite(STDERR, "The copy was not taken whole.\n"); exit(1); }
+`;
+
+/** The file that stands there keeps its mode, and whoever has it open sees the new content. */
+const INTO = `${COLLATION}
+$copy = $argv[1] . '.provision-load';
+@unlink($copy);
+register_shutdown_function(function () use ($copy) { foreach (['', '-wal', '-shm', '-journal'] as $end) @unlink($copy . $end); });
+$file = fopen($copy, 'xb');
+if (stream_copy_to_stream(STDIN, $file) === 0) { fwrite(STDERR, "There was nothing to load.\n"); exit(1); }
+fclose($file);
+$from = $collate(new SQLite3($copy));
+$found = $from->querySingle('PRAGMA integrity_check');
+if ($found !== 'ok') { fwrite(STDERR, "What was given is damaged: $found\n"); exit(1); }
+$from->exec('PRAGMA journal_mode = WAL');
+if (!is_file($argv[1])) { fwrite(STDERR, "There is no database to load into.\n"); exit(1); }
+$to = new SQLite3($argv[1], SQLITE3_OPEN_READWRITE);
+$to->enableExceptions(true);
+$to->busyTimeout(60000);
+$from->backup($to);
+`;
 
 /** One SQLite file per generation of a site, in a directory of its own: `sites/<uri>/<generation>/db/site.sqlite`. */
-export function sqlite({ layout, server, host }: { layout: Layout; server: SqliteServer; host: Host }): DbService {
+export function sqlite({ layout, server, host }: DbSetup): DbService {
   const php = phpProgram(server.php);
   let reached: Promise<void> | undefined;
   return {
     type: "sqlite",
+    dumpName: "database.sqlite",
     serverSteps: () => [proofStep(host, php, layout)],
     names: () => ({}),
+    nextNames: () => undefined,
     reach: () => {
       reached ??= reach(host, php);
       return reached;
     },
     access: async ({ paths }) => ({ driver: "sqlite", database: paths.database }),
     create: (database) => [createStep(host, server.web_group, database)],
+    createAccount: () => [],
+    account: () => [],
+    dropFormer: () => [],
     drop: (database) => [dropStep(host, database)],
     exists: async ({ paths }) => (await host.stat(paths.database)) !== undefined,
     size: ({ paths }) => sizeOf(host, paths.database),
+    out: async ({ paths }, { structureOnly = [] } = {}) => flow(host, php, OUT, paths.database, ...structureOnly),
+    into: async ({ paths }) => flow(host, php, INTO, paths.database),
   };
 }
 
@@ -151,6 +203,23 @@ async function groupId(host: Host, group: string): Promise<number> {
   throw new ProvisionError("CONFIGURATION", `${host.name}: there is no group ${group}, the web_group of the server`, {
     next: [`addgroup --system ${group}`, "provision save @server_master --unset web_group"],
   });
+}
+
+function flow(host: Host, php: string, code: string, ...args: readonly string[]): Flow {
+  return {
+    argv: [php, "-d", "display_errors=stderr", "-d", "log_errors=0", "-r", code, "--", ...args],
+    failure: (error) =>
+      error instanceof HostError && error.code === "COMMAND_FAILED"
+        ? new ProvisionError(
+            /disk is full|No space left/.test(error.why.join("\n")) ? "DISK_FULL" : "COMMAND_FAILED",
+            `${host.name}: SQLite failed`,
+            {
+              why: error.why,
+              cause: error,
+            },
+          )
+        : error,
+  };
 }
 
 async function runPhp(host: Host, php: string, code: string, ...args: readonly string[]): Promise<string> {

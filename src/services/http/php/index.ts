@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import type { Layout } from "../../../context/layout.js";
 import type { Server } from "../../../context/schema.js";
 import { messageOf, ProvisionError } from "../../../core/errors.js";
@@ -56,7 +57,7 @@ export function phpHttp({
       ),
     ],
     siteFiles: (vhost) => siteFiles(paths.vhosts, vhost),
-    noSiteFiles: (names) => noSiteFiles(paths.vhosts, names),
+    noSiteFiles: (aliases, uri) => noSiteFiles(paths.vhosts, uri === undefined ? aliases : [uri, ...aliases]),
     activate: (id, title, files, more = {}) => activateStep(served, id, title, files, more),
     restore: (files) => restoreFiles(served, files),
     reload: (uris) =>
@@ -76,6 +77,8 @@ export function phpHttp({
         standby = undefined;
       });
     },
+    // PHP's own server asks nobody for a password.
+    passwordFile: (uri) => join(paths.config, "passwords.d", uri),
     problems: () => problems(served, server, looked),
   };
 }

@@ -1,0 +1,122 @@
+import { Secret } from "../../../core/secret.js";
+import { type Argv, type Host, HostError, SECRET_FILE } from "../../../host/host.js";
+import { pgsqlFailure } from "./failure.js";
+import { passwordFileValue } from "./sql.js";
+
+/** Who logs in where. */
+export interface PgsqlLogin {
+  readonly user: string;
+  readonly password: Secret | undefined;
+  readonly host: string;
+  readonly port: number;
+  /** Directory of the server's sockets, instead of the host. */
+  readonly socket: string | undefined;
+  readonly tls: "on" | "verify" | undefined;
+  readonly tlsCa: string | undefined;
+  /** The account of master_db, not one of a site. */
+  readonly master: boolean;
+}
+
+const MINUTE = 60_000;
+
+/** The client programs of one machine; SQL goes in on standard input, the password by a file that only the program can open. */
+export class PgsqlClient {
+  readonly #host: Host;
+  readonly #server: string;
+
+  constructor(host: Host, server: string) {
+    this.#host = host;
+    this.#server = server;
+  }
+
+  /** Runs statements in one database, each by itself; rows of those that give some. `doing` is for messages. */
+  async run(
+    login: PgsqlLogin,
+    statements: readonly string[],
+    { doing, database, timeout = 5 * MINUTE }: { readonly doing: string; readonly database: string; readonly timeout?: number },
+  ): Promise<readonly (readonly string[])[]> {
+    const argv: Argv = [
+      "psql",
+      ...QUIET,
+      "--no-align",
+      "--tuples-only",
+      "--field-separator=\t",
+      ...where(login),
+      "--dbname",
+      conninfo(database),
+    ];
+    const { code, stdout, stderr } = await this.#host.run(argv, {
+      input: new Secret(`SET client_min_messages = warning;\n${statements.join("\n")}\n`),
+      ...asSecret(login),
+      env: environment(login),
+      anyExit: true,
+      timeout,
+    });
+    if (code !== 0) throw this.failure(linesOf(stderr), login, doing);
+    return linesOf(stdout).map((line) => line.split("\t"));
+  }
+
+  failure(lines: readonly string[], login: PgsqlLogin, doing: string) {
+    return pgsqlFailure(lines, login, this.#server, doing);
+  }
+
+  /** The program that loads SQL from its standard input into a database, all or nothing. */
+  loading(login: PgsqlLogin, database: string, doing: string) {
+    const argv: Argv = ["psql", ...QUIET, "--single-transaction", "--output=/dev/null", ...where(login), "--dbname", conninfo(database)];
+    return { argv, ...asSecret(login), env: environment(login), failure: this.#flowFailure(login, doing) };
+  }
+
+  dumping(login: PgsqlLogin, database: string, more: readonly string[], doing: string) {
+    const argv: Argv = [
+      "pg_dump",
+      "--no-owner",
+      "--no-acl",
+      "--no-password",
+      "--encoding=UTF8",
+      ...more,
+      ...where(login),
+      "--dbname",
+      conninfo(database),
+    ];
+    return { argv, ...asSecret(login), env: environment(login), failure: this.#flowFailure(login, doing) };
+  }
+
+  #flowFailure(login: PgsqlLogin, doing: string) {
+    return (error: unknown) =>
+      error instanceof HostError && error.code === "COMMAND_FAILED" ? this.failure([...error.why, error.message], login, doing) : error;
+  }
+}
+
+/** No start-up file, no prompt, the first error ends it, and each comes with its SQLSTATE. */
+const QUIET = ["--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose", "--set=SHOW_CONTEXT=never"];
+
+function where({ host, port, user, socket }: PgsqlLogin): readonly string[] {
+  return ["--host", socket ?? host, "--port", String(port), "--username", user];
+}
+
+/** A name with `=` in it, or one that begins as a URL, would be read as much more than a name. */
+function conninfo(database: string): string {
+  return `dbname='${database.replace(/[\\']/g, "\\$&")}'`;
+}
+
+function asSecret({ password }: PgsqlLogin): { readonly secretFile?: Secret } {
+  return password ? { secretFile: new Secret(`*:*:*:*:${passwordFileValue(password.reveal())}\n`) } : {};
+}
+
+function environment({ tls, tlsCa }: PgsqlLogin): Readonly<Record<string, string | undefined>> {
+  const without = ["PGPASSWORD", "PGSERVICE", "PGSERVICEFILE", "PGHOST", "PGHOSTADDR", "PGDATABASE", "PGOPTIONS", "PGSSLCERT", "PGSSLKEY"];
+  return {
+    ...Object.fromEntries(without.map((name) => [name, undefined])),
+    PGPASSFILE: SECRET_FILE,
+    PGCONNECT_TIMEOUT: "10",
+    PGAPPNAME: "provision",
+    PGCLIENTENCODING: "UTF8",
+    PGSSLMODE: tls === "verify" ? "verify-full" : tls === "on" ? "require" : undefined,
+    PGSSLROOTCERT: tls === "verify" ? tlsCa : undefined,
+    LC_ALL: "C",
+  };
+}
+
+function linesOf(text: string): readonly string[] {
+  return text.split("\n").filter((line) => line.trim() !== "");
+}

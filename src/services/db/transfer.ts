@@ -1,0 +1,75 @@
+import type { Step } from "../../core/step.js";
+import type { Argv, Host } from "../../host/host.js";
+import type { DatabaseOf, DbService, DumpOptions, Flow } from "./service.js";
+
+/** Level 1 is faster than any server dumps, and a dump of text is small by it all the same. */
+const COMPRESS: Argv = ["zstd", "-q", "-1", "-T0", "-f"];
+
+/**
+ * The whole database in one snapshot, compressed, as the file `to`; its directory exists and lets nobody else in. Bytes go from
+ * program to program; any of them that fails fails the step.
+ */
+export function dumpStep(host: Host, db: DbService, database: DatabaseOf, to: string, options: DumpOptions = {}): Step {
+  return {
+    id: "database/dump",
+    title: `Dump the database of ${database.uri}`,
+    async check() {
+      return { changes: [`write ${to}`], undo: [{ do: "remove_tree", host: host.name, path: to }] };
+    },
+    async apply() {
+      const from = await db.out(database, options);
+      await piped(host, from, { argv: [...COMPRESS, "-o", to] });
+      await host.chmod(to, { mode: 0o600 });
+      return { bytes: (await host.stat(to))?.size ?? 0 };
+    },
+  };
+}
+
+/** Loads what dumpStep wrote into the empty database that an earlier step made. */
+export function loadStep(host: Host, db: DbService, database: DatabaseOf, from: string): Step {
+  return {
+    id: "database/load",
+    title: `Load the database of ${database.uri}`,
+    undoneBy: "database/create",
+    check: async () => ({ changes: [`load ${from}`] }),
+    async apply() {
+      await piped(host, { argv: ["zstd", "-q", "-dc", "--", from] }, await db.into(database));
+      return null;
+    },
+  };
+}
+
+/** One database into another empty one of the same type, maybe on another server, without a file between. */
+export function copyStep(
+  host: Host,
+  source: DbService,
+  from: DatabaseOf,
+  target: DbService,
+  to: DatabaseOf,
+  options: DumpOptions = {},
+): Step {
+  if (source.type !== target.type) throw new Error(`a ${source.type} database cannot be copied to ${target.type}`);
+  return {
+    id: "database/copy",
+    title: `Copy the database of ${from.uri} to ${to.uri}`,
+    undoneBy: "database/create",
+    check: async () => ({ changes: [`copy the database of ${from.uri}`] }),
+    async apply() {
+      await piped(host, await source.out(from, options), await target.into(to));
+      return null;
+    },
+  };
+}
+
+async function piped(host: Host, from: Partial<Flow> & Pick<Flow, "argv">, to: Partial<Flow> & Pick<Flow, "argv">): Promise<void> {
+  try {
+    await host.pipe(from.argv, to.argv, {
+      through: from.through ?? [],
+      secretFiles: { from: from.secretFile, to: to.secretFile },
+      env: { ...from.env, ...to.env },
+    });
+  } catch (error) {
+    const told = from.failure?.(error) ?? error;
+    throw told === error ? (to.failure?.(error) ?? error) : told;
+  }
+}

@@ -1,0 +1,20 @@
+import { ProvisionError } from "../../../core/errors.js";
+
+/**
+ * One word of nginx's configuration, in double quotes. nginx knows no escape for `$`, so a value that holds one is refused, unless it
+ * is a regular expression, in which nginx looks for no variables. Rejects with INVALID_VALUE, also for control characters.
+ */
+export function word(value: string): string {
+  if (value.includes("$")) throw unsayable(value, "a $, which nginx takes for a variable");
+  return regex(value);
+}
+
+/** A regular expression as one word. */
+export function regex(value: string): string {
+  if (/\p{Cc}/u.test(value)) throw unsayable(value, "a control character");
+  return `"${value.replace(/[\\"]/g, "\\$&")}"`;
+}
+
+function unsayable(value: string, what: string): ProvisionError {
+  return new ProvisionError("INVALID_VALUE", `${JSON.stringify(value)} cannot stand in nginx's configuration: it holds ${what}`);
+}
