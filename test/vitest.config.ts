@@ -6,5 +6,7 @@ export default defineConfig({
     environment: "node",
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // Most of the time of most tests is waiting for programs.
+    maxWorkers: 2,
   },
 });
