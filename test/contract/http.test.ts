@@ -48,7 +48,7 @@ async function daemonRig(type: "nginx" | "apache", root: string, layout: Layout,
   const fpm = await startFpm(base);
   const daemon = WEB_DAEMONS[type];
   return {
-    server: { ...daemon.commands(base), php_fpm_restart_cmd: fpm.command },
+    server: { ...daemon.commands(base), php_fpm_listen: fpm.listen, php_fpm_restart_cmd: fpm.command },
     fpm: fpm.listen,
     async start() {
       const running = await daemon.start(base, `${layout.httpConfig("@server_master", type)}.conf`, port);
