@@ -1,5 +1,9 @@
 import { userInfo } from "node:os";
 import { z } from "zod";
+
+// Compiling a schema costs more than a few contexts save by it.
+z.config({ jitless: true });
+
 import { addressProblem, apacheSnippetProblem, headerProblem, messageProblem, nginxSnippetProblem, phpPathProblem } from "./http-values.js";
 import { masterDbProblem, parseMasterDb } from "./master-db.js";
 import {

@@ -80,6 +80,7 @@ export async function runOperation<Args, Inputs, Use>(
   try {
     let prepared = options.dryRun ? await operation.prepare(args, use, id) : await firstLook(operation, args, use, id, around, options);
     if (options.dryRun) {
+      await operation.preflight?.(prepared.inputs, use);
       await dryRun(operation.steps(prepared.inputs, use), id, around, options.emit);
       options.emit({ type: "ended", ms: Date.now() - begun });
       return;
@@ -106,6 +107,7 @@ export async function runOperation<Args, Inputs, Use>(
       around.scope.descriptors = [];
       prepared = again;
     }
+    await operation.preflight?.(prepared.inputs, use);
     await new Execution(operation, prepared.inputs, use, around, options, begun).start(id, prepared.locks);
   } catch (thrown) {
     const error = systemFailure(thrown) ?? thrown;

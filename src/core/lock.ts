@@ -30,7 +30,8 @@ export interface HeldLocks {
 const POLL = 200;
 
 /** One shell for all descriptors: to start a program costs this process more than it costs a shell. Prints how many it locked. */
-const LOCK_EACH = 'n=0; for how; do flock "$how" -E 75 $((n + 3)) || { status=$?; echo $n; exit $status; }; n=$((n + 1)); done';
+const LOCK_EACH =
+  'n=0; [ $# = 1 ] && exec flock "$1" -E 75 3; for how; do flock "$how" -E 75 $((n + 3)) || { status=$?; echo $n; exit $status; }; n=$((n + 1)); done';
 
 /** Locks an open file; false when another holds it, which it waits out with `wait`. */
 export function lockDescriptor(descriptor: number, mode: Lock["mode"], wait = false): boolean {
@@ -51,7 +52,7 @@ function firstBusy(wanted: readonly { readonly descriptor: number; readonly mode
 }
 
 function unlockAndClose(descriptors: readonly number[]): void {
-  spawnSync("sh", ["-c", "n=3; for each; do flock -u $n; n=$((n + 1)); done", "sh", ...descriptors.map(String)], {
+  spawnSync("sh", ["-c", "n=3; for each; do flock -u $n & n=$((n + 1)); done; wait", "sh", ...descriptors.map(String)], {
     stdio: ["ignore", "ignore", "ignore", ...descriptors],
   });
   for (const descriptor of descriptors) closeSync(descriptor);

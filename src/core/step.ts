@@ -76,6 +76,8 @@ export interface Operation<Args, Inputs, Use> {
   readonly recovery: "automatic" | "ask";
   /** Reads the world, refuses, and makes every name, random and time. Called again once the locks are held. */
   prepare(args: Args, use: Use, id: string): Promise<{ readonly inputs: Inputs; readonly locks: readonly Lock[] }>;
+  /** Refuses what programs have to be asked about: once, under the locks, while nothing is applied. prepare may begin to ask. */
+  preflight?(inputs: Inputs, use: Use): Promise<void>;
   /** Pure: the same inputs give the same step ids. */
   steps(inputs: Inputs, use: Use): readonly Step[];
   /** After a full roll-back: what differs from the baseline in the inputs. */

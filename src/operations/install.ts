@@ -6,6 +6,7 @@ import type { Operation, Step } from "../core/step.js";
 import type { Engine } from "../engines/engine.js";
 import { detectCore } from "../engines/index.js";
 import { makeCodeCache } from "../host/code-cache.js";
+import type { HttpProblem } from "../services/http/service.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { contextFile } from "./parts/contexts.js";
 import { siteLocks } from "./parts/locks.js";
@@ -35,7 +36,21 @@ interface Inputs extends SiteInputs {
 }
 
 /** Login links that came with an installation: a link is a secret, so it is no step's result, which the journal would keep. */
-const LINKS = new WeakMap<Services, string>();
+const LINKS = new WeakMap<Inputs, string>();
+
+const ASKED = new WeakMap<Services, Map<string, Promise<readonly HttpProblem[]>>>();
+
+/** Whether database and web server can be used: asked once, and as early as it is known which they are, since programs are started for it. */
+function askServers({ webServer, dbServer }: Pick<SiteInputs, "webServer" | "dbServer">, use: Services): Promise<readonly HttpProblem[]> {
+  const known = ASKED.get(use) ?? new Map<string, Promise<readonly HttpProblem[]>>();
+  ASKED.set(use, known);
+  const key = `${webServer.name} ${dbServer.name}`;
+  const asked = known.get(key) ?? Promise.all([use.http(webServer).problems(), use.db(dbServer).reach()]).then(([problems]) => problems);
+  known.set(key, asked);
+  // Whoever waits for it hears of it.
+  asked.catch(() => {});
+  return asked;
+}
 
 /** A fresh site of the standard profile with SQLite takes 10 MB. */
 const ROOM = 50 * 1024 * 1024;
@@ -47,7 +62,7 @@ export const install: Operation<{ readonly name: string }, Inputs, Services> = {
 
   async prepare({ name }, use, id) {
     const all = await resolveSite(use.store, use.settings, name);
-    const { site, platform, server, webServer, dbServer } = all;
+    const { site, platform, server, webServer } = all;
     refuseOtherUser(server);
     if (site.generation !== undefined) {
       throw new ProvisionError("ALREADY_INSTALLED", `${name} is installed`, {
@@ -67,9 +82,7 @@ export const install: Operation<{ readonly name: string }, Inputs, Services> = {
       throw new ProvisionError("PLATFORM_LOCKED", `${platform.name} is locked and takes no new sites`, {
         next: [`provision unlock ${platform.name}`],
       });
-    // They start programs, which can be waited for below.
-    const looks = Promise.all([use.db(dbServer).reach(), use.http(webServer).problems()]);
-    looks.catch(() => {});
+    void askServers(all, use);
     const core = await detectCore(host, root);
     if (!core.profiles.includes(site.profile)) {
       throw new ProvisionError("REFUSED", `${platform.name} has no install profile ${site.profile}`, {
@@ -77,10 +90,6 @@ export const install: Operation<{ readonly name: string }, Inputs, Services> = {
         next: [`provision save ${name} --profile=${core.profiles.includes("standard") ? "standard" : (core.profiles[0] ?? "…")}`],
       });
     }
-    const [, found] = await looks;
-    const problems = found.filter(({ blocks }) => blocks).map(({ message }) => message);
-    if (problems.length > 0)
-      throw new ProvisionError("SERVICE_UNAVAILABLE", `the web server of ${webServer.name} is not well`, { why: problems });
     const inputs = await siteInputs(use, all, core, id);
     await refuseTaken(inputs, use);
     await refuseFullDisk(use, use.layout.sites, ROOM);
@@ -89,6 +98,12 @@ export const install: Operation<{ readonly name: string }, Inputs, Services> = {
       webServer.admin_email ??
       `webmaster@${site.uri.split("/")[0]?.includes(".") ? site.uri.split("/")[0] : "localhost.localdomain"}`;
     return { inputs: { ...inputs, siteMail: mail, baseline: await baselineOf(host, sitePaths(inputs, use)) }, locks: siteLocks(all) };
+  },
+
+  async preflight(inputs, use) {
+    const problems = (await askServers(inputs, use)).filter(({ blocks }) => blocks).map(({ message }) => message);
+    if (problems.length > 0)
+      throw new ProvisionError("SERVICE_UNAVAILABLE", `the web server of ${inputs.webServer.name} is not well`, { why: problems });
   },
 
   steps(inputs, use) {
@@ -129,7 +144,7 @@ export const install: Operation<{ readonly name: string }, Inputs, Services> = {
   confirm: ({ server, baseline }, use) => differences(use.host(server), baseline),
   state: (inputs, use) => siteState(inputs, use),
   async data(inputs, _run, use) {
-    const login = LINKS.get(use) ?? (await use.engine(inputs.core.engine).login(siteCode(inputs, use), 1)).result.url;
+    const login = LINKS.get(inputs) ?? (await use.engine(inputs.core.engine).login(siteCode(inputs, use), 1)).result.url;
     return { url: use.http(inputs.webServer).url(inputs.site.uri, inputs.site.ssl !== "off"), login };
   },
   lines: ({ url, login }) => [`URL    ${String(url)}/`, `Login  ${String(login)}`],
@@ -189,7 +204,7 @@ function engineInstall(inputs: Inputs, use: Services, made: Step): Step {
         // Nobody needs to know it: the first login is by a one-time link.
         account: { name: "admin", mail: siteMail, password: new Secret(randomBytes(24).toString("base64url")) },
       });
-      if (result.login !== undefined) LINKS.set(use, result.login);
+      if (result.login !== undefined) LINKS.set(inputs, result.login);
       for (const warning of warnings) run.warn(`core: ${warning}`);
       return null;
     },
