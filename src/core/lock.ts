@@ -41,7 +41,7 @@ export function lockDescriptor(descriptor: number, mode: Lock["mode"], wait = fa
 /** Locks open files in their order up to the first that another holds; answers with its place, or undefined: all are locked. */
 function firstBusy(wanted: readonly { readonly descriptor: number; readonly mode: Lock["mode"] }[], wait = false): number | undefined {
   const { status, error, stdout, stderr } = spawnSync(
-    "sh",
+    "/bin/sh",
     ["-c", LOCK_EACH, "sh", ...wanted.map(({ mode }) => `-${wait ? "" : "n"}${mode === "shared" ? "s" : "x"}`)],
     { stdio: ["ignore", "pipe", "pipe", ...wanted.map(({ descriptor }) => descriptor)], encoding: "utf8" },
   );
@@ -52,7 +52,7 @@ function firstBusy(wanted: readonly { readonly descriptor: number; readonly mode
 }
 
 function unlockAndClose(descriptors: readonly number[]): void {
-  spawnSync("sh", ["-c", "n=3; for each; do flock -u $n & n=$((n + 1)); done; wait", "sh", ...descriptors.map(String)], {
+  spawnSync("/bin/sh", ["-c", "n=3; for each; do flock -u $n & n=$((n + 1)); done; wait", "sh", ...descriptors.map(String)], {
     stdio: ["ignore", "ignore", "ignore", ...descriptors],
   });
   for (const descriptor of descriptors) closeSync(descriptor);

@@ -17,7 +17,9 @@ describe("one command for many sites", () => {
     await hub.saveSite("a.shop.localhost");
     await hub.saveSite("b.shop.localhost", "--client_name=acme");
     await hub.ok("save @c.localhost --context_type=site --platform=@platform_q --client_name=acme --profile=minimal");
-    await hub.ok("install @a.shop.localhost @b.shop.localhost");
+    const { results } = await all("install @a.shop.localhost @b.shop.localhost");
+    // Each has its own link.
+    for (const { target, data } of results) expect(`@${new URL(String(data?.["login"])).hostname}`).toBe(target);
   });
   afterAll(() => hub.remove());
 
