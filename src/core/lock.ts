@@ -3,7 +3,7 @@ import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync 
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { ProvisionError } from "./errors.js";
+import { isSystemError, ProvisionError } from "./errors.js";
 import { LOCK_KINDS, type Lock } from "./step.js";
 
 /**
@@ -29,9 +29,8 @@ export interface HeldLocks {
 
 const POLL = 200;
 
-/** One shell for all descriptors: to start a program costs this process more than it costs a shell. Prints how many it locked. */
-const LOCK_EACH =
-  'n=0; [ $# = 1 ] && exec flock "$1" -E 75 3; for how; do flock "$how" -E 75 $((n + 3)) || { status=$?; echo $n; exit $status; }; n=$((n + 1)); done';
+/** One shell for several descriptors: to start a program costs this process more than it costs a shell. Prints how many it locked. */
+const LOCK_EACH = 'n=0; for how; do flock "$how" -E 75 $((n + 3)) || { status=$?; echo $n; exit $status; }; n=$((n + 1)); done';
 
 /** Locks an open file; false when another holds it, which it waits out with `wait`. */
 export function lockDescriptor(descriptor: number, mode: Lock["mode"], wait = false): boolean {
@@ -40,13 +39,14 @@ export function lockDescriptor(descriptor: number, mode: Lock["mode"], wait = fa
 
 /** Locks open files in their order up to the first that another holds; answers with its place, or undefined: all are locked. */
 function firstBusy(wanted: readonly { readonly descriptor: number; readonly mode: Lock["mode"] }[], wait = false): number | undefined {
-  const { status, error, stdout, stderr } = spawnSync(
-    "/bin/sh",
-    ["-c", LOCK_EACH, "sh", ...wanted.map(({ mode }) => `-${wait ? "" : "n"}${mode === "shared" ? "s" : "x"}`)],
-    { stdio: ["ignore", "pipe", "pipe", ...wanted.map(({ descriptor }) => descriptor)], encoding: "utf8" },
-  );
-  if (status === 127)
-    throw new ProvisionError("PROGRAM_MISSING", `the program flock (Debian package util-linux) could not be started: ${stderr.trim()}`);
+  const how = wanted.map(({ mode }) => `-${wait ? "" : "n"}${mode === "shared" ? "s" : "x"}`);
+  const [program, ...words] = how.length === 1 ? ["flock", ...how, "-E", "75", "3"] : ["/bin/sh", "-c", LOCK_EACH, "sh", ...how];
+  const { status, error, stdout, stderr } = spawnSync(program as string, words, {
+    stdio: ["ignore", "pipe", "pipe", ...wanted.map(({ descriptor }) => descriptor)],
+    encoding: "utf8",
+  });
+  if (status === 127 || (error && isSystemError(error, "ENOENT")))
+    throw new ProvisionError("PROGRAM_MISSING", "the program flock (Debian package util-linux) could not be started", { cause: error });
   if (error || (status !== 0 && status !== 75)) throw new ProvisionError("FAILED", `flock failed: ${error?.message ?? stderr.trim()}`);
   return status === 0 ? undefined : Number(stdout);
 }

@@ -179,9 +179,9 @@ export class OperationsDirectory {
 
 /** Who only asks whether the operation lives holds the marker for a moment. */
 function lockedSoon(descriptor: number): boolean {
-  for (let attempt = 0; attempt < 20; attempt++) {
+  for (let attempt = 0; attempt < 100; attempt++) {
     if (lockDescriptor(descriptor, "exclusive")) return true;
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 25);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5 + Math.random() * 10);
   }
   return false;
 }

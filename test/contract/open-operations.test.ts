@@ -24,8 +24,9 @@ describe("operations that begin while others look", () => {
     try {
       await Promise.all(readers.map((reader) => new Promise((resolve) => reader.stdout.once("data", resolve))));
       const operations = new OperationsDirectory(state);
+      // Each of another name, as random ones are: one that is used again may be put away by who still reads of the first.
       for (let n = 0; n < 40; n++) {
-        const id = operations.newId(new Date(), n.toString(16).padStart(8, "f"));
+        const id = operations.newId(new Date(), n.toString(16).padStart(4, "0").padEnd(8, "f"));
         const marker = operations.begin(id);
         await new Promise((resolve) => setTimeout(resolve, 5));
         expect(existsSync(operations.directory(id)), `operation ${n}`).toBe(true);
