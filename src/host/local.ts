@@ -1,5 +1,18 @@
 import type { ChildProcess, ChildProcessByStdio, StdioOptions } from "node:child_process";
-import { closeSync, constants, existsSync, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  existsSync,
+  lstatSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import fs from "node:fs/promises";
 import { connect as connectSocket } from "node:net";
 import { tmpdir } from "node:os";
@@ -158,30 +171,35 @@ export class LocalHost implements Host {
 
   stat(path: string): Promise<FileStat | undefined> {
     return this.#absent(path, "look at", async () => {
-      const stat = await fs.lstat(path);
+      // Not by promises: there are many looks, and each trip to the thread pool takes longer than one.
+      const stat = lstatSync(path);
       const type = stat.isSymbolicLink() ? "link" : stat.isDirectory() ? "directory" : stat.isFile() ? "file" : "other";
       return { type, size: stat.size, mode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid, mtime: stat.mtimeMs };
     });
   }
 
   list(path: string): Promise<readonly string[] | undefined> {
-    return this.#absent(path, "list", async () => (await fs.readdir(path)).sort());
+    return this.#absent(path, "list", async () => readdirSync(path).sort());
   }
 
   async readLink(path: string): Promise<string | undefined> {
     const stat = await this.stat(path);
-    return stat?.type === "link" ? this.#absent(path, "read", () => fs.readlink(path)) : undefined;
+    return stat?.type === "link" ? this.#absent(path, "read", async () => readlinkSync(path)) : undefined;
   }
 
   realPath(path: string): Promise<string | undefined> {
-    return this.#absent(path, "resolve", () => fs.realpath(path));
+    return this.#absent(path, "resolve", async () => realpathSync.native(path));
   }
 
   async mkdir(path: string, ownership: Ownership = {}): Promise<void> {
     await this.#translated(path, "make directory", async () => {
-      // Loaded when something is made: a command that changes nothing starts faster without it.
-      const { ensureDir } = (await import("fs-extra")).default;
-      await ensureDir(path, 0o755);
+      try {
+        if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) await fs.mkdir(path, 0o755);
+      } catch {
+        // Not all above it are there. Loaded only then: that takes longer than all directories of a site.
+        const { ensureDir } = (await import("fs-extra")).default;
+        await ensureDir(path, 0o755);
+      }
       killPoint();
       await syncDirectory(dirname(path));
     });
