@@ -195,8 +195,7 @@ function engineInstall(inputs: Inputs, use: Services, made: Step): Step {
     async apply(run) {
       const code = siteCode(inputs, use);
       if (code.codeCache !== undefined) await makeCodeCache(code.host, code.codeCache);
-      use.http(webServer).standby?.(code);
-      const { result, warnings } = await engine.install(code, {
+      const installing = engine.install(code, {
         profile: site.profile,
         language: site.language,
         siteName: site.site_name ?? site.uri,
@@ -204,6 +203,9 @@ function engineInstall(inputs: Inputs, use: Services, made: Step): Step {
         // Nobody needs to know it: the first login is by a one-time link.
         account: { name: "admin", mail: siteMail, password: new Secret(randomBytes(24).toString("base64url")) },
       });
+      // Not before core's installer runs, which what is loaded for this would hold up.
+      const soon = setTimeout(() => use.http(webServer).standby?.(code), 60);
+      const { result, warnings } = await installing.finally(() => clearTimeout(soon));
       if (result.login !== undefined) LINKS.set(inputs, result.login);
       for (const warning of warnings) run.warn(`core: ${warning}`);
       return null;
