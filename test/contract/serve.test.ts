@@ -144,12 +144,14 @@ describe("provision serve", () => {
     symlinkSync("builds/a", join(hub, "current"));
     await activate({ ...site, docroot: join(hub, "current") });
     const serving = await startServe();
+    // Before the others, so that it is under way when the first switch comes.
+    const slow = facts(serving, "/?sleep=5000");
+    await sleep(1500);
     const statuses: number[] = [];
     let over = false;
     const load = Array.from({ length: 6 }, async () => {
       while (!over) statuses.push((await get(serving, "/?sleep=20")).status);
     });
-    const slow = facts(serving, "/?sleep=3000");
     await sleep(300);
     for (let turn = 0; turn < 5; turn++) {
       const release = turn % 2 === 0 ? "b" : "a";
