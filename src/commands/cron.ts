@@ -30,7 +30,7 @@ export const cronAll: CommandDefinition = {
 const run: Action = async (invocation) => {
   const { openHub } = await import("./hub.js");
   const { eachSelected } = await import("./selection.js");
-  await eachSelected(invocation, await openHub(invocation.session), "cron", ["site"], (name, use) => cronOf(invocation, use, name));
+  await eachSelected(invocation, await openHub(invocation.session), "cron", ["site"], (name, use) => cronOf(invocation, use, name, "cron"));
 };
 
 const runAll: Action = async (invocation) => {
@@ -43,14 +43,14 @@ const runAll: Action = async (invocation) => {
     use,
     "cron-all",
     ["site"],
-    (name, own) => cronOf(invocation, own, name),
+    (name, own) => cronOf(invocation, own, name, "cron-all"),
     (site) => site.generation !== undefined && site.site_enabled,
   );
 };
 
-async function cronOf({ session }: Invocation, use: Services, name: string): Promise<void> {
+async function cronOf({ session }: Invocation, use: Services, name: string, command: string): Promise<void> {
   if (session.common.dryRun) {
-    await session.answer({ command: "cron", target: name }, {}, [`would run the cron of ${name}`]);
+    await session.answer({ command, target: name }, {}, [`would run the cron of ${name}`]);
     return;
   }
   const { askSite } = await import("../operations/ask-site.js");
@@ -59,7 +59,7 @@ async function cronOf({ session }: Invocation, use: Services, name: string): Pro
     engine.cron(code),
   );
   const ms = Date.now() - began;
-  await session.subject({ command: "cron", target: name }, async (emit) => {
+  await session.subject({ command, target: name }, async (emit) => {
     for (const message of warnings) emit({ type: "warning", message: `core: ${message}` });
     emit({ type: "finished", step: "engine/cron", title: `Cron of ${name}`, outcome: "changed", changes: [], ms });
     emit({ type: "data", data: { last_cron: result.lastCron } });

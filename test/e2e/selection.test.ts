@@ -76,6 +76,7 @@ if (PHP_SAPI === 'cli') {
       writeFileSync(join(hub.docroot, "sites", name, "local.settings.php"), "<?php\n");
     const { exit, results } = await all("cron-all --jobs=3");
     expect([exit, names(results)]).toEqual([0, ["@b.shop.localhost"]]);
+    expect(results[0]?.command).toBe("cron-all");
     await hub.ok("disable @b.shop.localhost");
     expect(await all("cron-all")).toMatchObject({ ok: true, exit: 0, results: [] });
   });
