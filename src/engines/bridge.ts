@@ -96,7 +96,8 @@ async function runPhp(call: BridgeCall, input: string, clean: (text: string) => 
       document: true,
       anyExit: true,
       timeout: call.timeout,
-      ...(call.env === undefined ? {} : { env: call.env }),
+      // The write gate of a site is not for us: whoever calls holds the site's lock.
+      env: { PROVISION_OPERATION: "1", ...call.env },
     });
   } catch (error) {
     // A lost link is told by HostError.reached, and a missing program by its code: both say more than we could.

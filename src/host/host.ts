@@ -100,6 +100,8 @@ export interface Host {
   removeEmpty(path: string): Promise<boolean>;
   /** Replaces what stands at `to` when that is a file, a link or an empty directory. Same file system. */
   rename(from: string, to: string): Promise<void>;
+  /** Two entries of one file system take each other's place, so that there is no moment without either. */
+  exchange(a: string, b: string): Promise<void>;
   /** Atomic: made beside, renamed over a link or file that stands there. */
   symlink(target: string, path: string): Promise<void>;
   /** Copies a local tree (modes, links and times kept) to a directory that does not exist yet. */

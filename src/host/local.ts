@@ -28,6 +28,15 @@ import { besidePath, HostError } from "./host.js";
 const TERMINATE_GRACE = 10_000;
 const MAX_OUTPUT = 256 * 1024 * 1024;
 
+/** renameat2(2) with RENAME_EXCHANGE, for which Node has no call: its number on this machine, and both paths as they are (AT_FDCWD). */
+const EXCHANGE = `
+my %numbers = ("x86_64" => 316, "aarch64" => 276, "riscv64" => 276, "ppc64le" => 357, "s390x" => 347, "i686" => 353, "armv7l" => 382);
+require POSIX;
+my $number = $numbers{(POSIX::uname())[4]} or die "this machine's renameat2 is not known\\n";
+my ($from, $to) = @ARGV;
+syscall($number, -100, $from, -100, $to, 2) == 0 or die "$!\\n";
+`;
+
 /** How one end of a pipe ended. */
 interface Outcome {
   readonly argv: Argv;
@@ -251,6 +260,17 @@ export class LocalHost implements Host {
       await syncDirectory(dirname(to));
       if (dirname(from) !== dirname(to)) await syncDirectory(dirname(from));
     });
+  }
+
+  async exchange(a: string, b: string): Promise<void> {
+    const { code, stderr } = await this.run(["perl", "-e", EXCHANGE, a, b], { anyExit: true });
+    if (code !== 0)
+      throw new HostError("COMMAND_FAILED", `${this.name}: ${a} and ${b} could not be exchanged`, {
+        why: lastLines(stderr),
+        exitCode: code,
+      });
+    await syncDirectory(dirname(a));
+    if (dirname(a) !== dirname(b)) await syncDirectory(dirname(b));
   }
 
   async symlink(target: string, path: string): Promise<void> {

@@ -18,6 +18,7 @@ import { dbServices } from "../services/db/index.js";
 import type { DbService } from "../services/db/service.js";
 import { httpServices } from "../services/http/index.js";
 import type { HttpService } from "../services/http/service.js";
+import { generationUndo } from "./parts/generation.js";
 import { sitesPhpUndo } from "./parts/sites-php.js";
 import { workingCopyUndo } from "./parts/working-copy.js";
 import { databaseUndoKinds, fileUndoKinds } from "./undo.js";
@@ -103,6 +104,7 @@ export class Services {
       ...fileUndoKinds({ host: hosts }),
       ...databaseUndoKinds(async (server) => this.db(await this.store.need(server, "server"))),
       ...workingCopyUndo({ host: hosts }),
+      ...generationUndo({ host: hosts }),
       ...sitesPhpUndo({ host: hosts, engine: engineNamed, locks: this.operations.locks }),
       http_restore: async (undone) => {
         const server = await this.store.need(String(undone["server"]), "server");
