@@ -464,6 +464,14 @@ const clientSchema = z.strictObject({
     .describe("Most sites this client may have. Default: no limit."),
 });
 
+const periods = (example: number) =>
+  z
+    .int()
+    .min(0)
+    .max(10_000)
+    .meta({ examples: [example] })
+    .default(example);
+
 export const hubSchema = z.strictObject({
   client: text(contextNameProblem, { example: "admin", pattern: CONTEXT_PATTERN })
     .default("admin")
@@ -485,6 +493,13 @@ export const hubSchema = z.strictObject({
     .meta({ examples: [{ "https://ftp.drupal.org/": "mirror/ftp.drupal.org" }] })
     .default({})
     .describe("URL prefix → local directory (absolute or relative to the hub) or other URL, for builds."),
+  retention: z
+    .strictObject({ daily: periods(7), weekly: periods(4), monthly: periods(12) })
+    .meta({ examples: [{ daily: 7, weekly: 4, monthly: 12 }] })
+    .default({ daily: 7, weekly: 4, monthly: 12 })
+    .describe(
+      "How many days, weeks and months that have a backup keep their newest one when `backups prune` runs; the newest of a site always stays.",
+    ),
 });
 
 export const schemas = { server: serverSchema, platform: platformSchema, site: siteSchema, client: clientSchema } as const;
@@ -524,7 +539,13 @@ export interface Property {
   readonly masked: boolean;
 }
 
-const PROPERTY_TYPES: Readonly<Record<string, Property["type"]>> = { number: "number", boolean: "boolean", array: "list", record: "map" };
+const PROPERTY_TYPES: Readonly<Record<string, Property["type"]>> = {
+  number: "number",
+  boolean: "boolean",
+  array: "list",
+  record: "map",
+  object: "map",
+};
 
 function property(key: string, schema: z.core.$ZodType): Property {
   let inner = schema;

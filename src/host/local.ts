@@ -96,13 +96,14 @@ export class LocalHost implements Host {
         const file = secret && secretDescriptor(secret);
         if (file !== undefined) secrets.push(file);
         const input = joints[index - 1]?.read ?? "ignore";
-        const output = joints[index]?.write ?? "ignore";
-        children.push(
-          spawn(argv[0], argv.slice(1), {
-            ...this.#spawnOptions(options),
-            stdio: [input, output, "pipe", file ?? "ignore", ...this.#scope.descriptors],
-          }),
-        );
+        const output = joints[index]?.write ?? (options.onOutput ? "pipe" : "ignore");
+        const child: ChildProcess = spawn(argv[0], argv.slice(1), {
+          ...this.#spawnOptions(options),
+          stdio: [input, output, "pipe", file ?? "ignore", ...this.#scope.descriptors],
+        });
+        if (index === 0 && options.onStderr) child.stderr?.setEncoding("utf8").on("data", options.onStderr);
+        if (index === last && options.onOutput) child.stdout?.setEncoding("utf8").on("data", options.onOutput);
+        children.push(child);
       }
     } finally {
       for (const descriptor of [...joints.flatMap(({ read, write }) => [read, write]), ...secrets]) closeSync(descriptor);
@@ -117,7 +118,9 @@ export class LocalHost implements Host {
     }
     // Who ended badly first is the cause; a writer that only lost its reader is not.
     const lost = ({ signal }: Outcome) => (signal === "SIGPIPE" ? 1 : 0);
-    const [failed, other] = outcomes.filter(({ code }) => code !== 0).sort((a, b) => lost(a) - lost(b) || a.order - b.order);
+    const bad = ({ code }: Outcome, index: number) => code !== 0 && !(index === 0 && code !== null && options.fromExits?.includes(code));
+    const [failed, other] = outcomes.filter(bad).sort((a, b) => lost(a) - lost(b) || a.order - b.order);
+    killPoint();
     if (failed === undefined) return;
     const also = other && other.signal !== "SIGPIPE" ? lastLines(other.stderr).map((line) => `${other.argv[0]}: ${line}`) : [];
     throw new HostError(
