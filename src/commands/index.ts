@@ -1,6 +1,7 @@
 import { backup } from "./backup.js";
 import { backups } from "./backups.js";
 import { clone } from "./clone.js";
+import { compare } from "./compare.js";
 import { cron, cronAll } from "./cron.js";
 import type { CommandDefinition } from "./definition.js";
 import { deleteCommand } from "./delete.js";
@@ -56,6 +57,7 @@ export const commands: readonly CommandDefinition[] = [
   clone,
   migrate,
   rollback,
+  compare,
   deleteCommand,
   backups,
   operations,

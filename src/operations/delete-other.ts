@@ -8,8 +8,8 @@ import { gone, moved, symlink } from "../steps/files.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { allKept } from "./parts/kept.js";
 import { codePlace, currentBuild, readRecord, recordFile } from "./parts/platform-code.js";
+import { inventoryFile } from "./parts/platform-inventory.js";
 import type { Services } from "./services.js";
-import { inventoryFile } from "./verify-platform.js";
 
 interface Inputs {
   readonly context: Context;
