@@ -248,7 +248,7 @@ export function closeGate(inputs: SiteInputs, use: Services, patience = DRAIN): 
 }
 
 /** Visitors may write; after the commit. Its result: when, as that of closeGate. */
-export function openGate(inputs: SiteInputs, use: Services): Step {
+function openGate(inputs: SiteInputs, use: Services): Step {
   const host = use.host(inputs.server);
   const step = gone(host, [inputs.paths.gateClosed], { id: "gate/open", title: `${inputs.site.uri} is open to writers`, phase: "finish" });
   return {
