@@ -1,3 +1,5 @@
+import { backup } from "./backup.js";
+import { backups } from "./backups.js";
 import { compare } from "./compare.js";
 import { cron, cronAll } from "./cron.js";
 import type { CommandDefinition } from "./definition.js";
@@ -48,8 +50,10 @@ export const commands: readonly CommandDefinition[] = [
   login,
   cron,
   cronAll,
+  backup,
   compare,
   deleteCommand,
+  backups,
   operations,
   resume,
   abort,
