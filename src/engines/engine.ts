@@ -38,6 +38,10 @@ export interface SettingsInput {
   readonly paths: GenerationPaths;
   readonly database: DatabaseAccess;
   readonly hashSalt: Secret;
+  /** Paths that write also when they are only fetched (write-gate.ts). */
+  readonly writePaths?: readonly string[];
+  /** The site sends no mail, runs no cron by the web, and is not for search engines. */
+  readonly quarantine?: boolean;
 }
 
 export interface InstallInput {
