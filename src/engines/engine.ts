@@ -161,15 +161,6 @@ export interface Engine {
   sitesPhp(names: ReadonlyMap<string, string>): string;
   /** Reads what sitesPhp wrote; undefined for a file that it did not write. */
   readSitesPhp(text: string): ReadonlyMap<string, string> | undefined;
-  /** Table names, `*` at the end allowed, without prefix. */
-  readonly tables: {
-    /** A backup takes their structure only. */
-    readonly structureOnly: readonly string[];
-    /** What reads (GET) may write: not counted as late writes. */
-    readonly writtenByReads: readonly string[];
-  };
-  /** Below the site's files directory, made by the core itself, left out of backups: css, js, php … */
-  readonly generatedFiles: readonly string[];
   /** PHP files a visitor may reach, relative to the docroot: index.php, update.php … */
   readonly frontControllers: readonly string[];
 

@@ -12,11 +12,6 @@ export const drupal7: Engine = {
   settings,
   sitesPhp,
   readSitesPhp,
-  tables: {
-    structureOnly: ["cache", "cache_*", "sessions"],
-    writtenByReads: ["cache", "cache_*", "sessions", "semaphore", "watchdog", "history", "flood", "node_counter", "users", "queue"],
-  },
-  generatedFiles: ["css", "js"],
   // Not install.php: a visitor must never be led to install a site.
   frontControllers: ["index.php", "cron.php", "update.php", "authorize.php", "xmlrpc.php"],
   ...bridgeOps("Drupal 7", "drupal7/bridge.php"),
@@ -29,6 +24,7 @@ export const drupal7: Engine = {
       "sessions",
       "semaphore",
       "flood",
+      "queue",
       "watchdog",
       "accesslog",
       "history",
