@@ -1,5 +1,6 @@
 import { backup } from "./backup.js";
 import { backups } from "./backups.js";
+import { compare } from "./compare.js";
 import { cron, cronAll } from "./cron.js";
 import type { CommandDefinition } from "./definition.js";
 import { deleteCommand } from "./delete.js";
@@ -50,6 +51,7 @@ export const commands: readonly CommandDefinition[] = [
   cron,
   cronAll,
   backup,
+  compare,
   deleteCommand,
   backups,
   operations,

@@ -51,6 +51,8 @@ export interface DbService {
    * DATABASE_LOGIN_REFUSED, DATABASE_TOO_OLD, PROGRAM_MISSING. The answer install's preflight wants.
    */
   reach(): Promise<void>;
+  /** What answers: `MariaDB`, `MySQL`, `PostgreSQL` or `SQLite` (that of the server's PHP), and its version. Rejects as reach does. */
+  version(): Promise<{ readonly product: string; readonly version: string }>;
   /** Rejects with CONFIGURATION when the password of the account is not in the site's secrets. */
   access(database: DatabaseOf): Promise<DatabaseAccess>;
   /** The empty database and its account, refused when there (NAME_TAKEN); undone by dropping both. */

@@ -38,7 +38,7 @@ class Mysql implements DbService {
   readonly dumpName = "database.sql";
   readonly #setup: DbSetup;
   readonly #client: MysqlClient;
-  #reached: Promise<void> | undefined;
+  #reached: Promise<{ readonly product: string; readonly version: string }> | undefined;
   #seenAs: string | undefined;
 
   constructor(setup: DbSetup) {
@@ -73,12 +73,16 @@ class Mysql implements DbService {
     return { database, user: nextUser(user, operation) };
   }
 
-  reach(): Promise<void> {
+  async reach(): Promise<void> {
+    await this.version();
+  }
+
+  version() {
     this.#reached ??= this.#reach();
     return this.#reached;
   }
 
-  async #reach(): Promise<void> {
+  async #reach() {
     const [rows] = await Promise.all([
       this.#asMaster(["SELECT VERSION(), USER();"], "asking for its version"),
       requirePhpDriver(this.#setup, "pdo_mysql", "mysql"),
@@ -95,6 +99,7 @@ class Mysql implements DbService {
       });
     }
     this.#seenAs = as.slice(as.lastIndexOf("@") + 1);
+    return { product: kind, version };
   }
 
   /** From where the sites' accounts log in. */

@@ -118,6 +118,13 @@ export function sqlite({ layout, server, host }: DbSetup): DbService {
       reached ??= reach(host, php);
       return reached;
     },
+    async version() {
+      await this.reach();
+      return {
+        product: "SQLite",
+        version: await runPhp(host, php, "echo (new PDO('sqlite::memory:'))->query('SELECT sqlite_version()')->fetchColumn();"),
+      };
+    },
     access: async ({ paths }) => ({ driver: "sqlite", database: paths.database }),
     create: (database) => [createStep(host, server.web_group, database)],
     createAccount: () => [],
