@@ -1,3 +1,4 @@
+import { certificates } from "./certificates.js";
 import { cron, cronAll } from "./cron.js";
 import type { CommandDefinition } from "./definition.js";
 import { deleteCommand } from "./delete.js";
@@ -47,6 +48,7 @@ export const commands: readonly CommandDefinition[] = [
   login,
   cron,
   cronAll,
+  certificates,
   deleteCommand,
   operations,
   resume,

@@ -18,6 +18,7 @@ const OPERATIONS: Readonly<Record<string, () => Promise<unknown>>> = {
   install: async () => (await import("./install.js")).install,
   "delete-site": async () => (await import("./delete-site.js")).deleteSite,
   "delete-other": async () => (await import("./delete-other.js")).deleteOther,
+  "renew-certificate": async () => (await import("./renew-certificate.js")).renewCertificate,
   enable: async () => (await import("./enable.js")).setEnabled(true),
   disable: async () => (await import("./enable.js")).setEnabled(false),
   lock: async () => (await import("./lock-platform.js")).setLocked(true),
