@@ -265,7 +265,7 @@ for (const type of ["nginx", "apache"] as const) {
         ],
       ]);
       expect(await listed("@b.test")).toMatchObject({ due: false, problem: null });
-      expect(await seen("lost.b.test", root)).toMatchObject({ authorized: true });
+      expect(await seen("new.b.test", root)).toMatchObject({ authorized: true });
       expect(versions("b.test").length).toBe(2);
       expect((await web.hub.document("verify @b.test")).counts.changed).toBe(0);
     });
