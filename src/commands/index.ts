@@ -1,5 +1,6 @@
 import { backup } from "./backup.js";
 import { backups } from "./backups.js";
+import { certificates } from "./certificates.js";
 import { clone } from "./clone.js";
 import { compare } from "./compare.js";
 import { cron, cronAll } from "./cron.js";
@@ -58,6 +59,7 @@ export const commands: readonly CommandDefinition[] = [
   migrate,
   rollback,
   compare,
+  certificates,
   deleteCommand,
   backups,
   operations,

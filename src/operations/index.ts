@@ -24,6 +24,7 @@ const OPERATIONS: Readonly<Record<string, () => Promise<unknown>>> = {
   "prune-generations": async () => (await import("./prune-generations.js")).pruneGenerations,
   "delete-site": async () => (await import("./delete-site.js")).deleteSite,
   "delete-other": async () => (await import("./delete-other.js")).deleteOther,
+  "renew-certificate": async () => (await import("./renew-certificate.js")).renewCertificate,
   enable: async () => (await import("./enable.js")).setEnabled(true),
   disable: async () => (await import("./enable.js")).setEnabled(false),
   lock: async () => (await import("./lock-platform.js")).setLocked(true),

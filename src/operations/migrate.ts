@@ -9,6 +9,7 @@ import { detectCore } from "../engines/index.js";
 import { file, gone } from "../steps/files.js";
 import { type BackupInputs, backupInputs, backupSteps, refuseNoRoom } from "./parts/backup.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { certificateSteps } from "./parts/certificate.js";
 import { codeMoved, type Pair, pathPairs, paths, refuseCore, updates } from "./parts/code-moved.js";
 import { comparison, refuseIncompatible } from "./parts/compatible.js";
 import { copyDatabase, copyFiles, filesSize, filesUpToDate } from "./parts/copy.js";
@@ -40,6 +41,7 @@ import {
   databaseOf,
   filesLink,
   hashSalt,
+  publishCertificate,
   type SiteInputs,
   settingsFile,
   siteCode,
@@ -368,6 +370,7 @@ function renameSteps(now: SiteInputs, next: SiteInputs, pairs: readonly Pair[], 
     http.activate("http/activate", `Vhost of ${next.site.uri}`, [...config, ...withdrawn]),
     ...(next.webServer.http_service_type === "php" ? [] : [reloaded(next, use)]),
     ...(next.site.site_enabled ? [answers(next, use)] : []),
+    ...certificateSteps(next, use, true, (version) => publishCertificate(next, use, version)),
     file(
       use.local,
       path,

@@ -1,6 +1,7 @@
 import { resolveSite } from "../context/references.js";
 import type { Json } from "../core/json.js";
 import { detectCore } from "../engines/index.js";
+import { certificateReport, reportData } from "./parts/certificate.js";
 import { keptGenerations } from "./parts/kept.js";
 import { siteCode, siteInputs } from "./parts/site.js";
 import type { Services } from "./services.js";
@@ -16,9 +17,11 @@ export async function siteStatus(use: Services, name: string): Promise<{ readonl
   const inputs = await siteInputs(use, all, core, site.generation);
   const { result } = await use.engine(core.engine).status(siteCode(inputs, use));
   const answer = await use.http(webServer).request({ uri: site.redirection ?? site.uri, path: "/", tls: site.ssl === "required" });
+  const certificate = await certificateReport(use, all);
   return {
     ...said,
     url: use.http(webServer).url(site.uri, site.ssl !== "off"),
+    ...(certificate === undefined ? {} : { certificate: reportData(certificate) }),
     front_page: { status: answer.status, ms: answer.ms },
     core: `${core.engine} ${result.version}`,
     profile: result.profile ?? null,

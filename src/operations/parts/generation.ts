@@ -12,6 +12,7 @@ import { onLoopback } from "../../services/http/loopback.js";
 import type { HttpAnswer } from "../../services/http/service.js";
 import { file, gone, moved } from "../../steps/files.js";
 import type { Services } from "../services.js";
+import { certificateSteps } from "./certificate.js";
 import { type Kept, keptGenerations, keptRecord, switchedChanges, switchedProperties } from "./kept.js";
 import {
   basicAuthSteps,
@@ -23,6 +24,7 @@ import {
   generationDirectories,
   grouped,
   hashSalt,
+  publishCertificate,
   type SiteInputs,
   settingsFile,
   siteCode,
@@ -342,6 +344,8 @@ export function switchSteps(s: Succession, use: Services): readonly Step[] {
     // PHP's own server starts new processes by the activation; PHP-FPM has to be told.
     ...(next.webServer.http_service_type === "php" ? [] : [reloaded(next, use)]),
     ...(enabled ? [answers(next, use)] : []),
+    // Of a new name, or on another web server.
+    ...certificateSteps(next, use, true, (version) => publishCertificate(next, use, version)),
   ];
 }
 
