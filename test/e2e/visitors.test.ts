@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ask } from "../../src/services/http/ask.js";
@@ -198,6 +198,33 @@ describe.skipIf(skipped !== undefined)(
         going = false;
         await writer;
       }
+      expect((await hub.document(`verify @${SITE}`)).counts["changed"]).toBe(0);
+    }, 120_000);
+
+    it("the database server ends in the middle: nothing is undone by half, and when it is back abort leaves all as before", async () => {
+      const { hub } = web;
+      const name = database();
+      const generation = /^generation: (\S+)$/m.exec(readFileSync(hub.path(`aliases/${SITE}.yml`), "utf8"))?.[1] ?? "";
+      const before = [...server.sql("SHOW DATABASES"), ...server.sql("SELECT User, Host FROM mysql.user ORDER BY 1, 2")];
+      const rows = visits(name);
+      const moving = hub.start(`migrate @${SITE} @platform_p --no-backup --json`);
+      const closed = hub.path(`sites/${SITE}/${generation}/gate.closed`);
+      for (let turn = 0; !existsSync(closed); turn++) {
+        if (turn > 3000) throw new Error("the gate is not closed");
+        await sleep(10);
+      }
+      await server.stop();
+      const { json: failed } = await moving.said;
+      expect([failed.exit, failed.outcome]).toEqual([5, "needs_attention"]);
+      expect(failed.error?.next).toContain(`provision abort ${failed.operation}`);
+      await server.start();
+      // Who asks next is told of it.
+      expect((await hub.document(`verify @${SITE}`)).error?.code).toBe("INTERRUPTED");
+      await hub.ok(`abort ${failed.operation}`);
+      expect(database()).toBe(name);
+      expect([...server.sql("SHOW DATABASES"), ...server.sql("SELECT User, Host FROM mysql.user ORDER BY 1, 2")]).toEqual(before);
+      expect(visits(name)).toEqual(rows);
+      expect((await web.get(SITE, "/")).status).toBe(200);
       expect((await hub.document(`verify @${SITE}`)).counts["changed"]).toBe(0);
     }, 120_000);
 
