@@ -4,6 +4,7 @@ import { cron, cronAll } from "./cron.js";
 import type { CommandDefinition } from "./definition.js";
 import { deleteCommand } from "./delete.js";
 import { demo } from "./demo.js";
+import { deploy } from "./deploy.js";
 import { doctor } from "./doctor.js";
 import { disable, enable } from "./enable.js";
 import { init } from "./init.js";
@@ -17,6 +18,7 @@ import { makeConvert } from "./make-convert.js";
 import { makeGenerate } from "./make-generate.js";
 import { makeLock, makeUpdate } from "./make-lock.js";
 import { operations } from "./operations.js";
+import { restore } from "./restore.js";
 import { abort, resume } from "./resume.js";
 import { save } from "./save.js";
 import { serve } from "./serve.js";
@@ -50,6 +52,8 @@ export const commands: readonly CommandDefinition[] = [
   cron,
   cronAll,
   backup,
+  restore,
+  deploy,
   deleteCommand,
   backups,
   operations,

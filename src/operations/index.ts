@@ -18,6 +18,8 @@ const OPERATIONS: Readonly<Record<string, () => Promise<unknown>>> = {
   install: async () => (await import("./install.js")).install,
   backup: async () => (await import("./backup.js")).backup,
   "remove-backups": async () => (await import("./remove-backups.js")).removeBackups,
+  restore: async () => (await import("./restore.js")).restore,
+  deploy: async () => (await import("./deploy.js")).deploy,
   "delete-site": async () => (await import("./delete-site.js")).deleteSite,
   "delete-other": async () => (await import("./delete-other.js")).deleteOther,
   enable: async () => (await import("./enable.js")).setEnabled(true),

@@ -399,7 +399,7 @@ export function generationUndo(reach: { host(name: string): Host }): UndoKinds {
   };
 }
 
-function reloaded({ site, webServer }: SiteInputs, use: Services): Step {
+export function reloaded({ site, webServer }: SiteInputs, use: Services): Step {
   return {
     id: "http/reload",
     title: "PHP begins anew",
@@ -412,7 +412,7 @@ function reloaded({ site, webServer }: SiteInputs, use: Services): Step {
   };
 }
 
-function answers(next: SiteInputs, use: Services): Step {
+export function answers(next: SiteInputs, use: Services): Step {
   const { site, webServer } = next;
   return {
     id: "http/probe",
