@@ -85,17 +85,17 @@ export const deploy: Operation<DeployArgs, Inputs, Services> = {
     const site = (saved ?? contextOf(parseYaml(path, text ?? ""), name)) as Site;
     const all = await allOf({ ...site, ...(await placeOf(args, saved, site, origin, use)), generation: id }, use);
     refuseOtherUser(all.server);
+    if (all.platform.locked)
+      throw new ProvisionError("PLATFORM_LOCKED", `${all.platform.name} is locked and takes no new sites`, {
+        state: "nothing was changed",
+        next: [`provision unlock ${all.platform.name}`],
+      });
     await refuseConflicts(use, all.site);
     const host = use.host(all.server);
     const root = use.layout.resolve(all.platform.root);
     if (!(await host.stat(root)))
       throw new ProvisionError("FILE_NOT_FOUND", `the root of ${all.platform.name} does not exist: ${root}`, {
         next: [`provision verify ${all.platform.name}`],
-      });
-    if (all.platform.locked)
-      throw new ProvisionError("PLATFORM_LOCKED", `${all.platform.name} is locked and takes no new sites`, {
-        state: "nothing was changed",
-        next: [`provision unlock ${all.platform.name}`],
       });
     const core = await detectCore(host, root);
     refuseOtherDatabase(origin, all, use);

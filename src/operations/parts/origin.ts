@@ -145,7 +145,7 @@ async function ofDump(
     throw new ProvisionError("REFUSED", `${word} does not begin as a dump of MariaDB, MySQL, PostgreSQL or SQLite does`, {
       next: ["mariadb-dump, pg_dump --format=plain, or the SQLite file itself; .gz, .bz2 and .zst are taken too"],
     });
-  const directory = files === undefined ? null : resolve(files);
+  const directory = files === undefined ? null : ((await host.realPath(resolve(files))) ?? resolve(files));
   if (directory !== null && (await host.stat(directory))?.type !== "directory")
     throw new ProvisionError("FILE_NOT_FOUND", `there is no directory ${directory} (--files)`);
   return { kind: "dump", word, path, files: directory, uri: known(uri), profile: null, database, own: false };

@@ -1,3 +1,4 @@
+import { messageOf } from "../../core/errors.js";
 import type { Step } from "../../core/step.js";
 import type { Host } from "../../host/host.js";
 import { compressed, decompress, type Written } from "../../steps/archive.js";
@@ -30,7 +31,9 @@ export async function writeDump(host: Host, db: DbService, database: DatabaseOf,
       secretFiles: { from: secretFile },
     });
   } catch (error) {
-    throw failure(error);
+    // Another program of the pipe says by itself what it has.
+    const ours = [argv, ...(through ?? [])].some(([program]) => messageOf(error).startsWith(`${host.name}: ${program} `));
+    throw ours ? failure(error) : error;
   }
 }
 
