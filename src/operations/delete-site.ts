@@ -8,10 +8,12 @@ import { detectCore } from "../engines/index.js";
 import { gone, moved } from "../steps/files.js";
 import { type BackupInputs, backupData, backupInputs, backupSteps, refuseNoRoom } from "./parts/backup.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { certificateDirectory } from "./parts/certificate.js";
 import { siteLocks } from "./parts/locks.js";
 import { siteState } from "./parts/preflight.js";
 import { databaseOf, type SiteInputs, siteInputs } from "./parts/site.js";
 import { namesOfDirectory, sitesPhpEntries } from "./parts/sites-php.js";
+import { allGoing, pruneSteps } from "./prune-generations.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
 interface Inputs extends SiteAndAll {
@@ -22,9 +24,13 @@ interface Inputs extends SiteAndAll {
   /** All that visitors may call it: uri and aliases, also those taken out of the context since the last verify. */
   readonly names: readonly string[];
   readonly generations: string;
+  /** Generations that are kept of it go with it. */
+  readonly kept: Awaited<ReturnType<typeof allGoing>>;
   readonly aside: readonly [string, string];
   /** The final backup, and the site as that meets it; none: as asked, or it was never installed. */
   readonly last?: { readonly site: SiteInputs; readonly backup: BackupInputs };
+  /** Where its certificates stand, when no other site has them too. */
+  readonly certificates?: string;
   readonly baseline: Baseline;
 }
 
@@ -56,14 +62,17 @@ export const deleteSite: Operation<DeleteSiteArgs, Inputs, Services> = {
       ? await namesOfDirectory({ host, engine: use.engine(core.engine), docroot: core.docroot }, siteName(all.site.uri))
       : [];
     const last = backup && all.site.generation !== undefined ? await lastBackup(all, core, all.site.generation, use, id) : undefined;
+    const certificates = await ownCertificates(all, use);
     const inputs: Inputs = {
       ...all,
       ...(last ? { last } : {}),
+      ...(certificates === undefined ? {} : { certificates }),
       names: [...new Set([siteName(all.site.uri), ...all.site.aliases, ...entered])],
       ...(core ? { engine: core.engine } : {}),
       docroot: core?.docroot ?? docroot,
       siteDirectory,
       generations,
+      kept: await allGoing(name, use),
       aside: [aside(siteDirectory, id), aside(generations, id)],
       baseline: await baselineOf(host, [siteDirectory, generations, use.layout.contextFile(name), use.layout.secretsFile(name)]),
     };
@@ -96,13 +105,14 @@ export const deleteSite: Operation<DeleteSiteArgs, Inputs, Services> = {
           ]
         : []),
       ...(db && database ? db.drop(database) : []),
+      ...inputs.kept.flatMap((one) => pruneSteps(site.name, one, use)),
       gone(host, [code, generations], { id: "files/remove", title: "Remove what was set aside", phase: "finish" }),
       ...names(inputs, use),
       ...(http
         ? [
-            gone(use.host(webServer), [http.passwordFile(site.uri)], {
+            gone(use.host(webServer), [http.passwordFile(site.uri), ...(inputs.certificates === undefined ? [] : [inputs.certificates])], {
               id: "http/password-file",
-              title: "Remove the password file",
+              title: "Remove password file and certificates",
               phase: "finish",
             }),
           ]
@@ -143,6 +153,16 @@ async function refuseUnreachable({ site, dbServer }: SiteAndAll, use: Services):
   if (generation === undefined || dbServer.db_service_type === "none") return;
   const paths = use.layout.generation(site.uri, generation);
   await use.db(dbServer).exists(databaseOf({ site, generation, paths }, use, dbServer));
+}
+
+/** Sub-directory sites of one host may share a certificate, with each other and with the host's own site. */
+async function ownCertificates(all: SiteAndAll, use: Services): Promise<string | undefined> {
+  const directory = certificateDirectory(use, all);
+  const { contexts } = await use.store.load();
+  const shared = contexts.some(
+    (site) => site.context_type === "site" && site.name !== all.site.name && certificateDirectory(use, { ...all, site }) === directory,
+  );
+  return shared ? undefined : directory;
 }
 
 function aside(path: string, operation: string): string {

@@ -10,6 +10,7 @@ import { detectCore } from "../engines/index.js";
 import { loadStep } from "../services/db/transfer.js";
 import { file, gone } from "../steps/files.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { certificateSteps, refuseUnprovable } from "./parts/certificate.js";
 import { codeMoved, type Pair, paths, refuseCore, updates } from "./parts/code-moved.js";
 import { contextFile } from "./parts/contexts.js";
 import { answers, ownDirectories, reloaded } from "./parts/generation.js";
@@ -26,6 +27,7 @@ import {
   generationDirectories,
   hashSalt,
   publish,
+  publishCertificate,
   settingsFile,
   siteCode,
   siteDirectories,
@@ -106,6 +108,7 @@ export const deploy: Operation<DeployArgs, Inputs, Services> = {
     };
     const profile = await refuseCore(running, { core, name: all.platform.name, host }, use);
     const inputs = await siteInputs(use, { ...all, site: { ...all.site, profile } }, core, id);
+    refuseUnprovable(inputs);
     if (await host.stat(inputs.siteDirectory))
       throw new ProvisionError("NAME_TAKEN", `${host.name}:${inputs.siteDirectory} is there already`, {
         why: ["it may hold a site that provision does not know; it is not touched"],
@@ -172,6 +175,7 @@ export const deploy: Operation<DeployArgs, Inputs, Services> = {
       publish(inputs, use, site.site_enabled),
       ...(webServer.http_service_type === "php" ? [] : [reloaded(inputs, use)]),
       ...(site.site_enabled ? [answers(inputs, use)] : []),
+      ...certificateSteps(inputs, use, true, (version) => publishCertificate(inputs, use, version)),
       contextFile(
         use,
         site.name,

@@ -10,6 +10,7 @@ import type { HttpProblem } from "../services/http/service.js";
 import { gone, moved } from "../steps/files.js";
 import { type BackupInputs, backupData, backupInputs, backupSteps, refuseNoRoom } from "./parts/backup.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { certificateSteps, refuseUnprovable } from "./parts/certificate.js";
 import { contextFile } from "./parts/contexts.js";
 import { siteLocks } from "./parts/locks.js";
 import { refuseConflicts, refuseFullDisk, siteState } from "./parts/preflight.js";
@@ -23,6 +24,7 @@ import {
   generationDirectories,
   hashSalt,
   publish,
+  publishCertificate,
   type SiteInputs,
   settingsFile,
   siteCode,
@@ -104,6 +106,7 @@ export const install: Operation<InstallArgs, Inputs, Services> = {
     }
     const inputs = await siteInputs(use, all, core, id);
     const former = present.site.generation === undefined ? undefined : await formerOf(present, present.site.generation, core, use, id);
+    refuseUnprovable(inputs);
     if (former === undefined) await refuseTaken(inputs, use);
     await refuseFullDisk(use, use.layout.sites, ROOM);
     const mail =
@@ -158,6 +161,7 @@ export const install: Operation<InstallArgs, Inputs, Services> = {
       ...basicAuthSteps(inputs, use),
       publish(inputs, use, site.site_enabled),
       answers(inputs, use),
+      ...certificateSteps(inputs, use, true, (version) => publishCertificate(inputs, use, version)),
       contextFile(use, site.name, "site", new Map([["generation", generation], ...databaseProperties(database)]), {
         id: "context",
         title: `Save ${site.name}`,
