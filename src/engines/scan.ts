@@ -243,7 +243,7 @@ class Scan {
       ...(dependencies.length === 0 ? {} : { dependencies }),
       ...(hidden ? { hidden: true as const } : {}),
       ...(oldShortName === undefined ? {} : { oldShortName }),
-      ...(atTop ? { composer: composer.name } : {}),
+      ...(atTop ? { composer: { name: composer.name, version: composer.version } } : {}),
     };
   }
 
@@ -310,7 +310,7 @@ class Scan {
       name,
       path,
       ...(version === undefined ? {} : { version }),
-      ...(composer === undefined ? {} : { composer: composer.name }),
+      ...(composer === undefined ? {} : { composer }),
     };
   }
 

@@ -324,7 +324,13 @@ describe("Drupal 8 and later", () => {
     });
     const found = await scan("drupal", "10.4.9", docroot());
     expect(found.packages).toEqual([
-      { type: "library", name: "select2", path: "libraries/select2", version: "4.0.13", composer: "acme/select2" },
+      {
+        type: "library",
+        name: "select2",
+        path: "libraries/select2",
+        version: "4.0.13",
+        composer: { name: "acme/select2", version: "4.0.13" },
+      },
       {
         type: "module",
         name: "token",
@@ -333,7 +339,7 @@ describe("Drupal 8 and later", () => {
         project: "token",
         core: "^9.2 || ^10",
         php: "7.4",
-        composer: "drupal/token",
+        composer: { name: "drupal/token", version: "1.15.0" },
       },
       {
         type: "module",
@@ -343,7 +349,7 @@ describe("Drupal 8 and later", () => {
         project: "webform",
         core: "^10.3",
         dependencies: ["field", "webform_other"],
-        composer: "drupal/webform",
+        composer: { name: "drupal/webform", version: "6.2.9" },
         patches: ["https://www.drupal.org/files/w.patch"],
       },
       {
