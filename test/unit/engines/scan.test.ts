@@ -149,13 +149,23 @@ describe("Drupal 7", () => {
     expect(paths(await scan("drupal7", "7.99"))).toEqual([]);
   });
 
-  it("directories that are links, once, and not those that lead upwards", async () => {
+  it("directories that are links, also several to one, and not those that lead back", async () => {
     plant(root, oldModule("elsewhere/linked", "linked", { core: "7.x", version: "7.x-1.0" }));
     mkdirSync(join(root, "sites/all/modules"), { recursive: true });
     symlinkSync(join(root, "elsewhere/linked"), join(root, "sites/all/modules/linked"));
     symlinkSync(root, join(root, "sites/all/modules/loop"));
     symlinkSync("gone", join(root, "sites/all/modules/broken"));
-    expect(paths(await scan("drupal7", "7.99"))).toEqual(["module sites/all/modules/linked linked"]);
+    mkdirSync(join(root, "sites/a.test"));
+    symlinkSync(join(root, "elsewhere"), join(root, "sites/a.test/modules"));
+    // Each leads to the other.
+    symlinkSync(join(root, "other"), join(root, "elsewhere/linked/to"));
+    mkdirSync(join(root, "other"));
+    symlinkSync(join(root, "elsewhere/linked"), join(root, "other/back"));
+    expect(paths(await scan("drupal7", "7.99"))).toEqual([
+      "module sites/a.test/modules/linked linked",
+      "module sites/a.test/modules/linked/to/back linked",
+      "module sites/all/modules/linked linked",
+    ]);
   });
 
   it("updates in files beside .install, by their names alone; comments and other modules' functions are none", async () => {
