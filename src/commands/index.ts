@@ -1,4 +1,7 @@
+import { backup } from "./backup.js";
+import { backups } from "./backups.js";
 import { certificates } from "./certificates.js";
+import { compare } from "./compare.js";
 import { cron, cronAll } from "./cron.js";
 import type { CommandDefinition } from "./definition.js";
 import { deleteCommand } from "./delete.js";
@@ -49,7 +52,10 @@ export const commands: readonly CommandDefinition[] = [
   cron,
   cronAll,
   certificates,
+  backup,
+  compare,
   deleteCommand,
+  backups,
   operations,
   resume,
   abort,

@@ -7,8 +7,8 @@ import type { Operation } from "../core/step.js";
 import { gone, moved, symlink } from "../steps/files.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { codePlace, currentBuild, readRecord, recordFile } from "./parts/platform-code.js";
+import { inventoryFile } from "./parts/platform-inventory.js";
 import type { Services } from "./services.js";
-import { inventoryFile } from "./verify-platform.js";
 
 interface Inputs {
   readonly context: Context;

@@ -14,6 +14,7 @@ import {
   databaseOf,
   databaseProperties,
   filesLink,
+  gateFile,
   generationDirectories,
   hashSalt,
   publish,
@@ -102,6 +103,7 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
     };
     return [
       generationDirectories(inputs, use),
+      gateFile(inputs, use),
       siteDirectories(inputs, use),
       salt,
       ...account,

@@ -51,6 +51,8 @@ export interface DbService {
    * DATABASE_LOGIN_REFUSED, DATABASE_TOO_OLD, PROGRAM_MISSING. The answer install's preflight wants.
    */
   reach(): Promise<void>;
+  /** What answers: `MariaDB`, `MySQL`, `PostgreSQL` or `SQLite` (that of the server's PHP), and its version. Rejects as reach does. */
+  version(): Promise<{ readonly product: string; readonly version: string }>;
   /** Rejects with CONFIGURATION when the password of the account is not in the site's secrets. */
   access(database: DatabaseOf): Promise<DatabaseAccess>;
   /** The empty database and its account, refused when there (NAME_TAKEN); undone by dropping both. */
@@ -70,6 +72,10 @@ export interface DbService {
   exists(database: DatabaseOf): Promise<boolean>;
   /** Bytes; 0 when there is none. */
   size(database: DatabaseOf): Promise<number>;
+  /** Names of its tables, sorted. */
+  tables(database: DatabaseOf): Promise<readonly string[]>;
+  /** How many rows these tables have, each counted at some moment of the call. */
+  counts(database: DatabaseOf, tables: readonly string[]): Promise<Readonly<Record<string, number>>>;
   /** Writes all of it, in one snapshot. */
   out(database: DatabaseOf, options?: DumpOptions): Promise<Flow>;
   /** Fills an empty database, as the site's own account. */

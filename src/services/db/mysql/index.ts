@@ -38,7 +38,7 @@ class Mysql implements DbService {
   readonly dumpName = "database.sql";
   readonly #setup: DbSetup;
   readonly #client: MysqlClient;
-  #reached: Promise<void> | undefined;
+  #reached: Promise<{ readonly product: string; readonly version: string }> | undefined;
   #seenAs: string | undefined;
 
   constructor(setup: DbSetup) {
@@ -73,12 +73,16 @@ class Mysql implements DbService {
     return { database, user: nextUser(user, operation) };
   }
 
-  reach(): Promise<void> {
+  async reach(): Promise<void> {
+    await this.version();
+  }
+
+  version() {
     this.#reached ??= this.#reach();
     return this.#reached;
   }
 
-  async #reach(): Promise<void> {
+  async #reach() {
     const [rows] = await Promise.all([
       this.#asMaster(["SELECT VERSION(), USER();"], "asking for its version"),
       requirePhpDriver(this.#setup, "pdo_mysql", "mysql"),
@@ -95,6 +99,7 @@ class Mysql implements DbService {
       });
     }
     this.#seenAs = as.slice(as.lastIndexOf("@") + 1);
+    return { product: kind, version };
   }
 
   /** From where the sites' accounts log in. */
@@ -339,6 +344,25 @@ class Mysql implements DbService {
       "measuring a database",
     );
     return Number(rows.at(-1)?.[0] ?? 0);
+  }
+
+  async tables({ names }: DatabaseOf): Promise<readonly string[]> {
+    const { database } = namesIn(names);
+    const rows = await this.#asMaster(
+      [`SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE' AND TABLE_SCHEMA = ${literal(database)};`],
+      `listing the tables of ${database}`,
+    );
+    return rows.map(([table = ""]) => table).sort();
+  }
+
+  async counts({ names }: DatabaseOf, tables: readonly string[]): Promise<Readonly<Record<string, number>>> {
+    if (tables.length === 0) return {};
+    const { database } = namesIn(names);
+    const rows = await this.#asMaster(
+      tables.map((table) => `SELECT COUNT(*) FROM ${identifier(database)}.${identifier(table)};`),
+      `counting the rows of ${database}`,
+    );
+    return Object.fromEntries(tables.map((table, index) => [table, Number(rows[index]?.[0] ?? 0)]));
   }
 
   async out({ names }: DatabaseOf, { structureOnly = [] }: DumpOptions = {}): Promise<Flow> {

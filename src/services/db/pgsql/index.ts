@@ -39,6 +39,7 @@ function namesIn(names: DatabaseNames): Names {
 
 /** What is to be known of the server before it is given statements. */
 interface Server {
+  readonly version: string;
   readonly major: number;
   /** The account of master_db may do everything. */
   readonly superuser: boolean;
@@ -89,6 +90,10 @@ class Pgsql implements DbService {
     await Promise.all([this.#server(), requirePhpDriver(this.#setup, "pdo_pgsql", "pgsql")]);
   }
 
+  async version() {
+    return { product: "PostgreSQL", version: (await this.#server()).version };
+  }
+
   #server(): Promise<Server> {
     this.#found ??= this.#find();
     return this.#found;
@@ -113,7 +118,7 @@ class Pgsql implements DbService {
           next: ["update the server", "or name another one in master_db"],
         },
       );
-    return { major, superuser: row[1] === "t", utf8: row[2] === "UTF8" };
+    return { version: row[3] ?? String(major), major, superuser: row[1] === "t", utf8: row[2] === "UTF8" };
   }
 
   async access({ site, names }: DatabaseOf) {
@@ -369,6 +374,27 @@ class Pgsql implements DbService {
       "measuring a database",
     );
     return Number(rows[0]?.[0] ?? 0);
+  }
+
+  async tables({ names }: DatabaseOf): Promise<readonly string[]> {
+    const { database } = namesIn(names);
+    const rows = await this.#asMaster(
+      ["SELECT tablename FROM pg_tables WHERE schemaname = 'public';"],
+      `listing the tables of ${database}`,
+      database,
+    );
+    return rows.map(([table = ""]) => table).sort();
+  }
+
+  async counts({ names }: DatabaseOf, tables: readonly string[]): Promise<Readonly<Record<string, number>>> {
+    if (tables.length === 0) return {};
+    const { database } = namesIn(names);
+    const rows = await this.#asMaster(
+      tables.map((table) => `SELECT COUNT(*) FROM public.${identifier(table)};`),
+      `counting the rows of ${database}`,
+      database,
+    );
+    return Object.fromEntries(tables.map((table, index) => [table, Number(rows[index]?.[0] ?? 0)]));
   }
 
   async out({ names }: DatabaseOf, { structureOnly = [] }: DumpOptions = {}): Promise<Flow> {
