@@ -65,7 +65,7 @@ const NOT_YET = [
 ];
 
 /** What is said by another property here. */
-const OTHERWISE: Readonly<Record<string, string>> = { ssl_enabled: "ssl (1 is --ssl=on, 2 is --ssl=required)" };
+const OTHERWISE: ReadonlyMap<string, string> = new Map([["ssl_enabled", "ssl (1 is --ssl=on, 2 is --ssl=required)"]]);
 
 /** Values of NOT_YET properties that ask for nothing: Aegir's defaults, which its front end always sends. */
 const DEFAULTS: Readonly<Record<string, readonly string[]>> = { install_method: ["profile"], http_ssl_port: ["443"] };
@@ -75,7 +75,7 @@ const OFF = ["", "0", "false", "FALSE", "null", "NONE"];
 export function aegirProperty(key: string, value: string): { readonly ignored: string } | { readonly refused: string } | undefined {
   if (DERIVED.includes(key)) return { ignored: "is derived from other properties (provision show prints it)" };
   if (WITHOUT_MEANING.includes(key)) return { ignored: "has no meaning here" };
-  const otherwise = OTHERWISE[key];
+  const otherwise = OTHERWISE.get(key);
   if (!NOT_YET.includes(key) && otherwise === undefined) return undefined;
   if (OFF.includes(value) || DEFAULTS[key]?.includes(value)) return { ignored: "is not kept; this is how it is anyway" };
   if (otherwise !== undefined) return { refused: `is a property of Aegir; here it is ${otherwise}` };

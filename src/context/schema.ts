@@ -334,9 +334,9 @@ const databaseName = (example: string) =>
   text(matches(DATABASE_NAME, "is not a name of letters, digits and _"), { example, pattern: DATABASE_NAME.source });
 const GENERATION = /^[0-9]{8}T[0-9]{6}-[0-9a-f]{4,8}$/;
 
+const WRITE_PATH = /^[A-Za-z0-9*_][A-Za-z0-9*._/-]{0,199}$/;
 /** In the order in which each is missed without the other. */
 const KEY_AND_CERTIFICATE: readonly string[] = ["ssl_certificate_key", "ssl_certificate"];
-const WRITE_PATH = /^[A-Za-z0-9*_][A-Za-z0-9*._/-]{0,199}$/;
 
 const siteSchema = z
   .strictObject({

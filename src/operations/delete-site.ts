@@ -10,6 +10,7 @@ import { siteLocks } from "./parts/locks.js";
 import { siteState } from "./parts/preflight.js";
 import { databaseOf } from "./parts/site.js";
 import { namesOfDirectory, sitesPhpEntries } from "./parts/sites-php.js";
+import { allGoing, pruneSteps } from "./prune-generations.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
 interface Inputs extends SiteAndAll {
@@ -20,6 +21,8 @@ interface Inputs extends SiteAndAll {
   /** All that visitors may call it: uri and aliases, also those taken out of the context since the last verify. */
   readonly names: readonly string[];
   readonly generations: string;
+  /** Generations that are kept of it go with it. */
+  readonly kept: Awaited<ReturnType<typeof allGoing>>;
   readonly aside: readonly [string, string];
   /** Where its certificates stand, when no other site has them too. */
   readonly certificates?: string;
@@ -56,6 +59,7 @@ export const deleteSite: Operation<{ readonly name: string }, Inputs, Services> 
       docroot: core?.docroot ?? docroot,
       siteDirectory,
       generations,
+      kept: await allGoing(name, use),
       aside: [aside(siteDirectory, id), aside(generations, id)],
       baseline: await baselineOf(host, [siteDirectory, generations, use.layout.contextFile(name), use.layout.secretsFile(name)]),
     };
@@ -83,6 +87,7 @@ export const deleteSite: Operation<{ readonly name: string }, Inputs, Services> 
           ]
         : []),
       ...(db && database ? db.drop(database) : []),
+      ...inputs.kept.flatMap((one) => pruneSteps(site.name, one, use)),
       gone(host, [code, generations], { id: "files/remove", title: "Remove what was set aside", phase: "finish" }),
       ...names(inputs, use),
       ...(http

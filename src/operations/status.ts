@@ -2,6 +2,7 @@ import { resolveSite } from "../context/references.js";
 import type { Json } from "../core/json.js";
 import { detectCore } from "../engines/index.js";
 import { certificateReport, reportData } from "./parts/certificate.js";
+import { keptGenerations } from "./parts/kept.js";
 import { siteCode, siteInputs } from "./parts/site.js";
 import type { Services } from "./services.js";
 
@@ -28,5 +29,19 @@ export async function siteStatus(use: Services, name: string): Promise<{ readonl
     maintenance: result.maintenance,
     last_cron: result.lastCron === 0 ? null : new Date(result.lastCron * 1000).toISOString(),
     generation: site.generation,
+    kept: await keptList(use, name),
   };
+}
+
+/** What is kept of a site beside the generation that serves; what served last comes first. */
+export async function keptList(use: Services, name: string) {
+  const kept = await keptGenerations(use, name);
+  return kept.map(({ generation, command, at, until, properties, engine, version }) => ({
+    generation,
+    until,
+    platform: String(properties.platform),
+    core: `${engine} ${version}`,
+    command,
+    at,
+  }));
 }

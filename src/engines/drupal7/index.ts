@@ -24,6 +24,7 @@ export const drupal7: Engine = {
       "sessions",
       "semaphore",
       "flood",
+      "queue",
       "watchdog",
       "accesslog",
       "history",

@@ -14,7 +14,7 @@ import type { Host } from "../../host/host.js";
 import type { DatabaseOf } from "../../services/db/service.js";
 import type { BasicAuth, ConfigFile, Tls, Vhost } from "../../services/http/service.js";
 import { fpmSocket, phpProgram } from "../../services/php.js";
-import { directories, file, symlink, undoParents } from "../../steps/files.js";
+import { directories, file, type StepPlace, symlink, undoParents } from "../../steps/files.js";
 import type { Services } from "../services.js";
 import { type CertificatePlan, certificateFiles, certificatePlan, withCertificate } from "./certificate.js";
 import { type Entries, namesOfDirectory, sitesPhpEntries } from "./sites-php.js";
@@ -283,12 +283,12 @@ export function filesLink(inputs: SiteInputs, use: Services): Step {
   });
 }
 
-export function siteEntries(inputs: SiteInputs, use: Services): Step {
+export function siteEntries(inputs: SiteInputs, use: Services, place: StepPlace = { id: "site/names", title: "Names in sites.php" }): Step {
   const { core, server } = inputs;
   return sitesPhpEntries(
     { host: use.host(server), engine: use.engine(core.engine), docroot: core.docroot, locks: use.operations.locks },
     async () => ({ ...Object.fromEntries(inputs.formerNames.map((name) => [name, null])), ...namesOf(inputs) }),
-    { id: "site/names", title: "Names in sites.php" },
+    place,
   );
 }
 
