@@ -6,7 +6,7 @@ import { DocumentError, type Fields, fields, flag, integer, list, optionalIntege
 import type { Answer, Engine, Extension, SiteCode } from "../engine.js";
 import { detect } from "./detect.js";
 import { settings } from "./settings.js";
-import { readSitesPhp, sitesPhp } from "./sites-php.js";
+import { readSitesPhp, sitesPhp } from "../sites-php.js";
 
 const MINUTES = 60_000;
 
