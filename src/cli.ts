@@ -251,6 +251,7 @@ const GROUP_TITLES: Readonly<Record<CommandDefinition["group"], string>> = {
   platform: "Platforms:",
   local: "Local:",
   site: "Sites:",
+  backups: "Backups:",
   operations: "Operations:",
 };
 

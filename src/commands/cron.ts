@@ -21,7 +21,7 @@ export const cronAll: CommandDefinition = {
   group: "site",
   summary: "run the cron of every site that is installed and enabled",
   description:
-    "For the crontab of the hub: as cron --all, but sites that are not installed, or are disabled, are passed over. One that fails does not stop the others; the exit code is then 3.",
+    "For the crontab of the hub: as cron --all, but sites that are not installed, are disabled or in quarantine are passed over. One that fails does not stop the others; the exit code is then 3.",
   options: SELECTORS.filter(({ flags }) => flags !== "--all"),
   examples: [{ line: "provision cron-all --jobs 4 --quiet", says: "from cron, every quarter of an hour" }],
   load: async () => ({ run: runAll }),
@@ -44,7 +44,7 @@ const runAll: Action = async (invocation) => {
     "cron-all",
     ["site"],
     (name, own) => cronOf(invocation, own, name, "cron-all"),
-    (site) => site.generation !== undefined && site.site_enabled,
+    (site) => site.generation !== undefined && site.site_enabled && !site.quarantine,
   );
 };
 

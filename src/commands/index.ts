@@ -1,3 +1,5 @@
+import { backup } from "./backup.js";
+import { backups } from "./backups.js";
 import { cron, cronAll } from "./cron.js";
 import type { CommandDefinition } from "./definition.js";
 import { deleteCommand } from "./delete.js";
@@ -47,7 +49,9 @@ export const commands: readonly CommandDefinition[] = [
   login,
   cron,
   cronAll,
+  backup,
   deleteCommand,
+  backups,
   operations,
   resume,
   abort,

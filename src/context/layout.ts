@@ -83,12 +83,19 @@ export class Layout {
       tmp: join(root, "tmp"),
       configSync: join(root, "config", "sync"),
       database: join(root, "db", "site.sqlite"),
+      gate: join(root, "gate"),
+      gateClosed: join(root, "gate.closed"),
     };
   }
 
   /** All generations of a site. */
   siteGenerations(uri: string): string {
     return join(this.sites, siteName(uri));
+  }
+
+  /** What is known of a site's generations that no longer serve: one file each. `name` with its `@`. */
+  keptGenerations(name: string): string {
+    return join(this.state, "generations", name.slice(1));
   }
 
   /** All backups of a site. */
@@ -109,4 +116,8 @@ export interface GenerationPaths {
   readonly configSync: string;
   /** With SQLite only; its directory is writable too, for the journal beside it. */
   readonly database: string;
+  /** What writers hold a lock on. */
+  readonly gate: string;
+  /** There while nobody may write. */
+  readonly gateClosed: string;
 }

@@ -317,6 +317,8 @@ const databaseName = (example: string) =>
   text(matches(DATABASE_NAME, "is not a name of letters, digits and _"), { example, pattern: DATABASE_NAME.source });
 const GENERATION = /^[0-9]{8}T[0-9]{6}-[0-9a-f]{4,8}$/;
 
+const WRITE_PATH = /^[A-Za-z0-9*_][A-Za-z0-9*._/-]{0,199}$/;
+
 const siteSchema = z
   .strictObject({
     context_type: z.literal("site").describe("What this file describes."),
@@ -381,6 +383,23 @@ const siteSchema = z
       .meta({ examples: [["sites/all/modules/civicrm/extern/rest.php"]] })
       .default([])
       .describe("Further PHP files that visitors may reach, relative to the docroot; all but Drupal's own are refused."),
+    write_paths: z
+      .array(
+        text(matches(WRITE_PATH, "is not a path of a site: letters, digits and . _ - / *, not with / first"), {
+          example: "shop/buy/*",
+          pattern: WRITE_PATH.source,
+        }),
+      )
+      .meta({ examples: [["shop/buy/*"]] })
+      .default([])
+      .describe(
+        "Pages that write also when they are only fetched; they wait, as forms do, while the site is moved. * stands for anything.",
+      ),
+    quarantine: flag(true)
+      .default(false)
+      .describe(
+        "The site sends no mail, its cron does not run, search engines are turned away, nginx and Apache ask for a password (`clone --quarantine`).",
+      ),
     nginx_snippet: text(nginxSnippetProblem, { example: "location = /ping { return 200; }", pattern: "^[^\\u0000\\u000b-\\u001f]*$" })
       .optional()
       .describe("Lines of your own for the site's vhost of nginx."),
@@ -445,10 +464,25 @@ const clientSchema = z.strictObject({
     .describe("Most sites this client may have. Default: no limit."),
 });
 
+const periods = (example: number) =>
+  z
+    .int()
+    .min(0)
+    .max(10_000)
+    .meta({ examples: [example] })
+    .default(example);
+
 export const hubSchema = z.strictObject({
   client: text(contextNameProblem, { example: "admin", pattern: CONTEXT_PATTERN })
     .default("admin")
     .describe("Client of sites that name none: admin is @client_admin."),
+  keep_old: z
+    .int()
+    .min(0)
+    .max(3650)
+    .meta({ examples: [7] })
+    .default(7)
+    .describe("Days for which migrate and restore keep what served before, so that `provision rollback` can return to it."),
   mirrors: z
     .record(
       text((value) => (/^[a-z][a-z0-9+.-]*:\/\/\S+$/.test(value) && !/\p{Cc}/u.test(value) ? undefined : "is not the beginning of a URL"), {
@@ -459,6 +493,13 @@ export const hubSchema = z.strictObject({
     .meta({ examples: [{ "https://ftp.drupal.org/": "mirror/ftp.drupal.org" }] })
     .default({})
     .describe("URL prefix → local directory (absolute or relative to the hub) or other URL, for builds."),
+  retention: z
+    .strictObject({ daily: periods(7), weekly: periods(4), monthly: periods(12) })
+    .meta({ examples: [{ daily: 7, weekly: 4, monthly: 12 }] })
+    .default({ daily: 7, weekly: 4, monthly: 12 })
+    .describe(
+      "How many days, weeks and months that have a backup keep their newest one when `backups prune` runs; the newest of a site always stays.",
+    ),
 });
 
 export const schemas = { server: serverSchema, platform: platformSchema, site: siteSchema, client: clientSchema } as const;
@@ -498,7 +539,13 @@ export interface Property {
   readonly masked: boolean;
 }
 
-const PROPERTY_TYPES: Readonly<Record<string, Property["type"]>> = { number: "number", boolean: "boolean", array: "list", record: "map" };
+const PROPERTY_TYPES: Readonly<Record<string, Property["type"]>> = {
+  number: "number",
+  boolean: "boolean",
+  array: "list",
+  record: "map",
+  object: "map",
+};
 
 function property(key: string, schema: z.core.$ZodType): Property {
   let inner = schema;

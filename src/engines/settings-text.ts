@@ -3,6 +3,7 @@ import { siteName, uriProblem } from "../context/names.js";
 import { ProvisionError } from "../core/errors.js";
 import type { SettingsInput } from "./engine.js";
 import { phpString } from "./php-literal.js";
+import { writeGate } from "./write-gate.js";
 
 /** What the settings.php of all engines have in common, as text. Nothing here has a date or is random: the same input gives the same bytes. */
 
@@ -68,6 +69,12 @@ if (is_readable(__DIR__ . ${phpString(LOCAL_SETTINGS)})) {
   include __DIR__ . ${phpString(LOCAL_SETTINGS)};
 }
 `;
+}
+
+/** What not even the operator's own files overrule: quarantine (text of the core's own), and the write gate. */
+export function lastLines({ paths, writePaths, quarantine }: SettingsInput, quarantined: string): string {
+  const gate = writeGate({ gate: paths.gate, closed: paths.gateClosed, ...(writePaths === undefined ? {} : { writePaths }) });
+  return `${quarantine === true ? quarantined : ""}${gate}`;
 }
 
 function databaseLines(database: DatabaseAccess): readonly (readonly [string, string])[] {

@@ -24,6 +24,8 @@ const PROGRAMS: readonly { readonly program: string; readonly needed: string; re
   { program: "tar", needed: "make files that name archives", debian: "tar" },
   { program: "bzip2", needed: "make files that name .tar.bz2 archives", debian: "bzip2" },
   { program: "unzip", needed: "make files that name .zip archives", debian: "unzip" },
+  { program: "rsync", needed: "moving and copying sites", debian: "rsync", optional: true },
+  { program: "perl", needed: "exchanging two generations of a site on one platform", debian: "perl-base", optional: true },
   { program: "zstd", needed: "dumps of databases", debian: "zstd", optional: true },
   {
     program: "mariadb",

@@ -16,6 +16,8 @@ const OPERATIONS: Readonly<Record<string, () => Promise<unknown>>> = {
   "update-platform": async () => (await import("./update-platform.js")).updatePlatform,
   "verify-site": async () => (await import("./verify-site.js")).verifySite,
   install: async () => (await import("./install.js")).install,
+  backup: async () => (await import("./backup.js")).backup,
+  "remove-backups": async () => (await import("./remove-backups.js")).removeBackups,
   "delete-site": async () => (await import("./delete-site.js")).deleteSite,
   "delete-other": async () => (await import("./delete-other.js")).deleteOther,
   enable: async () => (await import("./enable.js")).setEnabled(true),

@@ -17,6 +17,7 @@ import {
   databaseOf,
   databaseProperties,
   filesLink,
+  gateFile,
   generationDirectories,
   hashSalt,
   publish,
@@ -114,6 +115,7 @@ export const install: Operation<{ readonly name: string }, Inputs, Services> = {
     const made = madeDirectories(inputs, use);
     return [
       made,
+      gateFile(inputs, use),
       ...db.create(database),
       siteDirectories(inputs, use),
       salt,

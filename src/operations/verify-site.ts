@@ -13,6 +13,7 @@ import {
   databaseOf,
   databaseProperties,
   filesLink,
+  gateFile,
   generationDirectories,
   hashSalt,
   publish,
@@ -99,6 +100,7 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
     };
     return [
       generationDirectories(inputs, use),
+      gateFile(inputs, use),
       siteDirectories(inputs, use),
       salt,
       ...account,

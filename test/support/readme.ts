@@ -21,7 +21,7 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
   return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
 }
 
-const GROUPS = ["hub", "platform", "site", "local", "operations"] as const;
+const GROUPS = ["hub", "platform", "site", "backups", "local", "operations"] as const;
 
 function commandTable(): string {
   const rows = GROUPS.flatMap((group) =>

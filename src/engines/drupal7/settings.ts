@@ -1,7 +1,6 @@
-import { siteName } from "../../context/names.js";
 import type { SettingsInput } from "../engine.js";
 import { phpString } from "../php-literal.js";
-import { cachePrefix, databasesText, ownSettings, PROCESS_LINES, settingsHead } from "../settings-text.js";
+import { cachePrefix, databasesText, lastLines, ownSettings, PROCESS_LINES, settingsHead } from "../settings-text.js";
 
 /**
  * Text of `sites/<name>/settings.php` for Drupal 7. No date and nothing random is in it: the same input gives the
@@ -15,7 +14,8 @@ ${databasesText(input.database)}
 $drupal_hash_salt = ${phpString(input.hashSalt.reveal())};
 $update_free_access = FALSE;
 
-$conf['file_public_path'] = ${phpString(`sites/${siteName(input.uri)}/files`)};
+// A generation beside the one that serves stands in a directory of another name until it takes its place.
+$conf['file_public_path'] = 'sites/' . basename(__DIR__) . '/files';
 $conf['file_private_path'] = ${phpString(input.paths.private)};
 $conf['file_temporary_path'] = ${phpString(input.paths.tmp)};
 
@@ -27,5 +27,31 @@ $conf['memcache_key_prefix'] = ${phpString(cachePrefix(input))};
 $conf['cache_prefix'] = ${phpString(cachePrefix(input))};
 
 ${PROCESS_LINES}
-${ownSettings("DRUPAL_ROOT")}`;
+${ownSettings("DRUPAL_ROOT")}${lastLines(input, QUARANTINE)}`;
 }
+
+/** The last word: no mail leaves, by whatever module; cron is run by nobody; a search engine that comes along goes away again. */
+const QUARANTINE = `
+// In quarantine: a copy of a site, which its visitors and the people in its database must not notice.
+spl_autoload_register(function ($class) {
+  if ($class === 'ProvisionDiscardedMail') {
+    class ProvisionDiscardedMail implements MailSystemInterface {
+      public function format(array $message) {
+        return $message;
+      }
+      public function mail(array $message) {
+        return TRUE;
+      }
+    }
+  }
+});
+$conf['mail_system'] = array('default-system' => 'ProvisionDiscardedMail');
+$conf['cron_safe_threshold'] = 0;
+if (PHP_SAPI !== 'cli') {
+  header('X-Robots-Tag: noindex, nofollow');
+  if (basename($_SERVER['SCRIPT_NAME']) === 'cron.php') {
+    http_response_code(403);
+    exit("This site is in quarantine: its cron does not run.\\n");
+  }
+}
+`;

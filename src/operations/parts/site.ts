@@ -128,7 +128,8 @@ export function siteCode(inputs: SiteInputs, use: Services): SiteCode {
   };
 }
 
-function vhostOf(inputs: SiteInputs, use: Services, enabled: boolean): Vhost {
+/** The site as its web server is told of it. */
+export function vhostOf(inputs: SiteInputs, use: Services, enabled: boolean): Vhost {
   const { site, platform, webServer, core, paths } = inputs;
   return {
     uri: site.uri,
@@ -147,7 +148,10 @@ function vhostOf(inputs: SiteInputs, use: Services, enabled: boolean): Vhost {
     tls: tlsOf(site, use),
     basicAuth: basicAuthOf(inputs, use),
     allow: site.http_allow,
-    headers: Object.fromEntries(site.http_headers.map((line) => [line.slice(0, line.indexOf(": ")), line.slice(line.indexOf(": ") + 2)])),
+    headers: {
+      ...Object.fromEntries(site.http_headers.map((line) => [line.slice(0, line.indexOf(": ")), line.slice(line.indexOf(": ") + 2)])),
+      ...(site.quarantine ? { "X-Robots-Tag": "noindex, nofollow" } : {}),
+    },
     environment: undefined,
     snippets: {
       ...(site.nginx_snippet === undefined ? {} : { nginx: site.nginx_snippet }),
@@ -163,8 +167,14 @@ function fpmOf(platform: Platform, webServer: Server): string {
   return own ? fpmSocket(platform.php) : (webServer.php_fpm_listen ?? fpmSocket(webServer.php));
 }
 
+/** Nobody comes into a quarantined site without a password. */
+function visitorName({ http_basic_auth_username: name, quarantine }: Site): string | undefined {
+  return name ?? (quarantine ? "preview" : undefined);
+}
+
 function basicAuthOf({ site, webServer }: SiteInputs, use: Services): BasicAuth | undefined {
-  const { http_basic_auth_username: name, http_basic_auth_message: message, http_basic_auth_whitelist: whitelist } = site;
+  const { http_basic_auth_message: message, http_basic_auth_whitelist: whitelist } = site;
+  const name = visitorName(site);
   if (name === undefined) return undefined;
   return { message: message ?? site.uri, file: use.http(webServer).passwordFile(site.uri), whitelist };
 }
@@ -176,11 +186,11 @@ function tlsOf(site: Site, { layout }: Services): Tls | undefined {
 }
 
 /** What visitors may call the site, in sites.php. */
-function namesOf({ site, directory }: Pick<SiteInputs, "site" | "directory">): Entries {
+export function namesOf({ site, directory }: Pick<SiteInputs, "site" | "directory">): Entries {
   return Object.fromEntries([siteName(site.uri), ...site.aliases].map((name) => [name, directory]));
 }
 
-function grouped(inputs: SiteInputs, mode: number): { mode: number; gid?: number } {
+export function grouped(inputs: SiteInputs, mode: number): { mode: number; gid?: number } {
   return inputs.gid === undefined ? { mode } : { mode, gid: inputs.gid };
 }
 
@@ -201,6 +211,14 @@ export function generationDirectories(inputs: SiteInputs, use: Services): Step {
     ],
     { id: "site/directories", title: `Directories of ${site.uri}` },
   );
+}
+
+/** What the writers of this generation hold a lock on; before settings.php, for a gate that is not there is closed. */
+export function gateFile(inputs: SiteInputs, use: Services): Step {
+  return file(use.host(inputs.server), inputs.paths.gate, async () => "", grouped(inputs, 0o640), {
+    id: "site/gate",
+    title: "Write gate",
+  });
 }
 
 /** `sites/<uri>` on the platform: settings.php, the site's own code, a link to its files. */
@@ -245,6 +263,8 @@ export function settingsFile(inputs: SiteInputs, use: Services, access: (run: Ru
         paths,
         database: await access(run),
         hashSalt,
+        writePaths: site.write_paths,
+        quarantine: site.quarantine,
       });
     },
     grouped(inputs, 0o440),
@@ -326,7 +346,7 @@ const HASH = `[$password, $salt] = explode("\\n", stream_get_contents(STDIN), 2)
 /** The password that the web server asks for, as a hash that both of them read; made in secrets/ when there is none. */
 export function basicAuthSteps(inputs: SiteInputs, use: Services): readonly Step[] {
   const { site, webServer } = inputs;
-  const name = site.http_basic_auth_username;
+  const name = visitorName(site);
   const host = use.host(webServer);
   if (webServer.http_service_type === "php") return [];
   const path = use.http(webServer).passwordFile(site.uri);
@@ -371,7 +391,7 @@ export function publish(inputs: SiteInputs, use: Services, enabled: boolean): St
 }
 
 /** The site's files of the web server; those of names it no longer has are absent. */
-function siteConfig(inputs: SiteInputs, use: Services, enabled: boolean): readonly ConfigFile[] {
+export function siteConfig(inputs: SiteInputs, use: Services, enabled: boolean): readonly ConfigFile[] {
   const http = use.http(inputs.webServer);
   return [...http.siteFiles(vhostOf(inputs, use, enabled)), ...http.noSiteFiles(inputs.formerNames)];
 }
@@ -385,6 +405,8 @@ export function sitePaths(inputs: SiteInputs, use: Services): readonly string[] 
     join(siteDirectory, "files"),
     paths.root,
     paths.files,
+    paths.gate,
+    paths.gateClosed,
     use.layout.contextFile(site.name),
     use.layout.secretsFile(site.name),
     use.layout.clientSite(clientWord(inputs.client.name), site.uri),

@@ -70,6 +70,10 @@ export interface DbService {
   exists(database: DatabaseOf): Promise<boolean>;
   /** Bytes; 0 when there is none. */
   size(database: DatabaseOf): Promise<number>;
+  /** Names of its tables, sorted. */
+  tables(database: DatabaseOf): Promise<readonly string[]>;
+  /** How many rows these tables have, each counted at some moment of the call. */
+  counts(database: DatabaseOf, tables: readonly string[]): Promise<Readonly<Record<string, number>>>;
   /** Writes all of it, in one snapshot. */
   out(database: DatabaseOf, options?: DumpOptions): Promise<Flow>;
   /** Fills an empty database, as the site's own account. */

@@ -32,7 +32,7 @@ describe("the hub is found", () => {
 
 describe("provision.yml", () => {
   test("may be empty", async () => {
-    expect((await hubOf({ "provision.yml": "# mine\n" })).settings).toEqual({ client: "admin", mirrors: {} });
+    expect((await hubOf({ "provision.yml": "# mine\n" })).settings).toEqual({ client: "admin", keep_old: 7, mirrors: {} });
   });
 
   test("holds mirrors", async () => {

@@ -58,6 +58,7 @@ describe("settings.php of Drupal 7", () => {
     const [json, umask] = execFileSync("php", {
       input: script.replace("<?php", "<?php define('DRUPAL_ROOT', '/nowhere');"),
       encoding: "utf8",
+      env: { ...process.env, PROVISION_OPERATION: "1" },
     }).split("\n");
     expect(JSON.parse(json ?? "")).toMatchObject({ password: "it's \\ a $secret <?php ?>\n", port: "3306", charset: "utf8mb4" });
     expect(umask).toBe("2");

@@ -341,6 +341,25 @@ class Mysql implements DbService {
     return Number(rows.at(-1)?.[0] ?? 0);
   }
 
+  async tables({ names }: DatabaseOf): Promise<readonly string[]> {
+    const { database } = namesIn(names);
+    const rows = await this.#asMaster(
+      [`SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE' AND TABLE_SCHEMA = ${literal(database)};`],
+      `listing the tables of ${database}`,
+    );
+    return rows.map(([table = ""]) => table).sort();
+  }
+
+  async counts({ names }: DatabaseOf, tables: readonly string[]): Promise<Readonly<Record<string, number>>> {
+    if (tables.length === 0) return {};
+    const { database } = namesIn(names);
+    const rows = await this.#asMaster(
+      tables.map((table) => `SELECT COUNT(*) FROM ${identifier(database)}.${identifier(table)};`),
+      `counting the rows of ${database}`,
+    );
+    return Object.fromEntries(tables.map((table, index) => [table, Number(rows[index]?.[0] ?? 0)]));
+  }
+
   async out({ names }: DatabaseOf, { structureOnly = [] }: DumpOptions = {}): Promise<Flow> {
     const { database } = namesIn(names);
     // Not as the site: the text of routines is shown to their makers and to those who may see all.

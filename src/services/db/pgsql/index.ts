@@ -371,6 +371,27 @@ class Pgsql implements DbService {
     return Number(rows[0]?.[0] ?? 0);
   }
 
+  async tables({ names }: DatabaseOf): Promise<readonly string[]> {
+    const { database } = namesIn(names);
+    const rows = await this.#asMaster(
+      ["SELECT tablename FROM pg_tables WHERE schemaname = 'public';"],
+      `listing the tables of ${database}`,
+      database,
+    );
+    return rows.map(([table = ""]) => table).sort();
+  }
+
+  async counts({ names }: DatabaseOf, tables: readonly string[]): Promise<Readonly<Record<string, number>>> {
+    if (tables.length === 0) return {};
+    const { database } = namesIn(names);
+    const rows = await this.#asMaster(
+      tables.map((table) => `SELECT COUNT(*) FROM public.${identifier(table)};`),
+      `counting the rows of ${database}`,
+      database,
+    );
+    return Object.fromEntries(tables.map((table, index) => [table, Number(rows[index]?.[0] ?? 0)]));
+  }
+
   async out({ names }: DatabaseOf, { structureOnly = [] }: DumpOptions = {}): Promise<Flow> {
     const { database } = namesIn(names);
     const without = structureOnly.map((table) => `--exclude-table-data=${tablePattern(table)}`);

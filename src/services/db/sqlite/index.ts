@@ -93,6 +93,17 @@ $to->busyTimeout(60000);
 $from->backup($to);
 `;
 
+/** Names of tables, a line of JSON for each; with names given, how many rows each has. */
+const TABLES = `${COLLATION}
+$db = $collate(new SQLite3($argv[1], SQLITE3_OPEN_READONLY));
+$db->busyTimeout(60000);
+if ($argc > 2) foreach (array_slice($argv, 2) as $table) echo json_encode($db->querySingle('SELECT COUNT(*) FROM "' . str_replace('"', '""', $table) . '"')), "\n";
+else {
+  $rows = $db->query("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'");
+  while ($row = $rows->fetchArray(SQLITE3_NUM)) echo json_encode($row[0]), "\n";
+}
+`;
+
 /** One SQLite file per generation of a site, in a directory of its own: `sites/<uri>/<generation>/db/site.sqlite`. */
 export function sqlite({ layout, server, host }: DbSetup): DbService {
   const php = phpProgram(server.php);
@@ -115,9 +126,22 @@ export function sqlite({ layout, server, host }: DbSetup): DbService {
     drop: (database) => [dropStep(host, database)],
     exists: async ({ paths }) => (await host.stat(paths.database)) !== undefined,
     size: ({ paths }) => sizeOf(host, paths.database),
+    tables: async ({ paths }) => (await asked<string>(host, php, paths.database)).toSorted(),
+    counts: async ({ paths }, tables) => {
+      const rows = tables.length === 0 ? [] : await asked<number>(host, php, paths.database, ...tables);
+      return Object.fromEntries(tables.map((table, index) => [table, rows[index] ?? 0]));
+    },
     out: async ({ paths }, { structureOnly = [] } = {}) => flow(host, php, OUT, paths.database, ...structureOnly),
     into: async ({ paths }) => flow(host, php, INTO, paths.database),
   };
+}
+
+async function asked<T extends string | number>(host: Host, php: string, ...args: readonly string[]): Promise<readonly T[]> {
+  const answer = await runPhp(host, php, TABLES, ...args);
+  return answer
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line) as T);
 }
 
 /** Rejects with PROGRAM_MISSING or SERVICE_UNAVAILABLE, naming the Debian package. */

@@ -21,7 +21,7 @@ const PROOF_TIMEOUT = 30_000;
 const PHP_PROOF_TIMEOUT = 30_000;
 
 /** A web server that runs by itself, is read by it what provision writes, and is reloaded by a command. */
-export function daemonHttp(daemon: Daemon, { layout, server, host, patience = PROOF_TIMEOUT }: HttpSetup): HttpService {
+export function daemonHttp(daemon: Daemon, { layout, server, host, gathering, patience = PROOF_TIMEOUT }: HttpSetup): HttpService {
   const place = placeOf(layout, daemon.type, server);
   let found: Promise<Facts> | undefined;
   const facts = () => {
@@ -37,6 +37,7 @@ export function daemonHttp(daemon: Daemon, { layout, server, host, patience = PR
     server: server.name,
     user: server.script_user,
     patience,
+    gathering,
     locks: `${layout.state}/locks`,
     facts,
     test: async () => (testCommand === undefined ? asRoot(daemon.test((await facts()).program)) : argvOf(testCommand)),
