@@ -77,7 +77,8 @@ export interface Extension {
   readonly schema: number | undefined;
 }
 
-interface Inventory {
+/** What a site knows of its extensions. */
+export interface Inventory {
   readonly version: string;
   readonly extensions: readonly Extension[];
   /** Enabled in the database, absent on disk. */

@@ -24,6 +24,7 @@ export const drupal7: Engine = {
       "sessions",
       "semaphore",
       "flood",
+      "queue",
       "watchdog",
       "accesslog",
       "history",
@@ -38,6 +39,7 @@ export const drupal7: Engine = {
       "ctools_css_cache",
       "ctools_object_cache",
       "captcha_sessions",
+      "queue",
     ],
   },
   // Both are made again for the next page that wants them; `languages`, which names no file that is looked for, is not.
