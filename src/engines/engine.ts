@@ -38,6 +38,8 @@ export interface SettingsInput {
   readonly paths: GenerationPaths;
   readonly database: DatabaseAccess;
   readonly hashSalt: Secret;
+  /** settings.php holds no database account (engines/cloaked-account.ts); this file has it for the command line. Undefined: it holds it. */
+  readonly accountFile?: string;
 }
 
 export interface InstallInput {

@@ -6,7 +6,8 @@ import { ProvisionError } from "../core/errors.js";
 import type { Operation } from "../core/step.js";
 import { gone, moved, symlink } from "../steps/files.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
-import { codePlace, currentBuild, readRecord, recordFile } from "./parts/platform-code.js";
+import { codePlace } from "./parts/code-place.js";
+import { currentBuild, readRecord, recordFile } from "./parts/platform-code.js";
 import type { Services } from "./services.js";
 import { inventoryFile } from "./verify-platform.js";
 

@@ -6,12 +6,13 @@ import { detectCore } from "../engines/index.js";
 import { gone, moved } from "../steps/files.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { siteLocks } from "./parts/locks.js";
+import { dropPoolUsers, leavePools, type PoolInputs, poolsOf } from "./parts/pool.js";
 import { siteState } from "./parts/preflight.js";
 import { databaseOf } from "./parts/site.js";
 import { namesOfDirectory, sitesPhpEntries } from "./parts/sites-php.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
-interface Inputs extends SiteAndAll {
+interface Inputs extends SiteAndAll, Pick<PoolInputs, "formerPools"> {
   /** Engine of the platform; undefined when its code is gone. */
   readonly engine?: string;
   readonly docroot: string;
@@ -52,6 +53,7 @@ export const deleteSite: Operation<{ readonly name: string }, Inputs, Services> 
       siteDirectory,
       generations,
       aside: [aside(siteDirectory, id), aside(generations, id)],
+      formerPools: await poolsOf(use, all),
       baseline: await baselineOf(host, [siteDirectory, generations, use.layout.contextFile(name), use.layout.secretsFile(name)]),
     };
     return { inputs, locks: siteLocks(all) };
@@ -70,6 +72,7 @@ export const deleteSite: Operation<{ readonly name: string }, Inputs, Services> 
         : undefined;
     return [
       ...(http ? [http.activate("http/withdraw", `Withdraw ${site.uri}`, http.noSiteFiles(inputs.names, site.uri))] : []),
+      ...leavePools(inputs, use),
       // A site that was never installed has no directories here; one that stands at its name is somebody else's.
       ...(installed
         ? [
@@ -80,6 +83,8 @@ export const deleteSite: Operation<{ readonly name: string }, Inputs, Services> 
       ...(db && database ? db.drop(database) : []),
       gone(host, [code, generations], { id: "files/remove", title: "Remove what was set aside", phase: "finish" }),
       ...names(inputs, use),
+      ...dropPoolUsers(inputs, use),
+      ...(http?.environment ? [http.environment.removeFormer(site.uri, undefined)] : []),
       ...(http
         ? [
             gone(use.host(webServer), [http.passwordFile(site.uri)], {

@@ -10,14 +10,17 @@ import type { HttpProblem } from "../services/http/service.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { contextFile } from "./parts/contexts.js";
 import { siteLocks } from "./parts/locks.js";
+import { poolSteps, refusePool } from "./parts/pool.js";
 import { refuseConflicts, refuseFullDisk, siteState } from "./parts/preflight.js";
 import {
+  accountSteps,
   basicAuthSteps,
   clientLink,
   databaseOf,
   databaseProperties,
   filesLink,
   generationDirectories,
+  groupOfAll,
   hashSalt,
   publish,
   type SiteInputs,
@@ -90,7 +93,8 @@ export const install: Operation<{ readonly name: string }, Inputs, Services> = {
         next: [`provision save ${name} --profile=${core.profiles.includes("standard") ? "standard" : (core.profiles[0] ?? "…")}`],
       });
     }
-    const inputs = await siteInputs(use, all, core, id);
+    const found = await siteInputs(use, all, core, id);
+    const inputs: SiteInputs = { ...found, account: databaseOf(found, use, all.dbServer).names };
     await refuseTaken(inputs, use);
     await refuseFullDisk(use, use.layout.sites, ROOM);
     const mail =
@@ -104,6 +108,7 @@ export const install: Operation<{ readonly name: string }, Inputs, Services> = {
     const problems = (await askServers(inputs, use)).filter(({ blocks }) => blocks).map(({ message }) => message);
     if (problems.length > 0)
       throw new ProvisionError("SERVICE_UNAVAILABLE", `the web server of ${inputs.webServer.name} is not well`, { why: problems });
+    await refusePool(inputs, use);
   },
 
   steps(inputs, use) {
@@ -113,10 +118,12 @@ export const install: Operation<{ readonly name: string }, Inputs, Services> = {
     const salt = hashSalt(inputs, use);
     const made = madeDirectories(inputs, use);
     return [
+      ...poolSteps(inputs, use),
       made,
       ...db.create(database),
       siteDirectories(inputs, use),
       salt,
+      ...accountSteps(inputs, use, () => db.access(database)),
       settingsFile(inputs, use, () => db.access(database), salt),
       filesLink(inputs, use),
       siteEntries(inputs, use),
@@ -133,6 +140,7 @@ export const install: Operation<{ readonly name: string }, Inputs, Services> = {
       ...basicAuthSteps(inputs, use),
       publish(inputs, use, site.site_enabled),
       answers(inputs, use),
+      groupOfAll(inputs, use),
       contextFile(use, site.name, "site", new Map([["generation", generation], ...databaseProperties(database)]), {
         id: "context",
         title: `Save ${site.name}`,

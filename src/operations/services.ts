@@ -15,6 +15,9 @@ import type { Host } from "../host/host.js";
 import { LocalHost } from "../host/local.js";
 import { dbServices } from "../services/db/index.js";
 import type { DbService } from "../services/db/service.js";
+import { fpmService } from "../services/fpm/index.js";
+import type { FpmOf, FpmService, PoolEdit } from "../services/fpm/service.js";
+import { removeUser, userSetupOf } from "../services/fpm/users.js";
 import { httpServices } from "../services/http/index.js";
 import type { HttpService } from "../services/http/service.js";
 import { sitesPhpUndo } from "./parts/sites-php.js";
@@ -33,6 +36,7 @@ export class Services {
 
   readonly #http = new Map<string, HttpService>();
   readonly #db = new Map<string, DbService>();
+  readonly #fpm = new Map<string, FpmService>();
 
   constructor(hub: Hub, scope: Scope) {
     this.hub = hub;
@@ -67,6 +71,15 @@ export class Services {
   /** One service object per server and process: what it has found out (which PHP, which extensions) it need not ask again. */
   http(server: Server): HttpService {
     return remembered(this.#http, server, () => this.#makeHttp(server));
+  }
+
+  fpm(server: Server, of: FpmOf): FpmService {
+    return remembered(this.#fpm, [server, of], () => fpmService({ layout: this.layout, server, of, host: this.host(server) }));
+  }
+
+  /** PHP that begins now serves these sites; `of`: their PHP-FPM, else the server's own. */
+  async reloadPhp(server: Server, of: FpmOf | undefined, uris: readonly string[]): Promise<void> {
+    await this.http(server).reload(uris, of && (await this.fpm(server, of).commands()).reload);
   }
 
   db(server: Server): DbService {
@@ -107,7 +120,22 @@ export class Services {
       /** PHP that began with code that was taken back. */
       http_reload: async (undone) => {
         const server = await this.store.need(String(undone["server"]), "server");
-        await this.http(server).reload(undone["uris"] as readonly string[]);
+        await this.reloadPhp(server, undone["fpm"] as FpmOf | undefined, undone["uris"] as readonly string[]);
+      },
+      /** Places of sites in their pools. */
+      fpm_restore: async (undone) => {
+        const server = await this.store.need(String(undone["server"]), "server");
+        // The journal knows null, not undefined.
+        const edits = (undone["edits"] as unknown as readonly PoolEdit[]).map(({ member, ...edit }) => ({
+          ...edit,
+          member: member ?? undefined,
+        }));
+        await this.fpm(server, undone["fpm"] as unknown as FpmOf).restore(edits);
+      },
+      /** A user that was made for a pool. */
+      unix_user_remove: async (undone) => {
+        const server = await this.store.need(String(undone["server"]), "server");
+        await removeUser(userSetupOf(server, this.host(server), this.operations.locks), String(undone["user"]));
       },
     };
     return {
@@ -123,9 +151,9 @@ export class Services {
   }
 }
 
-function remembered<T>(known: Map<string, T>, server: Server, make: () => T): T {
+function remembered<T>(known: Map<string, T>, by: unknown, make: () => T): T {
   // By everything the context says: a server that was saved anew is another.
-  const key = JSON.stringify(server);
+  const key = JSON.stringify(by);
   const found = known.get(key) ?? make();
   known.set(key, found);
   return found;

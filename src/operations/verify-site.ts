@@ -6,15 +6,20 @@ import type { DatabaseOf } from "../services/db/service.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { contextFile } from "./parts/contexts.js";
 import { siteLocks } from "./parts/locks.js";
+import { dropPoolUsers, leavePools, poolSteps, refusePool, reloadPhp, reloadPhpUndo } from "./parts/pool.js";
 import { refuseConflicts, siteState } from "./parts/preflight.js";
 import {
+  accountSteps,
   basicAuthSteps,
   clientLink,
   databaseOf,
   databaseProperties,
   filesLink,
+  formerAccounts,
   generationDirectories,
+  groupOfAll,
   hashSalt,
+  isCloaked,
   publish,
   type SiteInputs,
   settingsFile,
@@ -78,6 +83,7 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
     return {
       inputs: {
         ...inputs,
+        account: database.names,
         database,
         ...(rotation ? { rotation } : {}),
         baseline: await baselineOf(use.host(all.server), sitePaths(inputs, use)),
@@ -85,6 +91,8 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
       locks: siteLocks(all),
     };
   },
+
+  preflight: (inputs, use) => refusePool(inputs, use),
 
   steps(inputs, use) {
     const { site, database, rotation } = inputs;
@@ -97,18 +105,28 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
       if (password && (await password.check(run)).changes.length > 0) run.need(password);
       return db.access(database);
     };
+    const cloaked = isCloaked(inputs);
+    const settings = settingsFile(inputs, use, access, salt);
     return [
+      ...poolSteps(inputs, use),
       generationDirectories(inputs, use),
       siteDirectories(inputs, use),
       salt,
       ...account,
-      settingsFile(inputs, use, access, salt),
+      ...accountSteps(inputs, use, access),
+      // Who takes the account out of settings.php has the web server tell it before, and who puts it in takes it from there after.
+      ...(cloaked ? [] : [settings]),
       filesLink(inputs, use),
       siteEntries(inputs, use),
       clientLink(inputs, use),
       ...basicAuthSteps(inputs, use),
       publish(inputs, use, inputs.site.site_enabled),
+      ...(cloaked ? [settings] : []),
+      ...leavePools(inputs, use),
       ...(rotation ? [reloaded(inputs, use), answersAsBefore(inputs, use, rotation.status)] : []),
+      groupOfAll(inputs, use),
+      ...formerAccounts(inputs, use),
+      ...dropPoolUsers(inputs, use),
       ...(rotation
         ? [
             contextFile(use, site.name, "site", databaseProperties(database), {
@@ -127,7 +145,7 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
 };
 
 /** Its undo comes when the old settings.php is back: PHP takes that, and then the account goes. */
-function newAccount({ site, webServer, dbServer, database }: Inputs, use: Services): readonly Step[] {
+function newAccount({ site, webServer, platform, dbServer, database }: Inputs, use: Services): readonly Step[] {
   return use
     .db(dbServer)
     .createAccount(database)
@@ -136,8 +154,7 @@ function newAccount({ site, webServer, dbServer, database }: Inputs, use: Servic
       async check(run) {
         const decision = await step.check(run);
         if (step.id !== ACCOUNT || decision.undo === undefined) return decision;
-        const reload = { do: "http_reload", host: use.host(webServer).name, server: webServer.name, uris: [site.uri] };
-        return { ...decision, undo: [...decision.undo, reload] };
+        return { ...decision, undo: [...decision.undo, reloadPhpUndo(use, { platform, webServer }, [site.uri])] };
       },
     }));
 }
@@ -146,14 +163,14 @@ function newAccount({ site, webServer, dbServer, database }: Inputs, use: Servic
 const ACCOUNT = "database/account";
 
 /** PHP that keeps compiled files would go on with the old settings.php; none of it is left after this. */
-function reloaded({ site, webServer }: Inputs, use: Services): Step {
+function reloaded({ site, webServer, platform }: Inputs, use: Services): Step {
   return {
     id: "http/reload",
     title: "PHP takes the new settings.php",
     undoneBy: ACCOUNT,
     check: async () => ({ changes: [`reload PHP of ${webServer.name}`] }),
     async apply() {
-      await use.http(webServer).reload([site.uri]);
+      await reloadPhp(use, { platform, webServer }, [site.uri]);
       return null;
     },
   };

@@ -1,6 +1,7 @@
 import type { DatabaseAccess } from "../../context/database-access.js";
 import { siteName, uriProblem } from "../../context/names.js";
 import { ProvisionError } from "../../core/errors.js";
+import { accountValue, withAccount } from "../cloaked-account.js";
 import type { SettingsInput } from "../engine.js";
 import { phpString } from "../php-literal.js";
 
@@ -31,15 +32,7 @@ export function settings(input: SettingsInput): string {
  * this platform in sites/all/platform.settings.php; both may overrule what is here.
  */
 
-$databases = array(
-  'default' => array(
-    'default' => array(
-${databaseLines(input.database)
-  .map(([key, value]) => `      ${phpString(key)} => ${phpString(value)},\n`)
-  .join("")}${pdoLines(input.database)}    ),
-  ),
-);
-${environmentLines(input.database)}
+${databases(input)}${environmentLines(input.database)}
 // Never empty: core would then take a hash of the lines above, and end all sessions when a password changes.
 $drupal_hash_salt = ${phpString(input.hashSalt.reveal())};
 $update_free_access = FALSE;
@@ -72,24 +65,39 @@ if (is_readable(__DIR__ . ${phpString(LOCAL_SETTINGS)})) {
 `;
 }
 
-function databaseLines(database: DatabaseAccess): readonly (readonly [string, string])[] {
+function databases({ database, accountFile }: SettingsInput): string {
+  const cloaked = accountFile !== undefined && database.driver !== "sqlite";
+  const lines = `$databases = array(
+  'default' => array(
+    'default' => array(
+${databaseLines(database, cloaked)
+  .map(([key, value]) => `      ${phpString(key)} => ${value},\n`)
+  .join("")}${pdoLines(database)}    ),
+  ),
+);
+`;
+  return cloaked ? withAccount(accountFile, lines) : lines;
+}
+
+/** Keys and PHP expressions. */
+function databaseLines(database: DatabaseAccess, cloaked: boolean): readonly (readonly [string, string])[] {
   if (database.driver === "sqlite") {
     return [
-      ["driver", "sqlite"],
-      ["database", database.database],
+      ["driver", phpString("sqlite")],
+      ["database", phpString(database.database)],
     ];
   }
   return [
-    ["driver", database.driver],
-    ["host", database.host],
-    ["port", String(database.port)],
-    ["database", database.database],
-    ["username", database.username],
-    ["password", database.password.reveal()],
+    ["driver", phpString(database.driver)],
+    ["host", phpString(database.host)],
+    ["port", phpString(String(database.port))],
+    ["database", cloaked ? accountValue("db_name") : phpString(database.database)],
+    ["username", cloaked ? accountValue("db_user") : phpString(database.username)],
+    ["password", cloaked ? accountValue("db_passwd") : phpString(database.password.reveal())],
     // Goes before host and port, which stay for modules that ask for them.
-    ...(database.socket === undefined ? [] : ([["unix_socket", database.socket]] as const)),
+    ...(database.socket === undefined ? [] : ([["unix_socket", phpString(database.socket)]] as const)),
     // Understood from 7.50 on, and ignored before. A collation would break the older ones.
-    ...(database.driver === "mysql" ? ([["charset", "utf8mb4"]] as const) : []),
+    ...(database.driver === "mysql" ? ([["charset", phpString("utf8mb4")]] as const) : []),
   ];
 }
 

@@ -1,25 +1,28 @@
 import { createHash, randomBytes } from "node:crypto";
-import { join } from "node:path";
-import type { DatabaseAccess } from "../../context/database-access.js";
+import { dirname, join } from "node:path";
+import { accountVariables, type DatabaseAccess } from "../../context/database-access.js";
 import type { Changes } from "../../context/edit.js";
 import type { GenerationPaths } from "../../context/layout.js";
 import { clientWord, siteName } from "../../context/names.js";
 import type { SiteAndAll } from "../../context/references.js";
-import type { Platform, Server, Site } from "../../context/schema.js";
+import type { Server, Site } from "../../context/schema.js";
 import { ProvisionError } from "../../core/errors.js";
 import { Secret } from "../../core/secret.js";
 import type { Run, Step } from "../../core/step.js";
+import { accountFile } from "../../engines/cloaked-account.js";
 import type { Core, SiteCode } from "../../engines/engine.js";
 import type { Host } from "../../host/host.js";
-import type { DatabaseOf } from "../../services/db/service.js";
+import type { DatabaseNames, DatabaseOf } from "../../services/db/service.js";
 import type { BasicAuth, ConfigFile, Tls, Vhost } from "../../services/http/service.js";
-import { fpmSocket, phpProgram } from "../../services/php.js";
-import { directories, file, symlink, undoParents } from "../../steps/files.js";
+import { phpProgram } from "../../services/php.js";
+import { directories, file, gone, symlink, undoParents } from "../../steps/files.js";
+import { groupAccess } from "../../steps/group-access.js";
 import type { Services } from "../services.js";
+import { listenOf, type PoolInputs, poolInputs, requestLimits, sharesPool } from "./pool.js";
 import { type Entries, namesOfDirectory, sitesPhpEntries } from "./sites-php.js";
 
 /** Everything decided of one site before its steps: JSON, so that a resumed run has the same. */
-export interface SiteInputs extends SiteAndAll {
+export interface SiteInputs extends SiteAndAll, PoolInputs {
   readonly core: Core;
   readonly generation: string;
   readonly paths: GenerationPaths;
@@ -29,10 +32,14 @@ export interface SiteInputs extends SiteAndAll {
   readonly siteDirectory: string;
   /** What visitors called the site until now and shall no longer: aliases that were taken out of the context. */
   readonly formerNames: readonly string[];
-  /** Group id of the web server; undefined: left as it comes. */
+  /** Group through which PHP reads and writes: the web server's, or the pool's; undefined: left as it comes. */
   readonly gid?: number;
+  /** Group of the web server; undefined: left as it comes. */
+  readonly webGid?: number;
   /** Of the build that the platform is; undefined for a directory that provision did not build. */
   readonly codeCache?: string;
+  /** Names of the database account that the site is to have, where it has one. */
+  readonly account?: DatabaseNames;
   /** Of a sub-directory site: no site of the hub has its host. */
   readonly alone: boolean;
 }
@@ -51,12 +58,15 @@ async function groupId(host: Host, name: string | undefined, server: Server): Pr
 export async function siteInputs(use: Services, all: SiteAndAll, core: Core, generation: string): Promise<SiteInputs> {
   const directory = siteName(all.site.uri);
   refuseTlsWithoutPort(all);
-  const gid = await groupId(use.host(all.webServer), all.webServer.web_group, all.webServer);
+  const webGid = await groupId(use.host(all.webServer), all.webServer.web_group, all.webServer);
+  const pools = await poolInputs(use, all);
+  const gid = pools.pool?.gid ?? webGid;
   const entered = await namesOfDirectory({ host: use.host(all.server), engine: use.engine(core.engine), docroot: core.docroot }, directory);
   const names = namesOf({ site: all.site, directory });
   const codeCache = await codeCacheOf(use, use.host(all.server), core);
   return {
     ...all,
+    ...pools,
     core,
     generation,
     paths: use.layout.generation(all.site.uri, generation),
@@ -64,6 +74,7 @@ export async function siteInputs(use: Services, all: SiteAndAll, core: Core, gen
     siteDirectory: join(core.docroot, "sites", directory),
     formerNames: entered.filter((name) => !(name in names)),
     ...(gid === undefined ? {} : { gid }),
+    ...(webGid === undefined ? {} : { webGid }),
     alone: await hasHostAlone(use, all.site.uri),
     ...(codeCache === undefined ? {} : { codeCache }),
   };
@@ -98,13 +109,13 @@ async function hasHostAlone(use: Services, uri: string): Promise<boolean> {
 }
 
 export function databaseOf(
-  { site, generation, paths }: Pick<SiteInputs, "site" | "generation" | "paths">,
+  { site, generation, paths, pool }: Pick<SiteInputs, "site" | "generation" | "paths" | "pool">,
   use: Services,
   dbServer: Server,
 ): DatabaseOf {
   const { db_name: database, db_user: user } = site;
   const names = database !== undefined && user !== undefined ? { database, user } : use.db(dbServer).names(site.uri, generation);
-  return { site: site.name, uri: site.uri, generation, paths, names };
+  return { site: site.name, uri: site.uri, generation, paths, names, ...(pool ? { gid: pool.gid } : {}) };
 }
 
 /** What a site's context keeps of its database: the names that were once made. */
@@ -142,13 +153,14 @@ function vhostOf(inputs: SiteInputs, use: Services, enabled: boolean): Vhost {
     private: paths.private,
     frontControllers: [...use.engine(core.engine).frontControllers, ...site.php_paths],
     php: phpProgram(platform.php ?? webServer.php),
-    fpm: fpmOf(platform, webServer),
+    fpm: listenOf(inputs, use),
+    limits: requestLimits(inputs),
     alone: inputs.alone,
     tls: tlsOf(site, use),
     basicAuth: basicAuthOf(inputs, use),
     allow: site.http_allow,
     headers: Object.fromEntries(site.http_headers.map((line) => [line.slice(0, line.indexOf(": ")), line.slice(line.indexOf(": ") + 2)])),
-    environment: undefined,
+    environment: environmentOf(inputs, use)?.path,
     snippets: {
       ...(site.nginx_snippet === undefined ? {} : { nginx: site.nginx_snippet }),
       ...(site.apache_snippet === undefined ? {} : { apache: site.apache_snippet }),
@@ -156,11 +168,56 @@ function vhostOf(inputs: SiteInputs, use: Services, enabled: boolean): Vhost {
   };
 }
 
-/** A platform with a PHP of its own has its own PHP-FPM, too. */
-function fpmOf(platform: Platform, webServer: Server): string {
-  if (platform.php_fpm_listen !== undefined) return platform.php_fpm_listen;
-  const own = platform.php !== undefined && platform.php !== webServer.php;
-  return own ? fpmSocket(platform.php) : (webServer.php_fpm_listen ?? fpmSocket(webServer.php));
+/**
+ * Where the web server tells PHP the site's database account; undefined when settings.php holds it. A new account has a new file, so that the
+ * old one stays good until the vhost names the new one, and in an undo.
+ */
+function environmentOf({ site, dbServer, webServer, generation, account }: SiteInputs, use: Services) {
+  const { environment } = use.http(webServer);
+  if (!environment || !isCloaked({ webServer, dbServer })) return undefined;
+  const tag = createHash("sha256")
+    .update(JSON.stringify([generation, account]))
+    .digest("hex")
+    .slice(0, 12);
+  return { environment, tag, path: environment.file(site.uri, tag) };
+}
+
+/** PHP of other sites runs as the same user and could read settings.php, so that holds no account. A file of SQLite has none. */
+export function isCloaked({ webServer, dbServer }: Pick<SiteAndAll, "webServer" | "dbServer">): boolean {
+  return sharesPool(webServer) && (dbServer.db_service_type === "mysql" || dbServer.db_service_type === "pgsql");
+}
+
+/** The account where PHP finds it when settings.php does not hold it: in the web server's file and, for the command line, in one of our user's. */
+export function accountSteps(inputs: SiteInputs, use: Services, access: (run: Run) => Promise<DatabaseAccess>): readonly Step[] {
+  const { server, paths } = inputs;
+  const told = environmentOf(inputs, use);
+  const commandLine = file(
+    use.host(server),
+    paths.account,
+    async (run) => (told ? accountFile(await access(run)) : undefined),
+    { mode: 0o400 },
+    { id: "site/account", title: "Database account for the command line" },
+  );
+  if (!told) return [];
+  return [commandLine, told.environment.write(inputs.site.uri, told.tag, async (run) => accountVariables(await access(run)) ?? {})];
+}
+
+/** What accountSteps made for an account that is no more; with no account to hide, all of it. */
+export function formerAccounts(inputs: SiteInputs, use: Services): readonly Step[] {
+  const { environment } = use.http(inputs.webServer);
+  const told = environmentOf(inputs, use);
+  return [
+    ...(environment ? [environment.removeFormer(inputs.site.uri, told?.tag)] : []),
+    ...(told
+      ? []
+      : [
+          gone(use.host(inputs.server), [inputs.paths.account], {
+            id: "site/account-remove",
+            title: "No database account beside settings.php",
+            phase: "finish",
+          }),
+        ]),
+  ];
 }
 
 function basicAuthOf({ site, webServer }: SiteInputs, use: Services): BasicAuth | undefined {
@@ -245,10 +302,27 @@ export function settingsFile(inputs: SiteInputs, use: Services, access: (run: Ru
         paths,
         database: await access(run),
         hashSalt,
+        ...(environmentOf(inputs, use) ? { accountFile: paths.account } : {}),
       });
     },
     grouped(inputs, 0o440),
     { id: "site/settings", title: "settings.php" },
+  );
+}
+
+/** What is below the site's directories has the owner, group and modes that they have (reference: engine.md d). */
+export function groupOfAll(inputs: SiteInputs, use: Services): Step {
+  const { paths, siteDirectory, pool, gid } = inputs;
+  const writable = [paths.files, paths.private, paths.tmp, paths.configSync, dirname(paths.database)].map((path) => ({
+    path,
+    writable: true,
+  }));
+  const code = ["modules", "themes", "libraries"].map((name) => ({ path: join(siteDirectory, name), writable: false }));
+  return groupAccess(
+    use.host(inputs.server),
+    [...writable, ...code],
+    async () => ({ gid, uid: process.getuid?.() ?? 0, writer: pool?.uid }),
+    { id: "site/access", title: "Owners, groups and modes below", phase: "finish" },
   );
 }
 
@@ -359,7 +433,7 @@ export function basicAuthSteps(inputs: SiteInputs, use: Services): readonly Step
         });
         return `${name}:${stdout}\n`;
       },
-      grouped(inputs, 0o640),
+      inputs.webGid === undefined ? { mode: 0o640 } : { mode: 0o640, gid: inputs.webGid },
       place,
     ),
   ];
