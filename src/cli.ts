@@ -28,7 +28,7 @@ const DEFAULT_WAIT = "5m";
 export const EXIT_TABLE = `Exit codes:
   0                    done, or already so
   1                    failed; nothing was applied, the target is as it was
-  2                    only with --dry-run --exit-code: changes exist
+  2                    with --dry-run --exit-code, and of compare: changes or differences exist
   3                    several targets: some failed (5 if any of them is 5)
   4                    failed, rolled back, and confirmed to be as it was
   5                    failed and not restored, or committed and not finished: a person is needed
@@ -251,6 +251,7 @@ const GROUP_TITLES: Readonly<Record<CommandDefinition["group"], string>> = {
   platform: "Platforms:",
   local: "Local:",
   site: "Sites:",
+  backups: "Backups:",
   operations: "Operations:",
 };
 

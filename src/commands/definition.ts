@@ -17,7 +17,7 @@ interface Example {
   readonly says: string;
 }
 
-type CommandGroup = "hub" | "platform" | "local" | "site" | "operations";
+type CommandGroup = "hub" | "platform" | "local" | "site" | "backups" | "operations";
 
 /** One command as data: command line, help and README come from it; its code is loaded when it runs. */
 export interface CommandDefinition {

@@ -66,34 +66,21 @@ export async function operate<Args, Inputs>(
 export async function eachTarget(invocation: Invocation, command: string, action: (target: string) => Promise<void>): Promise<void> {
   const targets = [...new Set(invocation.arguments)];
   if (targets.length > 1) invocation.session.severalTargets();
-  await eachOf(invocation.session, command, targets, 1, action);
+  for (const target of targets) await oneOfMany(invocation.session, command, target, () => action(target));
 }
 
-/** The same for targets that are known, `jobs` of them at a time; results are in the order of the targets. */
-export async function eachOf(
-  session: Session,
-  command: string,
-  targets: readonly string[],
-  jobs: number,
-  action: (target: string) => Promise<void>,
-): Promise<void> {
-  if (jobs > 1) session.atOnce(targets);
-  const waiting = targets[Symbol.iterator]();
-  const work = async () => {
-    for (const target of waiting) {
-      try {
-        const { reason } = session.stop;
-        if (reason) throw new ProvisionError("STOPPED", `not begun: stopped by ${reason.label}`);
-        await action(target);
-      } catch (error) {
-        if (!(error instanceof ProvisionError)) throw error;
-        await session.subject({ command, target }, async (emit) =>
-          emit({ type: "failed", error, outcome: "failed", exit: session.exitOf(error) }),
-        );
-      }
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(jobs, targets.length) }, work));
+/** One of several targets: what it is refused is its own result. */
+export async function oneOfMany(session: Session, command: string, target: string, action: () => Promise<void>): Promise<void> {
+  try {
+    const { reason } = session.stop;
+    if (reason) throw new ProvisionError("STOPPED", `not begun: stopped by ${reason.label}`);
+    await action();
+  } catch (error) {
+    if (!(error instanceof ProvisionError)) throw error;
+    await session.subject({ command, target }, async (emit) =>
+      emit({ type: "failed", error, outcome: "failed", exit: session.exitOf(error) }),
+    );
+  }
 }
 
 /** Readers say what is unfinished; they do not touch it. */

@@ -2,10 +2,11 @@ import { meantContext, quoted } from "../context/names.js";
 import { clientOf } from "../context/references.js";
 import type { Context, ContextType, Site } from "../context/schema.js";
 import { ProvisionError } from "../core/errors.js";
+import { Gathering } from "../core/gathering.js";
 import { Scope } from "../core/scope.js";
 import type { Services } from "../operations/services.js";
 import type { Invocation } from "./definition.js";
-import { contextName, contextOfType, eachOf } from "./hub.js";
+import { contextName, contextOfType, oneOfMany } from "./hub.js";
 
 /** Type of targets of one command, in the order in which they depend on each other. */
 const ORDER: readonly ContextType[] = ["client", "server", "platform", "site"];
@@ -13,7 +14,8 @@ const ORDER: readonly ContextType[] = ["client", "server", "platform", "site"];
 /**
  * Does one thing for every context that a command line selects, in the order servers, platforms, sites, each with a
  * result of its own: names, globs (`@*.example.com`), and of the sites those on `--platform`, of `--client`, or `--all`.
- * `only` passes over sites that a selector found. `--jobs` of them at a time, each with services of its own, for locks and signals belong to one operation.
+ * `only` passes over sites that a selector found. `--jobs` of them at a time, each with services
+ * of its own, for locks and signals belong to one operation; sites whose vhost changes meet at their web server, which is reloaded once.
  *
  * Rejects with USAGE, CONTEXT_NOT_FOUND (a selector that selects nothing is one mistyped, except on an empty hub).
  */
@@ -36,10 +38,31 @@ export async function eachSelected(
   }
   const jobs = jobsOf(options["jobs"]);
   if (selector || targets.length > 1) session.severalTargets();
-  await eachOf(session, command, targets, jobs, async (word) => {
-    const { name } = await contextOfType(use, word, types, command);
-    await action(name, jobs === 1 ? use : use.beside(new Scope()));
-  });
+  if (targets.length > 1) session.atOnce(targets);
+  const gathering = new Gathering(jobs);
+  await Promise.all(
+    targets.map((word) =>
+      gathering.run(() =>
+        oneOfMany(session, command, word, async () => {
+          const { name } = await contextOfType(use, word, types, command);
+          await action(name, targets.length === 1 ? use : use.beside(new Scope(), gathering));
+        }),
+      ),
+    ),
+  );
+}
+
+/** Names that a command line selects, as `eachSelected` finds them, without doing anything. Rejects likewise. */
+export async function selectedNames(
+  invocation: Invocation,
+  use: Services,
+  command: string,
+  types: readonly ContextType[],
+): Promise<readonly string[]> {
+  if (isSelector(invocation)) return selected(invocation, use, command, types, () => true);
+  const names: string[] = [];
+  for (const word of new Set(invocation.arguments)) names.push((await contextOfType(use, word, types, command)).name);
+  return names;
 }
 
 function isSelector({ arguments: words, options }: Invocation): boolean {

@@ -73,6 +73,11 @@ export class Layout {
     return join(this.config, server.slice(1), type);
   }
 
+  /** Certificates that provision gets or makes, of one site of a server; `key` is the site's name as a file name. */
+  certificates(server: string, key: string): string {
+    return join(this.config, server.slice(1), "ssl.d", key);
+  }
+
   /** What belongs to one generation of a site, not to the code. */
   generation(uri: string, generation: string): GenerationPaths {
     const root = join(this.sites, siteName(uri), generation);
@@ -84,12 +89,19 @@ export class Layout {
       configSync: join(root, "config", "sync"),
       database: join(root, "db", "site.sqlite"),
       account: join(root, "account.settings.php"),
+      gate: join(root, "gate"),
+      gateClosed: join(root, "gate.closed"),
     };
   }
 
   /** All generations of a site. */
   siteGenerations(uri: string): string {
     return join(this.sites, siteName(uri));
+  }
+
+  /** What is known of a site's generations that no longer serve: one file each. `name` with its `@`. */
+  keptGenerations(name: string): string {
+    return join(this.state, "generations", name.slice(1));
   }
 
   /** All backups of a site. */
@@ -112,4 +124,8 @@ export interface GenerationPaths {
   readonly database: string;
   /** The database account for the command line, where settings.php does not hold it. */
   readonly account: string;
+  /** What writers hold a lock on. */
+  readonly gate: string;
+  /** There while nobody may write. */
+  readonly gateClosed: string;
 }

@@ -18,6 +18,7 @@ import {
   REFERENCE_PATTERN,
   referenceProblem,
   URI_PATTERN,
+  unprovableNames,
   uriProblem,
   urlProblem,
 } from "./names.js";
@@ -187,6 +188,22 @@ const serverSchema = z
       .describe("Web server. php: PHP's own server, started by `provision serve`; needs nothing installed or root."),
     http_port: port(8080).default(80).describe("Port of the web server."),
     http_ssl_port: port(443).optional().describe("Port for https; without it the server has none."),
+    ssl_issuer: z
+      .enum(["self-signed", "acme"])
+      .meta({ examples: ["acme"] })
+      .default("self-signed")
+      .describe(
+        "Who issues the certificates of sites that bring none: self-signed (nobody vouches for them), or acme: the authority at acme_directory, whose terms you agree to by this.",
+      ),
+    acme_directory: text((value) => urlProblem(value) ?? (/^https:/i.test(value) ? undefined : "is not an https URL"), {
+      example: "https://acme-v02.api.letsencrypt.org/directory",
+      pattern: "^https://[^\\s]+$",
+    })
+      .default("https://acme-v02.api.letsencrypt.org/directory")
+      .describe("Directory URL of the certificate authority that acme asks (RFC 8555, http-01). Default: Let's Encrypt."),
+    acme_ca_file: path("/etc/ssl/acme-test-ca.pem")
+      .optional()
+      .describe("Certificates (PEM) by which that authority's own https is believed. Default: those that Node.js knows."),
     http_test_cmd: command("sudo -n /usr/sbin/nginx -t")
       .optional()
       .describe(
@@ -389,6 +406,10 @@ const databaseName = (example: string) =>
   text(matches(DATABASE_NAME, "is not a name of letters, digits and _"), { example, pattern: DATABASE_NAME.source });
 const GENERATION = /^[0-9]{8}T[0-9]{6}-[0-9a-f]{4,8}$/;
 
+const WRITE_PATH = /^[A-Za-z0-9*_][A-Za-z0-9*._/-]{0,199}$/;
+/** In the order in which each is missed without the other. */
+const KEY_AND_CERTIFICATE: readonly string[] = ["ssl_certificate_key", "ssl_certificate"];
+
 const siteSchema = z
   .strictObject({
     context_type: z.literal("site").describe("What this file describes."),
@@ -419,10 +440,15 @@ const siteSchema = z
       .meta({ examples: ["required"] })
       .default("off")
       .describe("https beside http, or instead of it (required: http is sent on to https)."),
+    ssl_issuer: z
+      .enum(["self-signed", "acme"])
+      .meta({ examples: ["acme"] })
+      .optional()
+      .describe("Who issues its certificate, when it is not ssl_certificate: self-signed or acme. Default: the server's ssl_issuer."),
     ssl_certificate: path("/etc/ssl/example.com/fullchain.pem")
       .optional()
-      .describe("Certificate with its intermediate ones, PEM, relative to the hub or absolute; needed for https."),
-    ssl_certificate_key: path("/etc/ssl/example.com/privkey.pem").optional().describe("Key of the certificate, PEM, without a password."),
+      .describe("Certificate with its intermediate ones, PEM, relative to the hub or absolute: one of your own, instead of ssl_issuer."),
+    ssl_certificate_key: path("/etc/ssl/example.com/privkey.pem").optional().describe("Key of ssl_certificate, PEM, without a password."),
     ssl_hsts: z
       .int()
       .min(0)
@@ -457,6 +483,23 @@ const siteSchema = z
     php_max_children: count(8, 1, 1000)
       .optional()
       .describe("Most PHP processes at once, with php_pool site or client (the largest of a client's sites counts). Default: 5."),
+    write_paths: z
+      .array(
+        text(matches(WRITE_PATH, "is not a path of a site: letters, digits and . _ - / *, not with / first"), {
+          example: "shop/buy/*",
+          pattern: WRITE_PATH.source,
+        }),
+      )
+      .meta({ examples: [["shop/buy/*"]] })
+      .default([])
+      .describe(
+        "Pages that write also when they are only fetched; they wait, as forms do, while the site is moved. * stands for anything.",
+      ),
+    quarantine: flag(true)
+      .default(false)
+      .describe(
+        "The site sends no mail, its cron does not run, search engines are turned away, nginx and Apache ask for a password (`clone --quarantine`).",
+      ),
     nginx_snippet: text(nginxSnippetProblem, { example: "location = /ping { return 200; }", pattern: "^[^\\u0000\\u000b-\\u001f]*$" })
       .optional()
       .describe("Lines of your own for the site's vhost of nginx."),
@@ -474,7 +517,7 @@ const siteSchema = z
       .optional()
       .describe("The account of its database; written by install and by `verify --rotate-password`."),
   })
-  .superRefine(({ uri, aliases, redirection, ssl, ssl_certificate, ssl_certificate_key, ...site }, check) => {
+  .superRefine(({ uri, aliases, redirection, ssl, ssl_issuer, ssl_certificate, ssl_certificate_key, ...site }, check) => {
     const basicAuth = site.http_basic_auth_username !== undefined;
     const upload = uploadProblem(site);
     if (upload) check.addIssue({ code: "custom", path: ["php_upload_max_filesize"], message: upload });
@@ -496,8 +539,13 @@ const siteSchema = z
         path: ["http_basic_auth_whitelist"],
         message: "cannot stand beside http_allow, whose visitors are all asked",
       });
-    if (ssl !== "off" && (ssl_certificate === undefined || ssl_certificate_key === undefined))
-      check.addIssue({ code: "custom", path: ["ssl"], message: "needs ssl_certificate and ssl_certificate_key" });
+    if ((ssl_certificate === undefined) !== (ssl_certificate_key === undefined)) {
+      const [there, missing] = ssl_certificate === undefined ? KEY_AND_CERTIFICATE : KEY_AND_CERTIFICATE.toReversed();
+      check.addIssue({ code: "custom", path: [there as string], message: `needs ${missing}` });
+    }
+    const unprovable = ssl !== "off" && ssl_issuer === "acme" && ssl_certificate === undefined ? unprovableNames({ uri, aliases }) : [];
+    for (const name of unprovable)
+      check.addIssue({ code: "custom", path: ["ssl_issuer"], message: `cannot be acme: no authority proves ${name} by http-01` });
     const seen = new Set([uri]);
     for (const [index, alias] of aliases.entries()) {
       if (seen.has(alias))
@@ -523,10 +571,25 @@ const clientSchema = z.strictObject({
     .describe("Most sites this client may have. Default: no limit."),
 });
 
+const periods = (example: number) =>
+  z
+    .int()
+    .min(0)
+    .max(10_000)
+    .meta({ examples: [example] })
+    .default(example);
+
 export const hubSchema = z.strictObject({
   client: text(contextNameProblem, { example: "admin", pattern: CONTEXT_PATTERN })
     .default("admin")
     .describe("Client of sites that name none: admin is @client_admin."),
+  keep_old: z
+    .int()
+    .min(0)
+    .max(3650)
+    .meta({ examples: [7] })
+    .default(7)
+    .describe("Days for which migrate and restore keep what served before, so that `provision rollback` can return to it."),
   mirrors: z
     .record(
       text((value) => (/^[a-z][a-z0-9+.-]*:\/\/\S+$/.test(value) && !/\p{Cc}/u.test(value) ? undefined : "is not the beginning of a URL"), {
@@ -537,6 +600,13 @@ export const hubSchema = z.strictObject({
     .meta({ examples: [{ "https://ftp.drupal.org/": "mirror/ftp.drupal.org" }] })
     .default({})
     .describe("URL prefix → local directory (absolute or relative to the hub) or other URL, for builds."),
+  retention: z
+    .strictObject({ daily: periods(7), weekly: periods(4), monthly: periods(12) })
+    .meta({ examples: [{ daily: 7, weekly: 4, monthly: 12 }] })
+    .default({ daily: 7, weekly: 4, monthly: 12 })
+    .describe(
+      "How many days, weeks and months that have a backup keep their newest one when `backups prune` runs; the newest of a site always stays.",
+    ),
 });
 
 export const schemas = { server: serverSchema, platform: platformSchema, site: siteSchema, client: clientSchema } as const;
@@ -576,7 +646,13 @@ export interface Property {
   readonly masked: boolean;
 }
 
-const PROPERTY_TYPES: Readonly<Record<string, Property["type"]>> = { number: "number", boolean: "boolean", array: "list", record: "map" };
+const PROPERTY_TYPES: Readonly<Record<string, Property["type"]>> = {
+  number: "number",
+  boolean: "boolean",
+  array: "list",
+  record: "map",
+  object: "map",
+};
 
 function property(key: string, schema: z.core.$ZodType): Property {
   let inner = schema;

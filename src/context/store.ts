@@ -18,10 +18,12 @@ export interface Loaded {
   readonly broken: readonly ProvisionError[];
 }
 
+/** What was parsed of alias files, by their paths: a fleet has a store for each of its operations, and each looks at all contexts. */
+const PARSED = new Map<string, { readonly text: string; readonly context: Context }>();
+
 /** The alias files of a hub, read each time they are asked for, so that what an editor changes is seen; parsed once for each text. */
 export class ContextStore {
   readonly layout: Layout;
-  readonly #parsed = new Map<string, { readonly text: string; readonly context: Context }>();
 
   constructor(layout: Layout) {
     this.layout = layout;
@@ -31,10 +33,11 @@ export class ContextStore {
   async read(name: string): Promise<Context | undefined> {
     const text = await this.source(name);
     if (text === undefined) return undefined;
-    const known = this.#parsed.get(name);
+    const path = this.layout.contextFile(name);
+    const known = PARSED.get(path);
     if (known?.text === text) return known.context;
-    const context = contextOf(parseYaml(this.layout.contextFile(name), text), name);
-    this.#parsed.set(name, { text, context });
+    const context = contextOf(parseYaml(path, text), name);
+    PARSED.set(path, { text, context });
     return context;
   }
 

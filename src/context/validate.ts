@@ -75,7 +75,12 @@ function what(issue: z.core.$ZodIssue, value: unknown, property: Property | unde
   if (property?.words && !inside) return `${shown(value)} is not ${property.words.length > 1 ? "one of " : ""}${property.words.join(", ")}`;
   if (issue.code === "too_small") return `${shown(value)} is less than ${issue.minimum}`;
   if (issue.code === "too_big") return `${shown(value)} is more than ${issue.maximum}`;
-  const wanted = inside ? "text" : property?.type;
+  if (issue.code === "unrecognized_keys") return `does not know ${issue.keys.map(quoted).join(", ")}`;
+  const wanted = inside
+    ? issue.code === "invalid_type" && ["int", "number"].includes(issue.expected)
+      ? "number"
+      : "text"
+    : property?.type;
   const wants = { text: "text", number: "a whole number", boolean: "true or false", list: "a list", map: "keys with values" }[
     wanted ?? "text"
   ];

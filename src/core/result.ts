@@ -91,12 +91,14 @@ function errorDocument({ code, message, why, failures, state = "nothing was chan
   return { code, message, why, ...(failures.length === 0 ? {} : { failures }), state, next };
 }
 
-/** Pure: the documents of several targets as one; 3 when some failed, 5 when one of them needs a person. */
+/** Pure: the documents of several targets as one; 3 when some failed, 5 when one of them needs a person, 2 when one found differences. */
 export function resultsOf(results: readonly Result[]): Results {
   const failed = results.filter((result) => !result.ok);
   const exit =
     failed.length === 0
-      ? EXIT.DONE
+      ? results.some((result) => result.exit === EXIT.DIFFERENCES)
+        ? EXIT.DIFFERENCES
+        : EXIT.DONE
       : failed.some((result) => result.exit === EXIT.NEEDS_ATTENTION)
         ? EXIT.NEEDS_ATTENTION
         : EXIT.SOME_FAILED;

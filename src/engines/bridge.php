@@ -8,7 +8,9 @@
  * to the core and its modules, which may print what they like.
  *
  *   {"ok": true, "result": …, "warnings": ["…"]}                                              exit 0
- *   {"ok": false, "error": {"code": "…", "message": "…", "at": "…", "output": "…"}, "warnings": []}   exit 1, or 70: died
+ *   {"ok": false, "error": {"code": "…", "message": "…", "notes": ["…"]}, "warnings": []}             exit 1, or 70: died
+ *
+ * An error may also have: at (file:line), output (what was printed), during (what was being run: `user_update_7019 of user`).
  *
  * A caller believes in success only when it has all three: exit 0, a document, and ok: true. A core can end its
  * process with 0 in the middle (a redirect to install.php), and can fail after the document was sent (in a shutdown
@@ -23,6 +25,8 @@ final class ProvisionBridge {
   private static $channel;
   private static $answered = FALSE;
   private static $warnings = array();
+  private static $during;
+  private static $notes = array();
   private static $reserve = '';
 
   /** Prepares the process and answers with the request. Nothing of the core may be loaded before. */
@@ -130,6 +134,19 @@ final class ProvisionBridge {
     }
   }
 
+  /**
+   * From now on a failure is one of $during (`user_update_7019 of user`), and goes with $notes; NULL: of nothing in particular.
+   *
+   * Said on standard error too: a process that is killed leaves no document.
+   */
+  public static function during($during, array $notes = array()) {
+    self::$during = $during;
+    self::$notes = $notes;
+    if ($during !== NULL) {
+      fwrite(STDERR, "running $during\n");
+    }
+  }
+
   /** Reports success and ends the process; the core's shutdown functions still run. */
   public static function answer(array $result) {
     // An empty PHP array is a list in JSON; a result is always an object.
@@ -140,7 +157,10 @@ final class ProvisionBridge {
 
   /** Reports failure and ends the process; the core's shutdown functions still run. */
   public static function refuse($code, $message, $at = NULL) {
-    $error = array('code' => $code, 'message' => self::plain($message));
+    $error = array('code' => $code, 'message' => self::plain($message), 'notes' => self::$notes);
+    if (self::$during !== NULL) {
+      $error['during'] = self::$during;
+    }
     if ($at !== NULL) {
       $error['at'] = $at;
     }
@@ -164,6 +184,10 @@ final class ProvisionBridge {
       // The message may go on with a stack trace.
       ? array('code' => 'died', 'message' => self::plain(strtok($last['message'], "\n")), 'at' => "$last[file]:$last[line]")
       : array('code' => 'died', 'message' => 'the core ended PHP before the work was done');
+    $error['notes'] = self::$notes;
+    if (self::$during !== NULL) {
+      $error['during'] = self::$during;
+    }
     $output = self::discardOutput();
     if ($output !== '') {
       $error['output'] = $output;

@@ -23,7 +23,7 @@ export interface BridgeCall {
   /** For messages: `Drupal 7 cannot install example.com`. */
   readonly what: string;
   /** Code of failures that have none of their own. */
-  readonly failure: "ENGINE_FAILED" | "INSTALL_FAILED";
+  readonly failure: "ENGINE_FAILED" | "INSTALL_FAILED" | "UPDATEDB_FAILED";
 }
 
 /** Settings of the PHP process itself; what can be set later, the script sets. */
@@ -51,8 +51,8 @@ export async function runBridge<T>(call: BridgeCall, read: (result: Fields) => T
   const clean = withoutSecrets(call.secrets);
   const run = await runPhp(call, input, clean);
 
-  const fail = (code: ErrorCode, why: readonly (string | undefined)[]) =>
-    new ProvisionError(code, call.what, {
+  const fail = (code: ErrorCode, why: readonly (string | undefined)[], during?: string) =>
+    new ProvisionError(code, during === undefined ? call.what : clean(`${call.what}: ${during} failed`), {
       why: why.filter((line) => line !== undefined && line !== "").map((line) => clean(line as string)),
     });
   const stderr = lastLines(run.stderr);
@@ -65,12 +65,10 @@ export async function runBridge<T>(call: BridgeCall, read: (result: Fields) => T
       const error = fields(refusal, "error");
       const at = optionalText(error, "at");
       const output = optionalText(error, "output");
-      throw fail(OWN_CODES[text(error, "code")] ?? call.failure, [
-        text(error, "message"),
-        at && `at ${at}`,
-        output && `it printed: ${output}`,
-        ...stderr,
-      ]);
+      const code = OWN_CODES[text(error, "code")] ?? call.failure;
+      const why = [text(error, "message"), at && `at ${at}`, ...texts(error, "notes"), output && `it printed: ${output}`];
+      const said = stderr.filter((line) => !line.startsWith("running "));
+      throw fail(code, [...why, ...said], optionalText(error, "during"));
     }
     if (run.code !== 0) {
       throw fail(call.failure, [`PHP ended with exit code ${run.code} after it had reported success`, ...stderr]);
@@ -96,7 +94,8 @@ async function runPhp(call: BridgeCall, input: string, clean: (text: string) => 
       document: true,
       anyExit: true,
       timeout: call.timeout,
-      ...(call.env === undefined ? {} : { env: call.env }),
+      // The write gate of a site is not for us: whoever calls holds the site's lock.
+      env: { PROVISION_OPERATION: "1", ...call.env },
     });
   } catch (error) {
     // A lost link is told by HostError.reached, and a missing program by its code: both say more than we could.

@@ -40,6 +40,10 @@ export interface SettingsInput {
   readonly hashSalt: Secret;
   /** settings.php holds no database account (engines/cloaked-account.ts); this file has it for the command line. Undefined: it holds it. */
   readonly accountFile?: string;
+  /** Paths that write also when they are only fetched (write-gate.ts). */
+  readonly writePaths?: readonly string[];
+  /** The site sends no mail, runs no cron by the web, and is not for search engines. */
+  readonly quarantine?: boolean;
 }
 
 export interface InstallInput {
@@ -73,11 +77,58 @@ export interface Extension {
   readonly schema: number | undefined;
 }
 
-interface Inventory {
+/** What a site knows of its extensions. */
+export interface Inventory {
   readonly version: string;
   readonly extensions: readonly Extension[];
   /** Enabled in the database, absent on disk. */
   readonly missing: readonly string[];
+}
+
+/** One update of an extension that waits for the database: a numbered one, or a post update. */
+export interface Update {
+  readonly extension: string;
+  /** Name of the function: `user_update_7019`. */
+  readonly name: string;
+  /** What its author says of it, on one line. */
+  readonly description: string | undefined;
+}
+
+/** What becomes of the private parts of a copy. `%uid` stands for the number of an account. */
+export interface SanitizeRules {
+  /** For every account: `user%uid@example.invalid`. */
+  readonly mail: string;
+  /** For every account but the first, which keeps its name: `user%uid`. */
+  readonly name: string;
+  /** Names of stored values (variables, state, configuration; keys within them too) that are emptied; `*` stands for any characters. */
+  readonly values: readonly string[];
+  /** Tables that are emptied beside those of sessions and logs; those that are not there are passed over. */
+  readonly emptied: readonly string[];
+}
+
+/** What `clone --sanitize` does when nobody says otherwise. */
+export const SANITIZE: SanitizeRules = {
+  mail: "user%uid@example.invalid",
+  name: "user%uid",
+  values: [
+    "*api_key*",
+    "*apikey*",
+    "*secret*",
+    "*password*",
+    "*passwd*",
+    "*access_key*",
+    "*private_key*",
+    "*_token",
+    "*license_key*",
+    "smtp_*",
+  ],
+  emptied: [],
+};
+
+/** Where values stood, and how many: `variable file_public_path`, `field_data_body.body_value`. */
+export interface Place {
+  readonly where: string;
+  readonly count: number;
 }
 
 /** What the engine's PHP said beside its answer. */
@@ -93,7 +144,7 @@ export interface Answer<T> {
  *
  * Errors: ENGINE_FAILED (INSTALL_FAILED in install) with the core's own message in `why`, also when PHP was killed or
  * left no document; TIMED_OUT; WRONG_SITE when the core resolved another site directory than the one asked for;
- * NOT_INSTALLED; ALREADY_INSTALLED; PROGRAM_MISSING.
+ * NOT_INSTALLED; ALREADY_INSTALLED; PROGRAM_MISSING; UPDATEDB_FAILED in update.
  */
 export interface Engine {
   readonly name: string;
@@ -129,4 +180,49 @@ export interface Engine {
   cron(site: SiteCode): Promise<Answer<{ readonly lastCron: number }>>;
   cacheClear(site: SiteCode): Promise<Answer<Record<string, never>>>;
   maintenance(site: SiteCode, on: boolean): Promise<Answer<{ readonly maintenance: boolean }>>;
+
+  /** What `update` would run now, in its order; post updates too. The core brings its list of files up to date for it. */
+  pendingUpdates(site: SiteCode): Promise<Answer<{ readonly updates: readonly Update[] }>>;
+  /**
+   * Runs all of them, stops at the first that fails, and clears caches at the end. UPDATEDB_FAILED names extension and
+   * function in its message, why it failed and what ran before it in `why`; the schema stays at the last good number, so
+   * that the next run goes on from there. Maintenance mode is the caller's. Nothing pending: nothing is done.
+   */
+  update(site: SiteCode): Promise<Answer<{ readonly ran: readonly Update[] }>>;
+  /**
+   * After code has moved: list of files, class registry or container and all caches made anew, before updates and
+   * without any module's code that these could need. Bears moved modules; one that is gone is a warning.
+   */
+  rebuild(site: SiteCode): Promise<Answer<Record<string, never>>>;
+  /**
+   * The install profile `from` became `to` (which names it by old_short_name); before rebuild and anything else that
+   * starts the site. Its schema version stays. Idempotent.
+   */
+  renameProfile(site: SiteCode, profile: { readonly from: string; readonly to: string }): Promise<Answer<{ readonly renamed: boolean }>>;
+  /**
+   * Values that name files or pages by `from` (`sites/old.example/files`, `http://old.example`, `//old.example`) say `to`
+   * afterwards. `from` is found as a whole only, never as the beginning of a longer name or host; all pairs in one pass,
+   * so that they may swap. Serialized values are changed as what they hold, never as text. All or nothing.
+   *
+   * `left`: values that still say `from`, because a change was not safe (objects, keys of rows, no room).
+   */
+  rewritePaths(
+    site: SiteCode,
+    rewrite: { readonly pairs: readonly { readonly from: string; readonly to: string }[] },
+  ): Promise<Answer<{ readonly changed: readonly Place[]; readonly left: readonly Place[] }>>;
+  /**
+   * For a copy: mails, names of accounts and passwords replaced (no password fits afterwards), sessions and logs emptied,
+   * stored values emptied by name. Runs no code of modules, which could call out with the keys they still find.
+   * Idempotent: a second run counts 0.
+   */
+  sanitize(site: SiteCode, rules: SanitizeRules): Promise<Answer<{ readonly accounts: number; readonly values: number }>>;
+  /** Table names, without prefix; `*` at the end stands for any characters. */
+  readonly tables: {
+    /** A backup takes their structure only. */
+    readonly structureOnly: readonly string[];
+    /** What reads (GET) may write: not counted as late writes. */
+    readonly writtenByReads: readonly string[];
+  };
+  /** Below the site's files directory, made by the core itself, left out of backups: css, js, php … */
+  readonly generatedFiles: readonly string[];
 }

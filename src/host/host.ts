@@ -27,9 +27,15 @@ export interface RunOptions {
 /** The path by which a program opens its `secretFile`, as often as it likes. */
 export const SECRET_FILE = "/dev/fd/3";
 
-export interface PipeOptions extends Omit<RunOptions, "input" | "document" | "secretFile" | "anyExit" | "onStderr"> {
+export interface PipeOptions extends Omit<RunOptions, "input" | "document" | "secretFile" | "anyExit"> {
   /** Programs between the two ends, in order. */
   readonly through?: readonly Argv[];
+  /** Exit codes of the first program that are no failure beside 0: tar ends with 1 when a file changed while it was read. */
+  readonly fromExits?: readonly number[];
+  /** Called with each chunk of the first program's standard error as it comes. */
+  readonly onStderr?: (text: string) => void;
+  /** Called with each chunk of the last program's standard output, which goes nowhere without it. */
+  readonly onOutput?: (text: string) => void;
   /** The `secretFile` of each end. */
   readonly secretFiles?: { readonly from?: Secret | undefined; readonly to?: Secret | undefined };
 }
@@ -94,6 +100,8 @@ export interface Host {
   removeEmpty(path: string): Promise<boolean>;
   /** Replaces what stands at `to` when that is a file, a link or an empty directory. Same file system. */
   rename(from: string, to: string): Promise<void>;
+  /** Two entries of one file system take each other's place, so that there is no moment without either. */
+  exchange(a: string, b: string): Promise<void>;
   /** Atomic: made beside, renamed over a link or file that stands there. */
   symlink(target: string, path: string): Promise<void>;
   /** Copies a local tree (modes, links and times kept) to a directory that does not exist yet. */

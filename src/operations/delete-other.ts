@@ -7,9 +7,10 @@ import type { Operation } from "../core/step.js";
 import { gone, moved, symlink } from "../steps/files.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { codePlace } from "./parts/code-place.js";
+import { allKept } from "./parts/kept.js";
 import { currentBuild, readRecord, recordFile } from "./parts/platform-code.js";
+import { inventoryFile } from "./parts/platform-inventory.js";
 import type { Services } from "./services.js";
-import { inventoryFile } from "./verify-platform.js";
 
 interface Inputs {
   readonly context: Context;
@@ -19,6 +20,22 @@ interface Inputs {
   readonly link: string | null;
   readonly rest: readonly string[];
   readonly baseline: Baseline;
+}
+
+/** Code and databases of generations that are kept are needed as long as those are. Rejects with IN_USE. */
+async function refuseKept(name: string, use: Services): Promise<void> {
+  for (const [site, kept] of await allKept(use)) {
+    const one = kept.find(({ properties }) => properties.platform === name || (properties.db_server ?? "@server_master") === name);
+    if (one === undefined) continue;
+    throw new ProvisionError(
+      "IN_USE",
+      `${name} is needed by the generation ${one.generation} that is kept of ${site} until ${one.until.slice(0, 10)}`,
+      {
+        state: "nothing was changed",
+        next: [`provision rollback ${site} --list`, "provision backups prune    # when its time is over"],
+      },
+    );
+  }
 }
 
 /** Deletes a platform, server or client that nothing refers to, with what provision made for it. */
@@ -32,6 +49,7 @@ export const deleteOther: Operation<{ readonly name: string }, Inputs, Services>
     const { contexts } = await use.store.load();
     const used = inUse(name, contexts, use.settings);
     if (used) throw used;
+    await refuseKept(name, use);
     const { trees, link, rest } = await belongings(context, use, id);
     const paths = [...trees.map(([from]) => from), ...(link === null ? [] : [link]), use.layout.contextFile(name)];
     return {

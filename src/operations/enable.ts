@@ -6,7 +6,7 @@ import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { contextFile } from "./parts/contexts.js";
 import { siteLocks } from "./parts/locks.js";
 import { siteState } from "./parts/preflight.js";
-import { databaseOf, publish, type SiteInputs, siteInputs, sitePaths } from "./parts/site.js";
+import { publish, type SiteInputs, siteInputs, sitePaths } from "./parts/site.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
 interface Inputs extends SiteInputs {
@@ -26,8 +26,7 @@ export function setEnabled(enabled: boolean): Operation<{ readonly name: string 
       if (generation === undefined)
         throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, { next: [`provision install ${name}`] });
       const core = await detectCore(use.host(all.server), use.layout.resolve(all.platform.root));
-      const found = await siteInputs(use, all, core, generation);
-      const inputs: SiteInputs = { ...found, account: databaseOf(found, use, all.dbServer).names };
+      const inputs = await siteInputs(use, all, core, generation);
       return { inputs: { ...inputs, baseline: await baselineOf(use.host(all.server), sitePaths(inputs, use)) }, locks: siteLocks(all) };
     },
 

@@ -8,21 +8,25 @@ import { detectCore } from "../engines/index.js";
 import { makeCodeCache } from "../host/code-cache.js";
 import type { HttpProblem } from "../services/http/service.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { certificateSteps, refuseUnprovable } from "./parts/certificate.js";
 import { contextFile } from "./parts/contexts.js";
 import { siteLocks } from "./parts/locks.js";
 import { poolSteps, refusePool } from "./parts/pool.js";
 import { refuseConflicts, refuseFullDisk, siteState } from "./parts/preflight.js";
 import {
-  accountSteps,
+  accountForCommands,
+  accountForRequests,
   basicAuthSteps,
   clientLink,
   databaseOf,
   databaseProperties,
   filesLink,
+  gateFile,
   generationDirectories,
   groupOfAll,
   hashSalt,
   publish,
+  publishCertificate,
   type SiteInputs,
   settingsFile,
   siteCode,
@@ -93,8 +97,8 @@ export const install: Operation<{ readonly name: string }, Inputs, Services> = {
         next: [`provision save ${name} --profile=${core.profiles.includes("standard") ? "standard" : (core.profiles[0] ?? "…")}`],
       });
     }
-    const found = await siteInputs(use, all, core, id);
-    const inputs: SiteInputs = { ...found, account: databaseOf(found, use, all.dbServer).names };
+    const inputs = await siteInputs(use, all, core, id);
+    refuseUnprovable(inputs);
     await refuseTaken(inputs, use);
     await refuseFullDisk(use, use.layout.sites, ROOM);
     const mail =
@@ -120,10 +124,11 @@ export const install: Operation<{ readonly name: string }, Inputs, Services> = {
     return [
       ...poolSteps(inputs, use),
       made,
+      gateFile(inputs, use),
       ...db.create(database),
       siteDirectories(inputs, use),
       salt,
-      ...accountSteps(inputs, use, () => db.access(database)),
+      ...accountForCommands(inputs, use, () => db.access(database)),
       settingsFile(inputs, use, () => db.access(database), salt),
       filesLink(inputs, use),
       siteEntries(inputs, use),
@@ -138,9 +143,11 @@ export const install: Operation<{ readonly name: string }, Inputs, Services> = {
       },
       clientLink(inputs, use),
       ...basicAuthSteps(inputs, use),
+      ...accountForRequests(inputs, use, () => db.access(database)),
       publish(inputs, use, site.site_enabled),
       answers(inputs, use),
-      groupOfAll(inputs, use),
+      ...certificateSteps(inputs, use, true, (version) => publishCertificate(inputs, use, version)),
+      groupOfAll(inputs, use, { phase: "finish" }),
       contextFile(use, site.name, "site", new Map([["generation", generation], ...databaseProperties(database)]), {
         id: "context",
         title: `Save ${site.name}`,

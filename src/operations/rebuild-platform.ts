@@ -21,10 +21,10 @@ import {
   recordStep,
   restoreLink,
 } from "./parts/platform-code.js";
+import { inventoryFile, inventoryText } from "./parts/platform-inventory.js";
 import { answersOf, answersStep, type PlatformSite, reloadSites, reloadUndo, sitesOf } from "./parts/platform-sites.js";
 import { refuseConflicts } from "./parts/preflight.js";
 import { refuseOtherUser, type Services } from "./services.js";
-import { inventoryFile } from "./verify-platform.js";
 
 interface Inputs extends BuildInputs {
   /** Core of the build that serves now. */
@@ -126,10 +126,10 @@ export const rebuildPlatform: Operation<RebuildPlatformArgs, Inputs, Services> =
         inventoryFile(use, platform.name),
         async (run) => {
           run.need(exchanged);
-          return `${JSON.stringify(await detectCore(host, root), null, 2)}\n`;
+          return inventoryText(use, host, platform, await detectCore(host, root));
         },
         { mode: 0o644 },
-        { id: "platform/core", title: "Record the core found" },
+        { id: "platform/core", title: "Record the core and the packages found" },
       ),
       removeOld(
         inputs,

@@ -6,6 +6,7 @@ import type { HubSettings, Server } from "../context/schema.js";
 import { SecretStore } from "../context/secrets.js";
 import { ContextStore } from "../context/store.js";
 import { ProvisionError } from "../core/errors.js";
+import type { Gathering } from "../core/gathering.js";
 import { OperationsDirectory } from "../core/operations.js";
 import type { Scope } from "../core/scope.js";
 import type { Before, UndoKinds, World } from "../core/step.js";
@@ -20,6 +21,8 @@ import type { FpmOf, FpmService, PoolEdit } from "../services/fpm/service.js";
 import { removeUser, userSetupOf } from "../services/fpm/users.js";
 import { httpServices } from "../services/http/index.js";
 import type { HttpService } from "../services/http/service.js";
+import { groupAccessUndo } from "../steps/group-access.js";
+import { generationUndo } from "./parts/generation.js";
 import { sitesPhpUndo } from "./parts/sites-php.js";
 import { workingCopyUndo } from "./parts/working-copy.js";
 import { databaseUndoKinds, fileUndoKinds } from "./undo.js";
@@ -34,13 +37,15 @@ export class Services {
   /** The hub itself. */
   readonly local: Host;
 
+  readonly #gathering: Gathering | undefined;
   readonly #http = new Map<string, HttpService>();
   readonly #db = new Map<string, DbService>();
   readonly #fpm = new Map<string, FpmService>();
 
-  constructor(hub: Hub, scope: Scope) {
+  constructor(hub: Hub, scope: Scope, gathering?: Gathering) {
     this.hub = hub;
     this.scope = scope;
+    this.#gathering = gathering;
     this.store = new ContextStore(hub.layout);
     this.secrets = new SecretStore(hub.layout);
     this.operations = new OperationsDirectory(hub.layout.state);
@@ -51,9 +56,9 @@ export class Services {
     return new Services(await loadHub(root), scope);
   }
 
-  /** The same hub for an operation that runs at the same time: with locks and signals of its own. */
-  beside(scope: Scope): Services {
-    return new Services(this.hub, scope);
+  /** The same hub for an operation that runs at the same time, with locks and signals of its own; `gathering`: where it meets the others. */
+  beside(scope: Scope, gathering: Gathering): Services {
+    return new Services(this.hub, scope, gathering);
   }
 
   get layout(): Layout {
@@ -89,7 +94,8 @@ export class Services {
   #makeHttp(server: Server): HttpService {
     const make = httpServices[server.http_service_type];
     if (!make) throw noService(server, "http_service_type", "web server", Object.keys(httpServices));
-    return make({ layout: this.layout, server, host: this.host(server) });
+    const gathering = this.#gathering;
+    return make({ layout: this.layout, server, host: this.host(server), ...(gathering === undefined ? {} : { gathering }) });
   }
 
   #makeDb(server: Server): DbService {
@@ -112,6 +118,8 @@ export class Services {
       ...fileUndoKinds({ host: hosts }),
       ...databaseUndoKinds(async (server) => this.db(await this.store.need(server, "server"))),
       ...workingCopyUndo({ host: hosts }),
+      ...generationUndo({ host: hosts }),
+      ...groupAccessUndo({ host: hosts }),
       ...sitesPhpUndo({ host: hosts, engine: engineNamed, locks: this.operations.locks }),
       http_restore: async (undone) => {
         const server = await this.store.need(String(undone["server"]), "server");

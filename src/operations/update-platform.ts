@@ -11,10 +11,10 @@ import { file } from "../steps/files.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { codePlace } from "./parts/code-place.js";
 import { type BuildInputs, type BuildRecord, currentBuild, platformCode, readRecord, recordFile } from "./parts/platform-code.js";
+import { inventoryFile, inventoryText } from "./parts/platform-inventory.js";
 import { answersOf, answersStep, type PlatformSite, reloadSites, reloadUndo, sitesOf } from "./parts/platform-sites.js";
 import { refuseConflicts } from "./parts/preflight.js";
 import { refuseOtherUser, type Services } from "./services.js";
-import { inventoryFile } from "./verify-platform.js";
 
 interface Inputs extends BuildInputs {
   readonly sites: readonly PlatformSite[];
@@ -89,10 +89,10 @@ export const updatePlatform: Operation<{ readonly name: string }, Inputs, Servic
         inventoryFile(use, platform.name),
         async (run) => {
           if (inputs.commit !== inputs.target) run.need(updated);
-          return `${JSON.stringify(await detectCore(host, root), null, 2)}\n`;
+          return inventoryText(use, host, platform, await detectCore(host, root));
         },
         { mode: 0o644 },
-        { id: "platform/core", title: "Record the core found" },
+        { id: "platform/core", title: "Record the core and the packages found" },
       ),
       file(
         host,

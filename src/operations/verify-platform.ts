@@ -19,6 +19,7 @@ import {
   recordStep,
   restoreLink,
 } from "./parts/platform-code.js";
+import { inventoryFile, inventoryText } from "./parts/platform-inventory.js";
 import { refuseConflicts } from "./parts/preflight.js";
 import { sitesPhpEntries } from "./parts/sites-php.js";
 import { refuseOtherUser, type Services } from "./services.js";
@@ -85,11 +86,11 @@ export const verifyPlatform: Operation<VerifyPlatformArgs, Inputs, Services> = {
       file(
         host,
         inventoryFile(use, platform.name),
-        async (run) => `${JSON.stringify(await core(run), null, 2)}\n`,
+        async (run) => inventoryText(use, host, platform, await core(run)),
         { mode: 0o644 },
         {
           id: "platform/core",
-          title: "Record the core found",
+          title: "Record the core and the packages found",
         },
       ),
       emptySitesPhp(inputs, use, build),
@@ -113,11 +114,6 @@ export const verifyPlatform: Operation<VerifyPlatformArgs, Inputs, Services> = {
 
 /** Names the build step's result, for `data`. */
 const buildOut = { id: "platform/build" } as Step;
-
-/** What verify found out, for commands that need no PHP to know it. */
-export function inventoryFile(use: Services, name: string): string {
-  return join(use.layout.state, "platforms", `${name.slice(1)}.json`);
-}
 
 /** project is a link to the build, made by one rename; a later build can take its place the same way. */
 function place(inputs: Inputs, use: Services, built: Step): Step {

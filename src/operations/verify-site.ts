@@ -4,23 +4,28 @@ import type { Operation, Run, Step } from "../core/step.js";
 import { detectCore } from "../engines/index.js";
 import type { DatabaseOf } from "../services/db/service.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { certificateSteps, formerCertificates, refuseUnprovable } from "./parts/certificate.js";
 import { contextFile } from "./parts/contexts.js";
 import { siteLocks } from "./parts/locks.js";
 import { dropPoolUsers, leavePools, poolSteps, refusePool, reloadPhp, reloadPhpUndo } from "./parts/pool.js";
 import { refuseConflicts, siteState } from "./parts/preflight.js";
 import {
-  accountSteps,
+  accountForCommands,
+  accountForRequests,
   basicAuthSteps,
   clientLink,
   databaseOf,
   databaseProperties,
   filesLink,
   formerAccounts,
+  formerGroup,
+  gateFile,
   generationDirectories,
   groupOfAll,
   hashSalt,
   isCloaked,
   publish,
+  publishCertificate,
   type SiteInputs,
   settingsFile,
   siteDirectories,
@@ -45,7 +50,7 @@ export interface VerifySiteArgs {
 }
 
 /**
- * Makes everything of an installed site as its context says: directories, modes, settings, names, vhost. A second run changes nothing.
+ * Makes everything of an installed site as its context says: directories, modes, settings, names, vhost, certificate. A second run changes nothing.
  *
  * A new password is a new account beside the old one: both work until settings.php names the new one and PHP has been
  * reloaded, so no request meets a closed door. The old one goes when nobody is logged in by it any more.
@@ -67,6 +72,7 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
     await refuseConflicts(use, all.site);
     const core = await detectCore(use.host(all.server), use.layout.resolve(all.platform.root));
     const inputs = await siteInputs(use, all, core, generation);
+    refuseUnprovable(inputs);
     const db = use.db(all.dbServer);
     const present = databaseOf(inputs, use, all.dbServer);
     const names = rotatePassword ? db.nextNames(present.names, id) : undefined;
@@ -110,21 +116,25 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
     return [
       ...poolSteps(inputs, use),
       generationDirectories(inputs, use),
+      gateFile(inputs, use),
       siteDirectories(inputs, use),
       salt,
       ...account,
-      ...accountSteps(inputs, use, access),
+      ...accountForCommands(inputs, use, access),
+      ...accountForRequests(inputs, use, access),
       // Who takes the account out of settings.php has the web server tell it before, and who puts it in takes it from there after.
       ...(cloaked ? [] : [settings]),
       filesLink(inputs, use),
       siteEntries(inputs, use),
       clientLink(inputs, use),
       ...basicAuthSteps(inputs, use),
+      groupOfAll(inputs, use, { former: formerGroup(inputs) }),
       publish(inputs, use, inputs.site.site_enabled),
       ...(cloaked ? [settings] : []),
       ...leavePools(inputs, use),
+      // An authority that is down, or does not find a new name yet, is no reason to take all this back.
+      ...certificateSteps(inputs, use, true, (version) => publishCertificate(inputs, use, version)),
       ...(rotation ? [reloaded(inputs, use), answersAsBefore(inputs, use, rotation.status)] : []),
-      groupOfAll(inputs, use),
       ...formerAccounts(inputs, use),
       ...dropPoolUsers(inputs, use),
       ...(rotation
@@ -137,6 +147,7 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
           ]
         : db.account(database)),
       ...db.dropFormer(database),
+      ...formerCertificates(inputs, use),
     ];
   },
 

@@ -1,14 +1,14 @@
-import type { Run, Step } from "../core/step.js";
+import type { Run, Step, UndoKinds } from "../core/step.js";
 import type { Argv, Host } from "../host/host.js";
 import type { StepPlace } from "./files.js";
 
 /** A tree that belongs to one site. */
-export interface SharedTree {
+export type SharedTree = {
   /** Absolute; one that is not there is passed over. */
   readonly path: string;
   /** Written by PHP through the group; else only read through it, and nobody else's to change. */
   readonly writable: boolean;
-}
+};
 
 export interface GroupAccess {
   /** Undefined: whatever group it has. */
@@ -49,18 +49,17 @@ function wrong({ writable }: SharedTree, { gid, uid, writer }: GroupAccess, root
 
 /**
  * Everything in the trees can be read, or written, through the group, and by nobody else. What this user may not change is named with a
- * warning, for root; it is no change, so that a second run says 0. After the commit: it can be repeated, and has no undo.
+ * warning, for root; it is no change, so that a second run says 0. Undone, it is so for the `former` group again; without one the step has no
+ * undo of its own.
  */
 export function groupAccess(
   host: Host,
   trees: readonly SharedTree[],
-  access: () => Promise<GroupAccess>,
-  place: StepPlace & { readonly phase: "finish" },
+  access: GroupAccess,
+  place: StepPlace & Pick<Step, "undoneBy">,
+  former?: GroupAccess,
 ): Step {
-  const each = async (action: (tree: SharedTree, access: GroupAccess) => Promise<void>) => {
-    const wanted = await access();
-    for (const tree of trees) if ((await host.stat(tree.path))?.type === "directory") await action(tree, wanted);
-  };
+  const each = (action: (tree: SharedTree, access: GroupAccess) => Promise<void>) => eachTree(host, trees, access, action);
   return {
     ...place,
     async check(run) {
@@ -72,13 +71,39 @@ export function groupAccess(
         const others = found.filter((one) => !one.mine);
         if (others.length > 0) needsRoot(run, others, tree, wanted);
       });
-      return { changes };
+      return former ? { changes, undo: [{ do: "group_access", host: host.name, trees, access: accessData(former) }] } : { changes };
     },
     async apply() {
       await each((tree, wanted) => repair(host, tree, wanted));
       return null;
     },
   };
+}
+
+/** The undo kind: what the step does, for a group that the journal names. */
+export function groupAccessUndo(reach: { host(name: string): Host }): UndoKinds {
+  return {
+    async group_access(undo) {
+      const { gid, uid, writer } = undo["access"] as unknown as ReturnType<typeof accessData>;
+      const host = reach.host(undo.host);
+      const access = { gid: gid ?? undefined, uid, writer: writer ?? undefined };
+      await eachTree(host, undo["trees"] as unknown as readonly SharedTree[], access, (tree, wanted) => repair(host, tree, wanted));
+    },
+  };
+}
+
+/** The journal knows null, not undefined. */
+function accessData({ gid, uid, writer }: GroupAccess) {
+  return { gid: gid ?? null, uid, writer: writer ?? null };
+}
+
+async function eachTree(
+  host: Host,
+  trees: readonly SharedTree[],
+  access: GroupAccess,
+  action: (tree: SharedTree, access: GroupAccess) => Promise<void>,
+): Promise<void> {
+  for (const tree of trees) if ((await host.stat(tree.path))?.type === "directory") await action(tree, access);
 }
 
 async function look(host: Host, tree: SharedTree, access: GroupAccess): Promise<readonly Found[]> {

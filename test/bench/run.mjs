@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
+import { benchFleet } from "./fleet.mjs";
 import { benchMake } from "./make.mjs";
 import { startMariadb } from "./mariadb.mjs";
 
@@ -125,6 +126,24 @@ try {
       `${noop.verify.map((ms) => ms.toFixed(0)).join(" ")} ms`,
     );
   } else rows.push("install minimal on MariaDB: SKIPPED, mariadb-server is not installed");
+
+  for (const type of ["nginx", "apache"]) {
+    const fleet = await benchFleet(type, 100, 500);
+    if (fleet === undefined) {
+      rows.push(`100 sites on ${type}: SKIPPED, it is not installed`);
+      continue;
+    }
+    const { changing, noop, one, test } = fleet;
+    verdict(`100 sites on ${type}, all changed, by one verify`, changing.ms / 1000, 10, "s", `${changing.reloads} reloads`);
+    verdict(`100 sites on ${type}, nothing changed`, noop.ms / 1000, 10, "s", `${noop.reloads} reloads`);
+    verdict(
+      `one of 500 sites on ${type} changed, in plain tests of it`,
+      one.ms / test,
+      10,
+      "x",
+      `${one.ms.toFixed(0)} / ${test.toFixed(0)} ms, ${one.reloads} reloads`,
+    );
+  }
 
   const built = benchMake();
   for (const [name, limit] of [

@@ -10,24 +10,23 @@ import { ENGINES } from "../../src/engines/index.js";
 import { LocalHost } from "../../src/host/local.js";
 import { installInput, makeSite } from "../support/engine-site.js";
 import { engineSuite } from "../support/engine-suite.js";
+import { engineUpdateSuite } from "../support/engine-update-suite.js";
 import { failure } from "../support/failure.js";
 import { makeFakeCore, type Trap, trapped } from "../support/fake-core.js";
+import { type Plant, plant7 } from "../support/plant.js";
 import { PROJECT } from "../support/project.js";
 
 /** The fake core of each engine; an engine without one fails here, and not silently. */
-const FAKES: Readonly<Record<string, (docroot: string) => Promise<unknown>>> = { drupal7: (docroot) => makeFakeCore(docroot) };
+const FAKES: Readonly<Record<string, { make: (docroot: string) => Promise<unknown>; plant: Plant }>> = {
+  drupal7: { make: (docroot) => makeFakeCore(docroot), plant: plant7 },
+};
 
 for (const engine of ENGINES.values()) {
-  engineSuite(
-    engine,
-    "the fake core",
-    async (docroot) => {
-      const make = FAKES[engine.name];
-      if (make === undefined) throw new Error(`the engine ${engine.name} has no fake core`);
-      await make(docroot);
-    },
-    /^7\.0-fixture$/,
-  );
+  const fake = FAKES[engine.name];
+  if (fake === undefined) throw new Error(`the engine ${engine.name} has no fake core`);
+  const make = async (docroot: string) => void (await fake.make(docroot));
+  engineSuite(engine, "the fake core", make, /^7\.0-fixture$/);
+  engineUpdateSuite(engine, "the fake core", make, fake.plant);
 }
 
 describe("Drupal 7 engine and a core that misbehaves (fake core)", () => {

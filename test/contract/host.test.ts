@@ -314,6 +314,21 @@ describe.each(HOSTS)("host: $name", ({ make }) => {
       expect(readdirSync(at("to"))).toEqual(["f"]);
     });
 
+    it("exchange gives two full directories each other's name, with no moment in which one is not there", async () => {
+      for (const name of ["a", "b"]) {
+        mkdirSync(at(name));
+        writeFileSync(at(name, "who"), name);
+      }
+      const watching = runProcess("sh", ["-c", 'while [ ! -e "$1/end" ]; do cat "$1/a/who" || echo gone; done', "sh", dir]);
+      for (let turn = 0; turn < 11; turn++) await host.exchange(at("a"), at("b"));
+      writeFileSync(at("end"), "");
+      expect((await watching).stdout).not.toContain("gone");
+      expect([readFileSync(at("a/who"), "utf8"), readFileSync(at("b/who"), "utf8")]).toEqual(["b", "a"]);
+      const error = await failure(host.exchange(at("a"), at("absent")));
+      expect([error.code, error.why.join()]).toEqual(["COMMAND_FAILED", "No such file or directory"]);
+      expect(readFileSync(at("a/who"), "utf8")).toBe("b");
+    });
+
     it("symlink makes, and replaces a link or file at once", async () => {
       await host.symlink("one", at("link"));
       await host.symlink("two", at("link"));

@@ -3,6 +3,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadHub } from "../../src/context/hub.js";
 import { Layout } from "../../src/context/layout.js";
 import { Scope } from "../../src/core/scope.js";
+import { drupal7 } from "../../src/engines/drupal7/index.js";
+import { SANITIZE } from "../../src/engines/engine.js";
 import { databaseOf } from "../../src/operations/parts/site.js";
 import { Services } from "../../src/operations/services.js";
 import { copyStep } from "../../src/services/db/transfer.js";
@@ -77,6 +79,40 @@ for (const type of ["mysql", "pgsql"] as const satisfies readonly ServerType[]) 
       expect(await count(to)).toEqual(await count(from));
       expect(await askAsSite(await db.access(to), ["SELECT COUNT(*) FROM sessions"])).toEqual([["0"]]);
       await drive(db.drop(to));
+    }, 120_000);
+
+    it("paths are rewritten, in bytes too, and accounts sanitized", async () => {
+      const use = new Services(await loadHub(hub.root), new Scope());
+      const context = await use.store.need("@real.localhost", "site");
+      const dbServer = await use.store.need("@server_master", "server");
+      const generation = context.generation ?? "";
+      const of = databaseOf({ site: context, generation, paths: use.layout.generation(context.uri, generation) }, use, dbServer);
+      const access = await use.db(dbServer).access(of);
+      const ask = (statement: string) => askAsSite(access, [statement]);
+      const uri = "real.localhost";
+      const site = { host: use.local, php: "php", docroot: hub.path("platforms/p"), uri, directory: uri, url: `http://${uri}` };
+      await ask("INSERT INTO block_custom (body, info, format) VALUES ('see sites/real.localhost/files/x', 'i', 'full_html')");
+      const value = (name: string) => `a:1:{s:4:"path";s:30:"sites/${name}.localhost/files/a/b";}`;
+      await ask(`INSERT INTO variable (name, value) VALUES ('x_nested', '${value("real")}')`);
+      const pairs = [{ from: "sites/real.localhost/files", to: "sites/copy.localhost/files" }];
+      expect((await drupal7.rewritePaths(site, { pairs })).result).toEqual({
+        changed: [
+          { where: "block_custom.body", count: 1 },
+          { where: "variable x_nested", count: 1 },
+        ],
+        left: [],
+      });
+      expect(await ask("SELECT body FROM block_custom")).toEqual([["see sites/copy.localhost/files/x"]]);
+      const text = type === "pgsql" ? "ENCODE(value, 'escape')" : "value";
+      expect(await ask(`SELECT ${text} FROM variable WHERE name = 'x_nested'`)).toEqual([[value("copy")]]);
+      expect((await drupal7.rewritePaths(site, { pairs })).result.changed).toEqual([]);
+
+      await ask("INSERT INTO users (uid, name, pass, mail, init) VALUES (7, 'Jane', 'x', 'jane@example.com', 'jane@example.com')");
+      expect((await drupal7.sanitize(site, SANITIZE)).result).toMatchObject({ accounts: 2 });
+      expect(await ask("SELECT name, mail, pass FROM users WHERE uid = 7")).toEqual([["user7", "user7@example.invalid", "!"]]);
+      expect((await drupal7.sanitize(site, SANITIZE)).result).toEqual({ accounts: 0, values: 0 });
+      expect((await drupal7.pendingUpdates(site)).result.updates).toEqual([]);
+      expect((await drupal7.rebuild(site)).warnings).toEqual([]);
     }, 120_000);
 
     it("delete leaves no database and no account", async () => {

@@ -25,6 +25,7 @@ export async function makeSite(
   const sitePath = join(docroot, "sites", directory);
   for (const path of [paths.files, paths.private, paths.tmp, join(paths.database, ".."), sitePath]) await mkdir(path, { recursive: true });
   await symlink(paths.files, join(sitePath, "files"));
+  await writeFile(paths.gate, "");
   const text = engine.settings({
     uri,
     aliases: [],

@@ -1,10 +1,11 @@
 import { EXIT_TABLE } from "../../src/cli.js";
 import { commands } from "../../src/commands/index.js";
 import { type Kind, properties } from "../../src/context/schema.js";
+import { FINDINGS } from "../../src/operations/parts/findings.js";
 
 /** The parts of the README that are made from the code; by the name of their markers. */
 function readmeParts(): Readonly<Record<string, string>> {
-  return { commands: commandTable(), "exit codes": exitTable(), contexts: contextTables() };
+  return { commands: commandTable(), "exit codes": exitTable(), contexts: contextTables(), findings: findingTable() };
 }
 
 /** The text with every marked part made anew. */
@@ -21,7 +22,7 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
   return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
 }
 
-const GROUPS = ["hub", "platform", "site", "local", "operations"] as const;
+const GROUPS = ["hub", "platform", "site", "backups", "local", "operations"] as const;
 
 function commandTable(): string {
   const rows = GROUPS.flatMap((group) =>
@@ -34,6 +35,13 @@ function commandTable(): string {
       ]),
   );
   return table(["group", "command", "what it does"], rows);
+}
+
+function findingTable(): string {
+  return table(
+    ["kind", "", "what it means"],
+    Object.entries(FINDINGS).map(([kind, [severity, says]]) => [`\`${kind}\``, severity, says]),
+  );
 }
 
 function exitTable(): string {

@@ -3,6 +3,7 @@ import { promisify } from "node:util";
 import { gunzip, gunzipSync } from "node:zlib";
 import { ProvisionError } from "../../core/errors.js";
 import type { Host } from "../../host/host.js";
+import { memberFault, memberOf } from "../../steps/archive.js";
 import { isTame, readTar, writeTree } from "./tar.js";
 import { TREE_LIMITS, type TreeLimits } from "./tree.js";
 
@@ -123,13 +124,13 @@ async function checkTar(host: Host, archive: string, kind: ArchiveKind, limits: 
   let bytes = 0;
   for (const line of stdout.split("\n")) {
     if (line === "") continue;
-    const match = /^(.)\S+ +\S+ +(\d+|\d+,\d+) +\S+ +\S+ (.*)$/.exec(line);
-    if (!match) throw refused(`the list of its members cannot be read: ${line.slice(0, 80)}`);
-    const [, type = "", size = "", name = ""] = match;
+    const member = memberOf(line);
+    if (!member) throw refused(`the list of its members cannot be read: ${line.slice(0, 80)}`);
+    const { type, size, name, target } = member;
     if (!"-dlhL".includes(type)) throw refused(`${name} is no file, directory or link (${type})`);
+    checkMember(name);
     // a hard link can only point to what the same archive brings; a symbolic one is looked at when it is there
-    for (const member of type === "h" ? name.split(" link to ") : [type === "l" ? (name.split(" -> ")[0] ?? name) : name])
-      checkMember(member);
+    if (type === "h") checkMember(target ?? "..");
     entries++;
     bytes += type === "-" ? Number(size) : 0;
     checkLimits(entries, bytes, limits);
@@ -150,11 +151,6 @@ async function checkZip(host: Host, archive: string, limits: TreeLimits): Promis
 function checkMember(name: string): void {
   const fault = memberFault(name);
   if (fault !== undefined) throw refused(`its member ${name} ${fault}`);
-}
-
-function memberFault(name: string): string | undefined {
-  if (name.startsWith("/")) return "has an absolute path";
-  return name.includes("..") && name.split("/").includes("..") ? "leads out of the archive" : undefined;
 }
 
 function checkLimits(entries: number, bytes: number, limits: TreeLimits): void {

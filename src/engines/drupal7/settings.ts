@@ -4,6 +4,7 @@ import { ProvisionError } from "../../core/errors.js";
 import { accountValue, withAccount } from "../cloaked-account.js";
 import type { SettingsInput } from "../engine.js";
 import { phpString } from "../php-literal.js";
+import { writeGate } from "../write-gate.js";
 
 /** Below the docroot; for all sites of a platform (Aegir's name). */
 const PLATFORM_SETTINGS = "/sites/all/platform.settings.php";
@@ -37,7 +38,8 @@ ${databases(input)}${environmentLines(input.database)}
 $drupal_hash_salt = ${phpString(input.hashSalt.reveal())};
 $update_free_access = FALSE;
 
-$conf['file_public_path'] = ${phpString(`sites/${name}/files`)};
+// A generation beside the one that serves stands in a directory of another name until it takes its place.
+$conf['file_public_path'] = 'sites/' . basename(__DIR__) . '/files';
 $conf['file_private_path'] = ${phpString(input.paths.private)};
 $conf['file_temporary_path'] = ${phpString(input.paths.tmp)};
 
@@ -62,8 +64,38 @@ if (is_readable(DRUPAL_ROOT . ${phpString(PLATFORM_SETTINGS)})) {
 if (is_readable(__DIR__ . ${phpString(LOCAL_SETTINGS)})) {
   include __DIR__ . ${phpString(LOCAL_SETTINGS)};
 }
-`;
+${input.quarantine === true ? QUARANTINE : ""}${writeGate({
+  gate: input.paths.gate,
+  closed: input.paths.gateClosed,
+  ...(input.writePaths === undefined ? {} : { writePaths: input.writePaths }),
+})}`;
 }
+
+/** The last word: no mail leaves, by whatever module; cron is run by nobody; a search engine that comes along goes away again. */
+const QUARANTINE = `
+// In quarantine: a copy of a site, which its visitors and the people in its database must not notice.
+spl_autoload_register(function ($class) {
+  if ($class === 'ProvisionDiscardedMail') {
+    class ProvisionDiscardedMail implements MailSystemInterface {
+      public function format(array $message) {
+        return $message;
+      }
+      public function mail(array $message) {
+        return TRUE;
+      }
+    }
+  }
+});
+$conf['mail_system'] = array('default-system' => 'ProvisionDiscardedMail');
+$conf['cron_safe_threshold'] = 0;
+if (PHP_SAPI !== 'cli') {
+  header('X-Robots-Tag: noindex, nofollow');
+  if (basename($_SERVER['SCRIPT_NAME']) === 'cron.php') {
+    http_response_code(403);
+    exit("This site is in quarantine: its cron does not run.\\n");
+  }
+}
+`;
 
 function databases({ database, accountFile }: SettingsInput): string {
   const cloaked = accountFile !== undefined && database.driver !== "sqlite";

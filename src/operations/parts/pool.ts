@@ -32,6 +32,8 @@ export interface PoolInputs {
   readonly pool?: PoolOf;
   /** Pools that it is a member of and is to leave. */
   readonly formerPools: readonly Membership[];
+  /** It runs there already. */
+  readonly settled: boolean;
 }
 
 type Of = SiteAndAll & PoolInputs & { readonly core: Core };
@@ -115,14 +117,16 @@ function siteUser({ site }: Pick<SiteAndAll, "site">, use: Services): string {
 export async function poolInputs(use: Services, all: SiteAndAll): Promise<PoolInputs> {
   const { platform, webServer, client } = all;
   const fpm = fpmOf(platform, webServer);
-  if (!runsFpm(webServer)) return { fpm, formerPools: [] };
+  if (!runsFpm(webServer)) return { fpm, formerPools: [], settled: true };
   refuseLeakingLimits(all);
   const host = use.host(webServer);
   const own = siteUser(all, use);
   const user = { shared: undefined, client: poolUser(use.layout.root, "client", client.name), site: own }[webServer.php_pool];
   const pool = user === undefined ? undefined : await findPool(host, user);
-  const formerPools = (await poolsOf(use, all)).filter((one) => one.pool.user !== user || one.fpm.php !== fpm.php);
-  return { fpm, ...(pool ? { pool } : {}), formerPools };
+  const memberships = await poolsOf(use, all);
+  const formerPools = memberships.filter((one) => one.pool.user !== user || one.fpm.php !== fpm.php);
+  const settled = formerPools.length === 0 && (pool === undefined || memberships.length > 0);
+  return { fpm, ...(pool ? { pool } : {}), formerPools, settled };
 }
 
 /** Every pool of the web server that the site is a member of. */
@@ -261,4 +265,23 @@ export function reloadPhpUndo(
 ) {
   const fpm = runsFpm(webServer) ? { fpm: { ...fpmOf(platform, webServer) } satisfies Json } : {};
   return { do: "http_reload", host: use.host(webServer).name, server: webServer.name, uris, ...fpm };
+}
+
+/** Where `now` runs and `next` does not: the pool of another name, client or PHP. */
+function poolLeft(now: SiteAndAll & PoolInputs, next: SiteAndAll & PoolInputs): (SiteAndAll & Pick<PoolInputs, "formerPools">) | undefined {
+  const { fpm, pool } = now;
+  const same = now.site.uri === next.site.uri && now.webServer.name === next.webServer.name && fpm.php === next.fpm.php;
+  if (!pool || (same && pool.user === next.pool?.user)) return undefined;
+  return { ...now, formerPools: [{ fpm, pool }] };
+}
+
+/** A site that moved, or has another name, leaves the pool that it had; after the vhost that leads elsewhere. */
+export function leavePool(now: SiteAndAll & PoolInputs, next: SiteAndAll & PoolInputs, use: Services): readonly Step[] {
+  const left = poolLeft(now, next);
+  return left ? leavePools(left, use) : [];
+}
+
+export function dropPoolUser(now: SiteAndAll & PoolInputs, next: SiteAndAll & PoolInputs, use: Services): readonly Step[] {
+  const left = poolLeft(now, next);
+  return left ? dropPoolUsers(left, use) : [];
 }

@@ -15,9 +15,10 @@ import type { Host } from "../../host/host.js";
 import type { DatabaseNames, DatabaseOf } from "../../services/db/service.js";
 import type { BasicAuth, ConfigFile, Tls, Vhost } from "../../services/http/service.js";
 import { phpProgram } from "../../services/php.js";
-import { directories, file, gone, symlink, undoParents } from "../../steps/files.js";
+import { directories, file, gone, type StepPlace, symlink, undoParents } from "../../steps/files.js";
 import { groupAccess } from "../../steps/group-access.js";
 import type { Services } from "../services.js";
+import { type CertificatePlan, certificateFiles, certificatePlan, withCertificate } from "./certificate.js";
 import { listenOf, type PoolInputs, poolInputs, requestLimits, sharesPool } from "./pool.js";
 import { type Entries, namesOfDirectory, sitesPhpEntries } from "./sites-php.js";
 
@@ -38,10 +39,12 @@ export interface SiteInputs extends SiteAndAll, PoolInputs {
   readonly webGid?: number;
   /** Of the build that the platform is; undefined for a directory that provision did not build. */
   readonly codeCache?: string;
-  /** Names of the database account that the site is to have, where it has one. */
-  readonly account?: DatabaseNames;
+  /** Names of the database account that the site is to have; empty where it has none. */
+  readonly account: DatabaseNames;
   /** Of a sub-directory site: no site of the hub has its host. */
   readonly alone: boolean;
+  /** Of a site with https. */
+  readonly certificate?: CertificatePlan;
 }
 
 /** Group id by name; undefined for no name. Rejects with CONFIGURATION when there is no such group. */
@@ -60,16 +63,21 @@ export async function siteInputs(use: Services, all: SiteAndAll, core: Core, gen
   refuseTlsWithoutPort(all);
   const webGid = await groupId(use.host(all.webServer), all.webServer.web_group, all.webServer);
   const pools = await poolInputs(use, all);
+  const paths = use.layout.generation(all.site.uri, generation);
+  const { names: account } =
+    all.dbServer.db_service_type === "none" ? { names: {} } : databaseOf({ site: all.site, generation, paths }, use, all.dbServer);
   const gid = pools.pool?.gid ?? webGid;
   const entered = await namesOfDirectory({ host: use.host(all.server), engine: use.engine(core.engine), docroot: core.docroot }, directory);
   const names = namesOf({ site: all.site, directory });
   const codeCache = await codeCacheOf(use, use.host(all.server), core);
+  const certificate = await certificatePlan(use, all);
   return {
     ...all,
     ...pools,
     core,
     generation,
-    paths: use.layout.generation(all.site.uri, generation),
+    paths,
+    account,
     directory,
     siteDirectory: join(core.docroot, "sites", directory),
     formerNames: entered.filter((name) => !(name in names)),
@@ -77,6 +85,7 @@ export async function siteInputs(use: Services, all: SiteAndAll, core: Core, gen
     ...(webGid === undefined ? {} : { webGid }),
     alone: await hasHostAlone(use, all.site.uri),
     ...(codeCache === undefined ? {} : { codeCache }),
+    ...(certificate === undefined ? {} : { certificate }),
   };
 }
 
@@ -139,7 +148,8 @@ export function siteCode(inputs: SiteInputs, use: Services): SiteCode {
   };
 }
 
-function vhostOf(inputs: SiteInputs, use: Services, enabled: boolean): Vhost {
+/** The site as its web server is told of it. */
+export function vhostOf(inputs: SiteInputs, use: Services, enabled: boolean, version?: string): Vhost {
   const { site, platform, webServer, core, paths } = inputs;
   return {
     uri: site.uri,
@@ -156,10 +166,13 @@ function vhostOf(inputs: SiteInputs, use: Services, enabled: boolean): Vhost {
     fpm: listenOf(inputs, use),
     limits: requestLimits(inputs),
     alone: inputs.alone,
-    tls: tlsOf(site, use),
+    tls: tlsOf(inputs, use, version),
     basicAuth: basicAuthOf(inputs, use),
     allow: site.http_allow,
-    headers: Object.fromEntries(site.http_headers.map((line) => [line.slice(0, line.indexOf(": ")), line.slice(line.indexOf(": ") + 2)])),
+    headers: {
+      ...Object.fromEntries(site.http_headers.map((line) => [line.slice(0, line.indexOf(": ")), line.slice(line.indexOf(": ") + 2)])),
+      ...(site.quarantine ? { "X-Robots-Tag": "noindex, nofollow" } : {}),
+    },
     environment: environmentOf(inputs, use)?.path,
     snippets: {
       ...(site.nginx_snippet === undefined ? {} : { nginx: site.nginx_snippet }),
@@ -187,22 +200,27 @@ export function isCloaked({ webServer, dbServer }: Pick<SiteAndAll, "webServer" 
   return sharesPool(webServer) && (dbServer.db_service_type === "mysql" || dbServer.db_service_type === "pgsql");
 }
 
-/** The account where PHP finds it when settings.php does not hold it: in the web server's file and, for the command line, in one of our user's. */
-export function accountSteps(inputs: SiteInputs, use: Services, access: (run: Run) => Promise<DatabaseAccess>): readonly Step[] {
-  const { server, paths } = inputs;
-  const told = environmentOf(inputs, use);
-  const commandLine = file(
-    use.host(server),
-    paths.account,
-    async (run) => (told ? accountFile(await access(run)) : undefined),
-    { mode: 0o400 },
-    { id: "site/account", title: "Database account for the command line" },
-  );
-  if (!told) return [];
-  return [commandLine, told.environment.write(inputs.site.uri, told.tag, async (run) => accountVariables(await access(run)) ?? {})];
+/** The account for the command line, when settings.php does not hold it: in a file of our user's. Before settings.php. */
+export function accountForCommands(inputs: SiteInputs, use: Services, access: (run: Run) => Promise<DatabaseAccess>): readonly Step[] {
+  if (!isCloaked(inputs)) return [];
+  return [
+    file(
+      use.host(inputs.server),
+      inputs.paths.account,
+      async (run) => accountFile(await access(run)),
+      { mode: 0o400 },
+      { id: "site/account", title: "Database account for the command line" },
+    ),
+  ];
 }
 
-/** What accountSteps made for an account that is no more; with no account to hide, all of it. */
+/** The same for requests, in a file of the web server's. Before its vhost. */
+export function accountForRequests(inputs: SiteInputs, use: Services, access: (run: Run) => Promise<DatabaseAccess>): readonly Step[] {
+  const told = environmentOf(inputs, use);
+  return told ? [told.environment.write(inputs.site.uri, told.tag, async (run) => accountVariables(await access(run)) ?? {})] : [];
+}
+
+/** What was made of these for an account that is no more goes; with no account to hide, all of it. */
 export function formerAccounts(inputs: SiteInputs, use: Services): readonly Step[] {
   const { environment } = use.http(inputs.webServer);
   const told = environmentOf(inputs, use);
@@ -220,24 +238,29 @@ export function formerAccounts(inputs: SiteInputs, use: Services): readonly Step
   ];
 }
 
+/** Nobody comes into a quarantined site without a password. */
+function visitorName({ http_basic_auth_username: name, quarantine }: Site): string | undefined {
+  return name ?? (quarantine ? "preview" : undefined);
+}
+
 function basicAuthOf({ site, webServer }: SiteInputs, use: Services): BasicAuth | undefined {
-  const { http_basic_auth_username: name, http_basic_auth_message: message, http_basic_auth_whitelist: whitelist } = site;
+  const { http_basic_auth_message: message, http_basic_auth_whitelist: whitelist } = site;
+  const name = visitorName(site);
   if (name === undefined) return undefined;
   return { message: message ?? site.uri, file: use.http(webServer).passwordFile(site.uri), whitelist };
 }
 
-function tlsOf(site: Site, { layout }: Services): Tls | undefined {
-  const { ssl, ssl_certificate: certificate, ssl_certificate_key: key } = site;
-  if (ssl === "off" || certificate === undefined || key === undefined) return undefined;
-  return { required: ssl === "required", certificate: layout.resolve(certificate), key: layout.resolve(key), hsts: site.ssl_hsts };
+function tlsOf({ site, certificate: plan }: SiteInputs, use: Services, version: string | undefined): Tls | undefined {
+  const files = certificateFiles(site, plan, use, version);
+  return files && { required: site.ssl === "required", ...files, hsts: site.ssl_hsts };
 }
 
 /** What visitors may call the site, in sites.php. */
-function namesOf({ site, directory }: Pick<SiteInputs, "site" | "directory">): Entries {
+export function namesOf({ site, directory }: Pick<SiteInputs, "site" | "directory">): Entries {
   return Object.fromEntries([siteName(site.uri), ...site.aliases].map((name) => [name, directory]));
 }
 
-function grouped(inputs: SiteInputs, mode: number): { mode: number; gid?: number } {
+export function grouped(inputs: SiteInputs, mode: number): { mode: number; gid?: number } {
   return inputs.gid === undefined ? { mode } : { mode, gid: inputs.gid };
 }
 
@@ -258,6 +281,14 @@ export function generationDirectories(inputs: SiteInputs, use: Services): Step {
     ],
     { id: "site/directories", title: `Directories of ${site.uri}` },
   );
+}
+
+/** What the writers of this generation hold a lock on; before settings.php, for a gate that is not there is closed. */
+export function gateFile(inputs: SiteInputs, use: Services): Step {
+  return file(use.host(inputs.server), inputs.paths.gate, async () => "", grouped(inputs, 0o640), {
+    id: "site/gate",
+    title: "Write gate",
+  });
 }
 
 /** `sites/<uri>` on the platform: settings.php, the site's own code, a link to its files. */
@@ -303,6 +334,8 @@ export function settingsFile(inputs: SiteInputs, use: Services, access: (run: Ru
         database: await access(run),
         hashSalt,
         ...(environmentOf(inputs, use) ? { accountFile: paths.account } : {}),
+        writePaths: site.write_paths,
+        quarantine: site.quarantine,
       });
     },
     grouped(inputs, 0o440),
@@ -310,20 +343,35 @@ export function settingsFile(inputs: SiteInputs, use: Services, access: (run: Ru
   );
 }
 
-/** What is below the site's directories has the owner, group and modes that they have (reference: engine.md d). */
-export function groupOfAll(inputs: SiteInputs, use: Services): Step {
-  const { paths, siteDirectory, pool, gid } = inputs;
+/**
+ * What is below the site's directories has the owner, group and modes that they have (reference: engine.md d). `former`: whose group it was before,
+ * for an undo; `undoneBy`: an earlier step whose undo takes all of it away.
+ */
+export function groupOfAll(
+  inputs: SiteInputs,
+  use: Services,
+  how: { readonly phase: "finish" } | { readonly undoneBy: string } | { readonly former: Pick<SiteInputs, "gid" | "pool"> },
+): Step {
+  const { paths, siteDirectory } = inputs;
   const writable = [paths.files, paths.private, paths.tmp, paths.configSync, dirname(paths.database)].map((path) => ({
     path,
     writable: true,
   }));
   const code = ["modules", "themes", "libraries"].map((name) => ({ path: join(siteDirectory, name), writable: false }));
-  return groupAccess(
-    use.host(inputs.server),
-    [...writable, ...code],
-    async () => ({ gid, uid: process.getuid?.() ?? 0, writer: pool?.uid }),
-    { id: "site/access", title: "Owners, groups and modes below", phase: "finish" },
-  );
+  const access = ({ gid, pool }: Pick<SiteInputs, "gid" | "pool">) => ({ gid, uid: process.getuid?.() ?? 0, writer: pool?.uid });
+  const place = { id: "site/access", title: "Owners, groups and modes below" };
+  const trees = [...writable, ...code];
+  const host = use.host(inputs.server);
+  if ("former" in how) return groupAccess(host, trees, access(inputs), place, access(how.former));
+  return groupAccess(host, trees, access(inputs), { ...place, ...how });
+}
+
+/** Whose group the files of a site have that has perhaps not moved into its pool yet. */
+export function formerGroup(inputs: SiteInputs): Pick<SiteInputs, "gid" | "pool"> {
+  const { formerPools, settled, webGid } = inputs;
+  if (settled) return inputs;
+  const [former] = formerPools;
+  return former ? { gid: former.pool.gid, pool: former.pool } : webGid === undefined ? {} : { gid: webGid };
 }
 
 export function filesLink(inputs: SiteInputs, use: Services): Step {
@@ -333,12 +381,12 @@ export function filesLink(inputs: SiteInputs, use: Services): Step {
   });
 }
 
-export function siteEntries(inputs: SiteInputs, use: Services): Step {
+export function siteEntries(inputs: SiteInputs, use: Services, place: StepPlace = { id: "site/names", title: "Names in sites.php" }): Step {
   const { core, server } = inputs;
   return sitesPhpEntries(
     { host: use.host(server), engine: use.engine(core.engine), docroot: core.docroot, locks: use.operations.locks },
     async () => ({ ...Object.fromEntries(inputs.formerNames.map((name) => [name, null])), ...namesOf(inputs) }),
-    { id: "site/names", title: "Names in sites.php" },
+    place,
   );
 }
 
@@ -400,7 +448,7 @@ const HASH = `[$password, $salt] = explode("\\n", stream_get_contents(STDIN), 2)
 /** The password that the web server asks for, as a hash that both of them read; made in secrets/ when there is none. */
 export function basicAuthSteps(inputs: SiteInputs, use: Services): readonly Step[] {
   const { site, webServer } = inputs;
-  const name = site.http_basic_auth_username;
+  const name = visitorName(site);
   const host = use.host(webServer);
   if (webServer.http_service_type === "php") return [];
   const path = use.http(webServer).passwordFile(site.uri);
@@ -441,13 +489,28 @@ export function basicAuthSteps(inputs: SiteInputs, use: Services): readonly Step
 
 export function publish(inputs: SiteInputs, use: Services, enabled: boolean): Step {
   const http = use.http(inputs.webServer);
-  return http.activate("http/activate", `Vhost of ${inputs.site.uri}${enabled ? "" : " (disabled)"}`, siteConfig(inputs, use, enabled));
+  const activate = http.activate(
+    "http/activate",
+    `Vhost of ${inputs.site.uri}${enabled ? "" : " (disabled)"}`,
+    siteConfig(inputs, use, enabled),
+  );
+  return withCertificate(inputs, use, activate);
+}
+
+/** The same vhost with another version of the site's certificate. */
+export function publishCertificate(inputs: SiteInputs, use: Services, version: string): Step {
+  const http = use.http(inputs.webServer);
+  return http.activate(
+    "certificate/activate",
+    `Certificate of ${inputs.site.uri}`,
+    siteConfig(inputs, use, inputs.site.site_enabled, version),
+  );
 }
 
 /** The site's files of the web server; those of names it no longer has are absent. */
-function siteConfig(inputs: SiteInputs, use: Services, enabled: boolean): readonly ConfigFile[] {
+export function siteConfig(inputs: SiteInputs, use: Services, enabled: boolean, version?: string): readonly ConfigFile[] {
   const http = use.http(inputs.webServer);
-  return [...http.siteFiles(vhostOf(inputs, use, enabled)), ...http.noSiteFiles(inputs.formerNames)];
+  return [...http.siteFiles(vhostOf(inputs, use, enabled, version)), ...http.noSiteFiles(inputs.formerNames)];
 }
 
 /** Files and links a verify or install may write, for the baseline. */
@@ -459,6 +522,8 @@ export function sitePaths(inputs: SiteInputs, use: Services): readonly string[] 
     join(siteDirectory, "files"),
     paths.root,
     paths.files,
+    paths.gate,
+    paths.gateClosed,
     use.layout.contextFile(site.name),
     use.layout.secretsFile(site.name),
     use.layout.clientSite(clientWord(inputs.client.name), site.uri),

@@ -21,6 +21,8 @@ export interface DatabaseOf {
 
 export type DatabaseNames = Readonly<Record<string, string>>;
 
+export type TableMarks = Readonly<Record<string, string>>;
+
 export interface DumpOptions {
   /** Tables that are dumped without their rows (caches, sessions); those that do not exist are passed over. */
   readonly structureOnly?: readonly string[];
@@ -53,6 +55,8 @@ export interface DbService {
    * DATABASE_LOGIN_REFUSED, DATABASE_TOO_OLD, PROGRAM_MISSING. The answer install's preflight wants.
    */
   reach(): Promise<void>;
+  /** What answers: `MariaDB`, `MySQL`, `PostgreSQL` or `SQLite` (that of the server's PHP), and its version. Rejects as reach does. */
+  version(): Promise<{ readonly product: string; readonly version: string }>;
   /** Rejects with CONFIGURATION when the password of the account is not in the site's secrets. */
   access(database: DatabaseOf): Promise<DatabaseAccess>;
   /** The empty database and its account, refused when there (NAME_TAKEN); undone by dropping both. */
@@ -72,6 +76,17 @@ export interface DbService {
   exists(database: DatabaseOf): Promise<boolean>;
   /** Bytes; 0 when there is none. */
   size(database: DatabaseOf): Promise<number>;
+  /** Names of its tables, sorted. */
+  tables(database: DatabaseOf): Promise<readonly string[]>;
+  /** How many rows these tables have, each counted at some moment of the call. */
+  counts(database: DatabaseOf, tables: readonly string[]): Promise<Readonly<Record<string, number>>>;
+  /**
+   * By table a mark that is another one when the table has changed; it says nothing to anybody else. `since`: marks that were
+   * taken before, against which these are to be held.
+   */
+  marks(database: DatabaseOf, since?: TableMarks): Promise<TableMarks>;
+  /** Rows of a statement that only reads; null is an empty text. */
+  select(database: DatabaseOf, sql: string): Promise<readonly (readonly string[])[]>;
   /** Writes all of it, in one snapshot. */
   out(database: DatabaseOf, options?: DumpOptions): Promise<Flow>;
   /** Fills an empty database, as the site's own account. */

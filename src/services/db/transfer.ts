@@ -1,9 +1,7 @@
 import type { Step } from "../../core/step.js";
-import type { Argv, Host } from "../../host/host.js";
+import type { Host } from "../../host/host.js";
+import { compressed, decompress, type Written } from "../../steps/archive.js";
 import type { DatabaseOf, DbService, DumpOptions, Flow } from "./service.js";
-
-/** Level 1 is faster than any server dumps, and a dump of text is small by it all the same. */
-const COMPRESS: Argv = ["zstd", "-q", "-1", "-T0", "-f"];
 
 /**
  * The whole database in one snapshot, compressed, as the file `to`; its directory exists and lets nobody else in. Bytes go from
@@ -17,15 +15,26 @@ export function dumpStep(host: Host, db: DbService, database: DatabaseOf, to: st
       return { changes: [`write ${to}`], undo: [{ do: "remove_tree", host: host.name, path: to }] };
     },
     async apply() {
-      const from = await db.out(database, options);
-      await piped(host, from, { argv: [...COMPRESS, "-o", to] });
-      await host.chmod(to, { mode: 0o600 });
-      return { bytes: (await host.stat(to))?.size ?? 0 };
+      return { ...(await writeDump(host, db, database, to, options)) };
     },
   };
 }
 
-/** Loads what dumpStep wrote into the empty database that an earlier step made. */
+/** What dumpStep does. */
+export async function writeDump(host: Host, db: DbService, database: DatabaseOf, to: string, options: DumpOptions = {}): Promise<Written> {
+  const { argv, through, secretFile, env, failure } = await db.out(database, options);
+  try {
+    return await compressed(host, argv, to, {
+      ...(through === undefined ? {} : { through }),
+      ...(env === undefined ? {} : { env }),
+      secretFiles: { from: secretFile },
+    });
+  } catch (error) {
+    throw failure(error);
+  }
+}
+
+/** Loads a dump, compressed or not, into the empty database that an earlier step made. */
 export function loadStep(host: Host, db: DbService, database: DatabaseOf, from: string): Step {
   return {
     id: "database/load",
@@ -33,7 +42,7 @@ export function loadStep(host: Host, db: DbService, database: DatabaseOf, from: 
     undoneBy: "database/create",
     check: async () => ({ changes: [`load ${from}`] }),
     async apply() {
-      await piped(host, { argv: ["zstd", "-q", "-dc", "--", from] }, await db.into(database));
+      await piped(host, { argv: decompress(from) }, await db.into(database));
       return null;
     },
   };

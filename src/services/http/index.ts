@@ -1,5 +1,6 @@
 import type { Layout } from "../../context/layout.js";
 import type { Server } from "../../context/schema.js";
+import type { Gathering } from "../../core/gathering.js";
 import type { Host } from "../../host/host.js";
 import type { Limits } from "../php-limits.js";
 import { apache } from "./apache/index.js";
@@ -25,6 +26,8 @@ export interface HttpSetup {
     Partial<Pick<Server, "php_pool" | keyof Limits>>;
   /** Milliseconds within which a reload has to be proven; five hundred sites take a second or two. Default: 30 s. */
   readonly patience?: number;
+  /** Other operations of the same run: their sites are activated together. */
+  readonly gathering?: Gathering;
   /** The machine the web server runs on. */
   readonly host: Host;
 }

@@ -20,7 +20,8 @@ $databases = array(
 $drupal_hash_salt = 'a-salt';
 $update_free_access = FALSE;
 
-$conf['file_public_path'] = 'sites/example.com.foo/files';
+// A generation beside the one that serves stands in a directory of another name until it takes its place.
+$conf['file_public_path'] = 'sites/' . basename(__DIR__) . '/files';
 $conf['file_private_path'] = '/var/aegir/sites/example.com.foo/20261123T091500-7f3a/private';
 $conf['file_temporary_path'] = '/var/aegir/sites/example.com.foo/20261123T091500-7f3a/tmp';
 
@@ -44,4 +45,54 @@ if (is_readable(DRUPAL_ROOT . '/sites/all/platform.settings.php')) {
 }
 if (is_readable(__DIR__ . '/local.settings.php')) {
   include __DIR__ . '/local.settings.php';
+}
+
+// While provision moves this site, it is read as ever and written by nobody.
+call_user_func(function () {
+  $cli = PHP_SAPI === 'cli';
+  // provision's own PHP passes; only a command line is believed.
+  if (isset($GLOBALS['provision_gate']) || ($cli && getenv('PROVISION_OPERATION'))) {
+    return;
+  }
+  $method = isset($_SERVER['REQUEST_METHOD']) ? $_SERVER['REQUEST_METHOD'] : 'GET';
+  $script = isset($_SERVER['SCRIPT_NAME']) ? $_SERVER['SCRIPT_NAME'] : '';
+  $page = isset($_SERVER['REQUEST_URI']) ? rawurldecode((string) strtok($_SERVER['REQUEST_URI'], '?')) : '';
+  $base = rtrim(dirname($script), '/\\');
+  if ($base !== '' && strncmp($page, "$base/", strlen($base) + 1) === 0) {
+    $page = substr($page, strlen($base));
+  }
+  $page = trim(preg_replace('~^/+index\.php(?=/|$)~', '', $page), '/');
+  $query = isset($_GET['q']) && is_string($_GET['q']) ? trim($_GET['q'], '/') : '';
+  $pages = '~^(?:(?:[a-z]{2,3}(?:-[a-z0-9]+)?/)?(?:cron/[^/]+|update\\.php(?:/.*)?|(?:admin/reports/status|system)/run-cron))$~Di';
+  $writes = $cli || !in_array($method, array('GET', 'HEAD', 'OPTIONS'), TRUE)
+    || in_array(basename($script), array('cron.php', 'update.php', 'install.php', 'authorize.php', 'rebuild.php'), TRUE)
+    || preg_match($pages, $page) || preg_match($pages, $query);
+  $GLOBALS['provision_gate'] = $writes ? @fopen('/var/aegir/sites/example.com.foo/20261123T091500-7f3a/gate', 're') : NULL;
+  $open = !$writes || ($GLOBALS['provision_gate'] && flock($GLOBALS['provision_gate'], LOCK_SH | LOCK_NB));
+  clearstatcache(TRUE, '/var/aegir/sites/example.com.foo/20261123T091500-7f3a/gate.closed');
+  if ($open && !is_file('/var/aegir/sites/example.com.foo/20261123T091500-7f3a/gate.closed')) {
+    return;
+  }
+  $GLOBALS['provision_gate_closed'] = TRUE;
+  if (!$writes) {
+    $GLOBALS['provision_gate'] = FALSE;
+    return;
+  }
+  if ($GLOBALS['provision_gate']) {
+    fclose($GLOBALS['provision_gate']);
+  }
+  if ($cli) {
+    file_put_contents('php://stderr', "This site is being moved, and takes no changes now. Try again in a moment.\n");
+    exit(75);
+  }
+  http_response_code(503);
+  header('Retry-After: 5');
+  header('Cache-Control: no-store');
+  header('Content-Type: text/html; charset=utf-8');
+  exit("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Try again in a moment</title></head>"
+    . "<body><h1>Nothing can be changed here just now</h1><p>Please try again in a moment.</p></body></html>\n");
+});
+if (!empty($GLOBALS['provision_gate_closed'])) {
+  $conf['cron_safe_threshold'] = 0;
+  $config['automated_cron.settings']['interval'] = 0;
 }

@@ -187,6 +187,8 @@ describe("the store", () => {
       http_basic_auth_whitelist: [],
       http_headers: [],
       php_paths: [],
+      write_paths: [],
+      quarantine: false,
       site_enabled: true,
     });
   });

@@ -32,7 +32,12 @@ describe("the hub is found", () => {
 
 describe("provision.yml", () => {
   test("may be empty", async () => {
-    expect((await hubOf({ "provision.yml": "# mine\n" })).settings).toEqual({ client: "admin", mirrors: {} });
+    expect((await hubOf({ "provision.yml": "# mine\n" })).settings).toEqual({
+      client: "admin",
+      keep_old: 7,
+      mirrors: {},
+      retention: { daily: 7, weekly: 4, monthly: 12 },
+    });
   });
 
   test("holds mirrors", async () => {

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { readSitesPhp, sitesPhp } from "../../../src/engines/drupal7/sites-php.js";
+import { readSitesPhp, sitesPhp } from "../../../src/engines/sites-php.js";
 
 const NAMES = new Map([
   ["www.example.com", "example.com"],

@@ -6,7 +6,7 @@ import { ACCESS_CA, masterAccount, proofNames, requirePhpDriver, untilNobody } f
 import type { DbSetup } from "../index.js";
 import { databaseNames, firstUser, nextUser, sameFamily } from "../names.js";
 import { forgetPasswords, formerUsers, passwordOf, passwordStep, randomPassword } from "../password.js";
-import type { DatabaseNames, DatabaseOf, DbService, DumpOptions, Flow } from "../service.js";
+import type { DatabaseNames, DatabaseOf, DbService, DumpOptions, Flow, TableMarks } from "../service.js";
 import { PgsqlClient, type PgsqlLogin } from "./client.js";
 import { PORTABLE } from "./dump.js";
 import { identifier, literal, scramVerifier, tablePattern } from "./sql.js";
@@ -39,6 +39,7 @@ function namesIn(names: DatabaseNames): Names {
 
 /** What is to be known of the server before it is given statements. */
 interface Server {
+  readonly version: string;
   readonly major: number;
   /** The account of master_db may do everything. */
   readonly superuser: boolean;
@@ -89,6 +90,10 @@ class Pgsql implements DbService {
     await Promise.all([this.#server(), requirePhpDriver(this.#setup, "pdo_pgsql", "pgsql")]);
   }
 
+  async version() {
+    return { product: "PostgreSQL", version: (await this.#server()).version };
+  }
+
   #server(): Promise<Server> {
     this.#found ??= this.#find();
     return this.#found;
@@ -113,7 +118,7 @@ class Pgsql implements DbService {
           next: ["update the server", "or name another one in master_db"],
         },
       );
-    return { major, superuser: row[1] === "t", utf8: row[2] === "UTF8" };
+    return { version: row[3] ?? String(major), major, superuser: row[1] === "t", utf8: row[2] === "UTF8" };
   }
 
   async access({ site, names }: DatabaseOf) {
@@ -369,6 +374,52 @@ class Pgsql implements DbService {
       "measuring a database",
     );
     return Number(rows[0]?.[0] ?? 0);
+  }
+
+  async tables({ names }: DatabaseOf): Promise<readonly string[]> {
+    const { database } = namesIn(names);
+    const rows = await this.#asMaster(
+      ["SELECT tablename FROM pg_tables WHERE schemaname = 'public';"],
+      `listing the tables of ${database}`,
+      database,
+    );
+    return rows.map(([table = ""]) => table).sort();
+  }
+
+  async counts({ names }: DatabaseOf, tables: readonly string[]): Promise<Readonly<Record<string, number>>> {
+    if (tables.length === 0) return {};
+    const { database } = namesIn(names);
+    const rows = await this.#asMaster(
+      tables.map((table) => `SELECT COUNT(*) FROM public.${identifier(table)};`),
+      `counting the rows of ${database}`,
+      database,
+    );
+    return Object.fromEntries(tables.map((table, index) => [table, Number(rows[index]?.[0] ?? 0)]));
+  }
+
+  /** Number and hash of its rows: counters of changes come late, and a time of the last one is not kept. */
+  async marks({ names }: DatabaseOf): Promise<TableMarks> {
+    const { database } = namesIn(names);
+    const tables = await this.#asMaster(
+      ["SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1;"],
+      `listing the tables of ${database}`,
+      database,
+    );
+    if (tables.length === 0) return {};
+    const rows = await this.#asMaster(
+      tables.map(
+        ([table = ""]) =>
+          `SELECT COUNT(*) || ' ' || COALESCE(SUM(hashtextextended(t::text, 0))::text, '') FROM public.${identifier(table)} t;`,
+      ),
+      `reading the tables of ${database}`,
+      database,
+    );
+    return Object.fromEntries(tables.map(([table = ""], index) => [table, rows[index]?.[0] ?? ""]));
+  }
+
+  select({ names }: DatabaseOf, sql: string): Promise<readonly (readonly string[])[]> {
+    const { database } = namesIn(names);
+    return this.#asMaster([sql], `reading ${database}`, database);
   }
 
   async out({ names }: DatabaseOf, { structureOnly = [] }: DumpOptions = {}): Promise<Flow> {

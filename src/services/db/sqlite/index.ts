@@ -5,7 +5,7 @@ import type { Step, Undo } from "../../../core/step.js";
 import { type Host, HostError } from "../../../host/host.js";
 import { phpProgram } from "../../php.js";
 import type { DbSetup } from "../index.js";
-import type { DatabaseOf, DbService, Flow } from "../service.js";
+import type { DatabaseOf, DbService, Flow, TableMarks } from "../service.js";
 
 /** The database of a site is writable by the web server's group, and so is its directory, for the journals beside it (DESIGN 2). */
 const DIRECTORY_MODE = 0o2770;
@@ -93,6 +93,33 @@ $to->busyTimeout(60000);
 $from->backup($to);
 `;
 
+/** Names of tables, a line of JSON for each; with names given, how many rows each has. */
+const TABLES = `${COLLATION}
+$db = $collate(new SQLite3($argv[1], SQLITE3_OPEN_READONLY));
+$db->busyTimeout(60000);
+if ($argc > 2) foreach (array_slice($argv, 2) as $table) echo json_encode($db->querySingle('SELECT COUNT(*) FROM "' . str_replace('"', '""', $table) . '"')), "\n";
+else {
+  $rows = $db->query("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'");
+  while ($row = $rows->fetchArray(SQLITE3_NUM)) echo json_encode($row[0]), "\n";
+}
+`;
+
+/** By table a hash of its rows, as JSON; or the rows of a statement. */
+const MARKS = `${COLLATION}
+$db = $collate(new SQLite3($argv[1], SQLITE3_OPEN_READONLY));
+$db->busyTimeout(60000);
+$rows = function ($sql) use ($db) { $found = $db->query($sql); while ($row = $found->fetchArray(SQLITE3_NUM)) yield $row; };
+if ($argc > 2) { echo json_encode(array_map(fn($row) => array_map('strval', $row), iterator_to_array($rows($argv[2]), false))); exit; }
+$marks = [];
+$db->exec('BEGIN');
+foreach ($rows("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'") as [$table]) {
+  $hash = hash_init('md5');
+  foreach ($rows('SELECT * FROM "' . str_replace('"', '""', $table) . '"') as $row) hash_update($hash, serialize($row));
+  $marks[$table] = hash_final($hash);
+}
+echo json_encode((object) $marks);
+`;
+
 /** One SQLite file per generation of a site, in a directory of its own: `sites/<uri>/<generation>/db/site.sqlite`. */
 export function sqlite({ layout, server, host }: DbSetup): DbService {
   const php = phpProgram(server.php);
@@ -107,6 +134,13 @@ export function sqlite({ layout, server, host }: DbSetup): DbService {
       reached ??= reach(host, php);
       return reached;
     },
+    async version() {
+      await this.reach();
+      return {
+        product: "SQLite",
+        version: await runPhp(host, php, "echo (new PDO('sqlite::memory:'))->query('SELECT sqlite_version()')->fetchColumn();"),
+      };
+    },
     access: async ({ paths }) => ({ driver: "sqlite", database: paths.database }),
     create: (database) => [createStep(host, server.web_group, database)],
     createAccount: () => [],
@@ -115,9 +149,24 @@ export function sqlite({ layout, server, host }: DbSetup): DbService {
     drop: (database) => [dropStep(host, database)],
     exists: async ({ paths }) => (await host.stat(paths.database)) !== undefined,
     size: ({ paths }) => sizeOf(host, paths.database),
+    tables: async ({ paths }) => (await asked<string>(host, php, paths.database)).toSorted(),
+    counts: async ({ paths }, tables) => {
+      const rows = tables.length === 0 ? [] : await asked<number>(host, php, paths.database, ...tables);
+      return Object.fromEntries(tables.map((table, index) => [table, rows[index] ?? 0]));
+    },
+    marks: async ({ paths }) => JSON.parse(await runPhp(host, php, MARKS, paths.database)) as TableMarks,
+    select: async ({ paths }, sql) => JSON.parse(await runPhp(host, php, MARKS, paths.database, sql)) as readonly (readonly string[])[],
     out: async ({ paths }, { structureOnly = [] } = {}) => flow(host, php, OUT, paths.database, ...structureOnly),
     into: async ({ paths }) => flow(host, php, INTO, paths.database),
   };
+}
+
+async function asked<T extends string | number>(host: Host, php: string, ...args: readonly string[]): Promise<readonly T[]> {
+  const answer = await runPhp(host, php, TABLES, ...args);
+  return answer
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line) as T);
 }
 
 /** Rejects with PROGRAM_MISSING or SERVICE_UNAVAILABLE, naming the Debian package. */

@@ -2,6 +2,7 @@ import { createPrivateKey, randomBytes, X509Certificate } from "node:crypto";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf, ProvisionError } from "../../../core/errors.js";
+import type { Gathering } from "../../../core/gathering.js";
 import type { Json } from "../../../core/json.js";
 import { withInnerLock } from "../../../core/lock.js";
 import type { Decision, Run, Step, Undo } from "../../../core/step.js";
@@ -30,6 +31,8 @@ export interface Served {
   readonly locks: string;
   /** Milliseconds within which a reloaded daemon has to serve what was written. */
   readonly patience: number;
+  /** The other sites of the same run, whose files are put in place together with these. */
+  readonly gathering: Gathering | undefined;
   readonly facts: () => Promise<Facts>;
   readonly test: () => Promise<Argv>;
   readonly reload: () => Promise<Argv>;
@@ -52,7 +55,10 @@ export function activateStep(
       return more.phase === undefined || more.phase === "undoable" ? decision : { changes: decision.changes };
     },
     async apply(run) {
-      await exchange(served, await files(), run);
+      const member: Member = { files: await files(), run };
+      const { gathering } = served;
+      if (gathering === undefined || sides(served, member.files).serverFiles.length > 0) await exchange(served, member.files, run);
+      else await gathering.meet(`http ${served.server}`, member, run.signal, (members) => exchangeTogether(served, members));
       return null;
     },
   };
@@ -80,36 +86,97 @@ async function decide(served: Served, files: readonly ConfigFile[]): Promise<Dec
 /** Candidate, test, swap, reload, prove; anything wrong puts the old files back and rejects. */
 async function exchange(served: Served, files: readonly ConfigFile[], run: Pick<Run, "warn">): Promise<void> {
   await withInnerLock(served.locks, lockName(served), async () => {
-    for (const { pair } of files) if (pair) await checkPair(served.host, pair);
-    const { serverFiles } = sides(served, files);
-    const before = await markerOf(served);
-    if (serverFiles.length === 0) needDaemon(served, before);
-    await testCandidate(served, files);
-    // With the generation: a daemon that did not take over the new one needs no reload to serve the old one.
-    const paths = [...files.map(({ path }) => path), served.place.generation];
-    const old = await Promise.all(paths.map(async (path) => ({ path, content: await served.host.readFile(path) })));
+    await testAlone(served, files);
+    await swap(served, files, run);
+  });
+}
+
+/** What one operation brings to a common exchange. */
+interface Member {
+  readonly files: readonly ConfigFile[];
+  readonly run: Pick<Run, "warn">;
+}
+
+/** One exchange for all. Out: who was refused, and why; what it brought was not put in place, and all else was. */
+async function exchangeTogether(served: Served, members: readonly Member[]): Promise<ReadonlyMap<Member, unknown>> {
+  const refused = new Map<Member, unknown>();
+  /** As one; if that is refused by halves, down to whoever is to blame. */
+  const byHalves = async (group: readonly Member[], work: (files: readonly ConfigFile[], run: Member["run"]) => Promise<void>) => {
+    const [first] = group;
+    if (first === undefined) return;
     try {
-      await writeAll(served.host, files);
-      if (before.state !== "serving") {
-        // verify @server, before root has included its file: nobody reads what was written.
-        await newGeneration(served);
+      await work(
+        group.flatMap(({ files }) => files),
+        first.run,
+      );
+    } catch (error) {
+      if (group.length === 1) {
+        refused.set(first, error);
         return;
       }
-      await testWhole(served, new Set(files.map(({ path }) => path)), run);
-      await reloadAndProve(served, before);
-    } catch (error) {
-      await writeAll(served.host, old);
-      const now = await markerOf(served);
-      // Apache ends when it cannot open a port, and is started by the command that reloads it.
-      const ended = before.state === "serving" && now.state === "down";
-      if (ended || (now.state === "serving" && now.generation !== (await generationOnDisk(served)))) {
-        await reloadAndProve(served, now).catch(() => {
-          // What failed first is told; the undo of this step tries again.
-        });
-      }
-      throw error;
+      const half = Math.ceil(group.length / 2);
+      await byHalves(group.slice(0, half), work);
+      await byHalves(group.slice(half), work);
+    }
+  };
+  await withInnerLock(served.locks, lockName(served), async () => {
+    for (const group of withoutDoubles(members)) {
+      await byHalves(group, (files) => testAlone(served, files));
+      const sound = group.filter((member) => !refused.has(member));
+      await byHalves(sound, (files, run) => swap(served, files, run));
     }
   });
+  return refused;
+}
+
+/** No path twice among those who go together: two sub-directory sites of one host bring the same file. */
+function withoutDoubles(members: readonly Member[]): readonly (readonly Member[])[] {
+  const groups: { readonly members: Member[]; readonly paths: Set<string> }[] = [];
+  for (const member of members) {
+    const paths = member.files.map(({ path }) => path);
+    const group = groups.find((one) => !paths.some((path) => one.paths.has(path)));
+    if (group === undefined) groups.push({ members: [member], paths: new Set(paths) });
+    else {
+      group.members.push(member);
+      for (const path of paths) group.paths.add(path);
+    }
+  }
+  return groups.map((group) => group.members);
+}
+
+/** What can be known of files before they stand where the daemon looks. */
+async function testAlone(served: Served, files: readonly ConfigFile[]): Promise<void> {
+  for (const { pair } of files) if (pair) await checkPair(served.host, pair);
+  if (sides(served, files).serverFiles.length === 0) needDaemon(served, await markerOf(served));
+  await testCandidate(served, files);
+}
+
+async function swap(served: Served, files: readonly ConfigFile[], run: Pick<Run, "warn">): Promise<void> {
+  const before = await markerOf(served);
+  // With the generation: a daemon that did not take over the new one needs no reload to serve the old one.
+  const paths = [...files.map(({ path }) => path), served.place.generation];
+  const old = await Promise.all(paths.map(async (path) => ({ path, content: await served.host.readFile(path) })));
+  try {
+    await writeAll(served.host, files);
+    if (before.state !== "serving") {
+      // verify @server, before root has included its file: nobody reads what was written.
+      await newGeneration(served);
+      return;
+    }
+    await testWhole(served, new Set(files.map(({ path }) => path)), run);
+    await reloadAndProve(served, before);
+  } catch (error) {
+    await writeAll(served.host, old);
+    const now = await markerOf(served);
+    // Apache ends when it cannot open a port, and is started by the command that reloads it.
+    const ended = before.state === "serving" && now.state === "down";
+    if (ended || (now.state === "serving" && now.generation !== (await generationOnDisk(served)))) {
+      await reloadAndProve(served, now).catch(() => {
+        // What failed first is told; the undo of this step tries again.
+      });
+    }
+    throw error;
+  }
 }
 
 /** The undo kind `http_restore`: the old files, served again. What does not run is not started for it. */

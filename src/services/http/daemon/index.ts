@@ -22,7 +22,7 @@ const PROOF_TIMEOUT = 30_000;
 const PHP_PROOF_TIMEOUT = 30_000;
 
 /** A web server that runs by itself, is read by it what provision writes, and is reloaded by a command. */
-export function daemonHttp(daemon: Daemon, { layout, server, host, patience = PROOF_TIMEOUT }: HttpSetup): HttpService {
+export function daemonHttp(daemon: Daemon, { layout, server, host, gathering, patience = PROOF_TIMEOUT }: HttpSetup): HttpService {
   const place = placeOf(layout, daemon.type, server);
   let found: Promise<Facts> | undefined;
   const facts = () => {
@@ -38,6 +38,7 @@ export function daemonHttp(daemon: Daemon, { layout, server, host, patience = PR
     server: server.name,
     user: server.script_user,
     patience,
+    gathering,
     locks: `${layout.state}/locks`,
     facts,
     test: async () => (testCommand === undefined ? asRoot(daemon.test((await facts()).program)) : argvOf(testCommand)),
@@ -53,6 +54,7 @@ export function daemonHttp(daemon: Daemon, { layout, server, host, patience = PR
     restore: (files) => restoreFiles(served, files),
     reload: (uris, command) => reloadPhp(served, uris, command ?? fpmCommand(server, asRoot)),
     request: (request) => requestSite(place, request),
+    challenges: `${place.acme}/.well-known/acme-challenge`,
     passwordFile: (uri) => join(place.passwords, configName(uri)),
     environment: {
       file: (uri, tag) => environmentPath(served, uri, tag),

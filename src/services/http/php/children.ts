@@ -39,6 +39,8 @@ export interface PoolOptions {
   readonly size: number;
   /** More settings of PHP, `name=value`. */
   readonly settings: readonly string[];
+  /** More of the environment. */
+  readonly environment: Readonly<Record<string, string>>;
   readonly onEvent: OnServeEvent;
 }
 
@@ -226,6 +228,7 @@ async function startChild(options: PoolOptions): Promise<PhpChild> {
         cwd: "/",
         env: {
           ...environment(),
+          ...options.environment,
           PROVISION_SERVE_VHOSTS: options.vhosts,
           PROVISION_SERVE_TOKEN: token,
           PROVISION_SERVE_GENERATION: options.generation,

@@ -23,6 +23,8 @@ export interface FrontOptions {
   readonly size: number;
   /** Settings of PHP beside the usual ones, `name=value`. */
   readonly settings?: readonly string[];
+  /** Given to every process of PHP. */
+  readonly environment?: Readonly<Record<string, string>>;
   readonly onEvent: OnServeEvent;
 }
 
@@ -147,8 +149,8 @@ export class Front {
   #pool(generation: Generation, php: string): PhpPool {
     let pool = generation.pools.get(php);
     if (!pool) {
-      const { vhosts, size, settings = [], onEvent } = this.#options;
-      pool = new PhpPool({ php, vhosts, generation: generation.id, size, settings, onEvent });
+      const { vhosts, size, settings = [], environment = {}, onEvent } = this.#options;
+      pool = new PhpPool({ php, vhosts, generation: generation.id, size, settings, environment, onEvent });
       generation.pools.set(php, pool);
     }
     return pool;

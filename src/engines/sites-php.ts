@@ -1,4 +1,4 @@
-import { phpString, phpStringValue } from "../php-literal.js";
+import { phpString, phpStringValue } from "./php-literal.js";
 
 const HEAD = `<?php
 

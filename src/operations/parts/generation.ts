@@ -1,0 +1,521 @@
+import { basename, join } from "node:path";
+import { rewrite } from "../../context/edit.js";
+import { clientWord } from "../../context/names.js";
+import { resolvePlatform, type SiteAndAll } from "../../context/references.js";
+import type { Site } from "../../context/schema.js";
+import { ProvisionError } from "../../core/errors.js";
+import type { Step, UndoKinds } from "../../core/step.js";
+import type { SiteCode } from "../../engines/engine.js";
+import { detectCore } from "../../engines/index.js";
+import { besidePath, type Host } from "../../host/host.js";
+import { onLoopback } from "../../services/http/loopback.js";
+import type { HttpAnswer } from "../../services/http/service.js";
+import { file, gone, moved } from "../../steps/files.js";
+import type { Services } from "../services.js";
+import { type Kept, keptGenerations, keptRecord, switchedChanges, switchedProperties } from "./kept.js";
+import { dropPoolUser, leavePool, poolSteps, reloadPhp, reloadPhpUndo } from "./pool.js";
+import {
+  accountForCommands,
+  accountForRequests,
+  basicAuthSteps,
+  clientLink,
+  databaseOf,
+  databaseProperties,
+  filesLink,
+  gateFile,
+  generationDirectories,
+  grouped,
+  groupOfAll,
+  hashSalt,
+  type SiteInputs,
+  settingsFile,
+  siteCode,
+  siteConfig,
+  siteDirectories,
+  siteEntries,
+  siteInputs,
+  vhostOf,
+} from "./site.js";
+
+/**
+ * A generation that is made beside the one that serves, and takes its place: what migrate, restore and rollback have in common
+ * (DESIGN 2 and 5). JSON, so that a resumed run has the same.
+ *
+ * In the order of an operation: `makeGeneration`, then database and files by whoever has them, `closeGate(now)` in time,
+ * `smokeTest`, `switchSteps`; all of these can be undone. After the commit `finishSwitch`.
+ */
+export interface Succession {
+  /** What serves until the switch. */
+  readonly now: SiteInputs;
+  /** What serves after it, as it is then. */
+  readonly next: SiteInputs;
+  /** The same while it is being made: where its name below sites/ is taken, it stands beside as <name>~<generation>. */
+  readonly staged: SiteInputs;
+  /** Where `now` stands after the switch, when it has the name that `next` takes; null: it stays where it is. */
+  readonly aside: string | null;
+  /** A kept generation that has that name; it makes room before anything else, for it serves nobody. */
+  readonly inTheWay: (Kept & { readonly aside: string }) | null;
+  /** What will be known of `now` once it no longer serves. */
+  readonly kept: Kept;
+}
+
+const DAY = 86_400_000;
+
+/**
+ * Decides where the next generation of a site stands. `next`: the site as its context will be (generation and database names are made here), with all it refers
+ * to; `code`: directory below sites/ of the target when that is not free to choose (a kept generation). Rejects with NAME_TAKEN.
+ */
+export async function succession(
+  use: Services,
+  now: SiteInputs,
+  next: SiteAndAll,
+  how: { readonly generation: string; readonly command: string; readonly operation: string; readonly staged?: string },
+): Promise<Succession> {
+  const host = use.host(next.server);
+  const core = await detectCore(host, use.layout.resolve(next.platform.root));
+  const inputs = await siteInputs(use, next, core, how.generation);
+  const kept = await keptGenerations(use, now.site.name);
+  const place = inputs.siteDirectory;
+  const isNow = place === now.siteDirectory;
+  const record = kept.find(({ siteDirectory, generation }) => siteDirectory === place && generation !== how.generation);
+  if (how.staged !== place && !isNow && !record && (await host.stat(place))) {
+    throw new ProvisionError("NAME_TAKEN", `${host.name}:${place} is there already`, {
+      why: ["it may hold a site that provision does not know; it is not touched"],
+      state: "nothing was changed",
+      next: ["move it away, or choose another name"],
+    });
+  }
+  const stagedDirectory = how.staged ?? (isNow ? `${place}~${how.generation}` : place);
+  const until = new Date(Date.now() + use.settings.keep_old * DAY).toISOString();
+  return {
+    now,
+    next: inputs,
+    staged: { ...inputs, directory: basename(stagedDirectory), siteDirectory: stagedDirectory },
+    aside: isNow ? `${place}~${now.generation}` : null,
+    inTheWay: record ? { ...record, aside: `${place}~${record.generation}` } : null,
+    kept: {
+      generation: now.generation,
+      command: how.command,
+      operation: how.operation,
+      at: new Date().toISOString(),
+      until,
+      properties: switchedProperties(now.site),
+      name: now.site.name,
+      engine: now.core.engine,
+      version: now.core.version,
+      docroot: now.core.docroot,
+      directory: now.directory,
+      siteDirectory: isNow ? `${place}~${now.generation}` : now.siteDirectory,
+    },
+  };
+}
+
+/** A site's context with other properties, and all that it then refers to. Undefined takes a property out. */
+export async function resolveAs(
+  use: Services,
+  all: SiteAndAll,
+  properties: { readonly [K in keyof Site]?: Site[K] | undefined },
+): Promise<SiteAndAll> {
+  const site = Object.fromEntries(
+    Object.entries({ ...all.site, ...properties }).filter(([, value]) => value !== undefined),
+  ) as unknown as Site;
+  const dbServer = site.db_server === all.dbServer.name ? all.dbServer : await use.store.need(site.db_server, "server");
+  const platform =
+    site.platform === all.platform.name
+      ? { platform: all.platform, server: all.server, webServer: all.webServer }
+      : await resolvePlatform(use.store, use.settings, site.platform);
+  return { ...all, ...platform, dbServer, site };
+}
+
+/** Directories, empty database and settings of the next generation, its gate closed; nobody is led there yet. All of it goes when it is undone. */
+export function makeGeneration(s: Succession, use: Services): readonly Step[] {
+  const { now, next, staged } = s;
+  const db = use.db(next.dbServer);
+  const database = databaseOf(next, use, next.dbServer);
+  const salt = hashSalt(next, use);
+  const made = ownDirectories(staged, use);
+  return [
+    ...makeRoom(s, use),
+    ...poolSteps(next, use),
+    made,
+    ...(now.site.name === next.site.name ? [] : [secretsOf(now, next, use)]),
+    ...db.create(database),
+    gateFile(next, use),
+    closedFile(next, use, { id: "gate/next", title: "The gate of the new generation is closed" }),
+    siteDirectories(staged, use),
+    ownCode(now, staged, use),
+    salt,
+    ...accountForCommands(staged, use, () => db.access(database)),
+    settingsFile(staged, use, () => db.access(database), salt),
+    filesLink(staged, use),
+    siteEntries(next, use),
+  ];
+}
+
+/** What is kept at the name that is wanted stands aside from now on, also when all else is undone after the commit: it serves nobody. */
+export function makeRoom({ next, inTheWay }: Succession, use: Services): readonly Step[] {
+  if (inTheWay === null) return [];
+  const { generation, siteDirectory, aside } = inTheWay;
+  return [
+    moved(use.host(next.server), siteDirectory, aside, { id: "kept/aside", title: `Generation ${generation}, which is kept, makes room` }),
+  ];
+}
+
+/** The generation carries the operation's id, and the site's directory too or it was refused when there: undo may take away all of both. */
+export function ownDirectories(inputs: SiteInputs, use: Services): Step {
+  const step = generationDirectories(inputs, use);
+  const host = use.host(inputs.server).name;
+  return {
+    ...step,
+    async check(run) {
+      const { changes, undo = [] } = await step.check(run);
+      return {
+        changes,
+        undo: [
+          ...undo,
+          { do: "remove_directory", host, path: use.layout.siteGenerations(inputs.site.uri) },
+          { do: "remove_tree", host, path: inputs.paths.root },
+          { do: "remove_tree", host, path: inputs.siteDirectory },
+        ],
+      };
+    },
+  };
+}
+
+/** A site that is given another name takes its secrets along. */
+export function secretsOf(now: SiteInputs, next: SiteInputs, use: Services): Step {
+  return file(
+    use.local,
+    use.layout.secretsFile(next.site.name),
+    async () => use.secrets.changed(next.site.name, new Map(await use.secrets.all(now.site.name))),
+    { mode: 0o600 },
+    { id: "site/secrets", title: `Secrets of ${next.site.name}` },
+  );
+}
+
+/** The site's own modules, themes and libraries, and local.settings.php: all but what provision writes itself. */
+export function ownCode(now: SiteInputs, staged: SiteInputs, use: Services): Step {
+  const host = use.host(staged.server);
+  return {
+    id: "site/own-code",
+    title: "The site's own modules, themes and libraries",
+    undoneBy: "site/directories",
+    check: async () => ({ changes: [`copy what is in ${now.siteDirectory}`] }),
+    async apply() {
+      await host.run([
+        ...(["rsync", "-a", "--exclude=/settings.php", "--exclude=/files", "--exclude=/.*.provision-new"] as const),
+        "--",
+        `${now.siteDirectory}/`,
+        `${staged.siteDirectory}/`,
+      ]);
+      return null;
+    },
+  };
+}
+
+function closedFile(inputs: SiteInputs, use: Services, place: { readonly id: string; readonly title: string }): Step {
+  return file(use.host(inputs.server), inputs.paths.gateClosed, async () => "", grouped(inputs, 0o640), place);
+}
+
+/** Milliseconds for which writers that are under way may take to end. */
+const DRAIN = 60_000;
+
+/**
+ * From here on nobody writes to this generation, and when it is done nobody is writing any more (DESIGN 5, the write gate). Undone: open again.
+ * Its result: when it was closed, in milliseconds since the epoch. Rejects with TIMED_OUT when writers take longer than `patience` milliseconds.
+ */
+export function closeGate(inputs: SiteInputs, use: Services, patience = DRAIN): Step<{ readonly at: number }> {
+  const host = use.host(inputs.server);
+  const { gate, gateClosed } = inputs.paths;
+  return {
+    id: "gate/close",
+    title: `Nobody writes to ${inputs.site.uri} from now on`,
+    async check() {
+      return { changes: ["close the write gate"], undo: [{ do: "remove_tree", host: host.name, path: gateClosed }] };
+    },
+    async apply() {
+      // A site that was last verified by a version without a gate has none, and its settings.php does not ask for it.
+      if (!(await host.stat(gate)))
+        throw new ProvisionError("REFUSED", `${inputs.site.name} has no write gate yet`, {
+          next: [`provision verify ${inputs.site.name}`],
+        });
+      const at = Date.now();
+      await host.writeFile(gateClosed, "", grouped(inputs, 0o640));
+      const seconds = String(Math.max(1, Math.ceil(patience / 1000)));
+      const { code } = await host.run(["flock", "-x", "-w", seconds, gate, "true"], { anyExit: true, timeout: patience + 10_000 });
+      if (code !== 0)
+        throw new ProvisionError("TIMED_OUT", `a request that writes to ${inputs.site.uri} has not ended in ${seconds} s`, {
+          why: ["it began before the gate was closed, and may still change the database"],
+          next: ["try again when it has ended (a long import, a cron run)"],
+        });
+      return { at };
+    },
+  };
+}
+
+/** Visitors may write; after the commit. Its result: when, as that of closeGate. */
+export function openGate(inputs: SiteInputs, use: Services): Step {
+  const host = use.host(inputs.server);
+  const step = gone(host, [inputs.paths.gateClosed], { id: "gate/open", title: `${inputs.site.uri} is open to writers`, phase: "finish" });
+  return {
+    ...step,
+    async apply(run) {
+      await step.apply(run);
+      return { at: Date.now() };
+    },
+  };
+}
+
+/** How long writers waited, in milliseconds; undefined while it is not known. */
+export function blocked(run: { out(step: Step): unknown }): number | undefined {
+  const at = (id: string) => (run.out({ id } as Step) as { readonly at: number } | undefined)?.at;
+  const [closed, opened] = [at("gate/close"), at("gate/open")];
+  return closed === undefined || opened === undefined ? undefined : opened - closed;
+}
+
+/** The next generation as the engine meets it before the switch. */
+export function stagedCode({ staged }: Succession, use: Services): SiteCode {
+  return siteCode(staged, use);
+}
+
+/** The front page of the next generation is fetched on loopback: it answers, or as the one that serves does. Rejects with PROBE_FAILED. */
+export function smokeTest({ now, next, staged }: Succession, use: Services, undoneBy = "site/directories"): Step {
+  const generation = staged.directory === next.directory ? undefined : next.generation;
+  return {
+    id: "smoke-test",
+    title: `GET / of the new ${next.site.uri}, seen by nobody else`,
+    undoneBy,
+    check: async () => ({ changes: ["fetch the front page on loopback"] }),
+    async apply() {
+      const vhost = vhostOf(staged, use, true);
+      const answer = await onLoopback({ vhost, generation, port: next.webServer.http_port }, (get) => get("/"));
+      if (!right(answer) && answer.status !== (await frontPage(now, use))) throw probeFailed(`the new ${next.site.uri}`, answer);
+      return { status: answer.status, ms: answer.ms };
+    },
+  };
+}
+
+/** A page, or that one has to log in for it. */
+function right({ status, headers }: HttpAnswer): boolean {
+  return (status < 400 || status === 401 || status === 403) && !headers["location"]?.includes("install.php");
+}
+
+async function frontPage({ site, webServer }: SiteInputs, use: Services): Promise<number | null> {
+  try {
+    return (await use.http(webServer).request({ uri: site.uri, path: "/", tls: site.ssl === "required" })).status;
+  } catch (error) {
+    if (!(error instanceof ProvisionError)) throw error;
+    return null;
+  }
+}
+
+function probeFailed(what: string, { status, body, headers }: HttpAnswer): ProvisionError {
+  const text = body.replace(/<(script|style)[\s\S]*?<\/\1>/g, "").replace(/<[^>]*>/g, " ");
+  const lines = text
+    .split("\n")
+    .map((line) => line.trim())
+    .filter((line) => line !== "");
+  const where = headers["location"];
+  return new ProvisionError("PROBE_FAILED", `GET / of ${what} answered ${status}${where === undefined ? "" : ` (to ${where})`}`, {
+    why: lines.slice(0, 3),
+  });
+}
+
+/** Visitors are led to the next generation, which stays closed to writers, and it answers. Undone: all as it was, and PHP begun anew. */
+export function switchSteps(s: Succession, use: Services): readonly Step[] {
+  const { now, next, staged } = s;
+  const http = use.http(next.webServer);
+  const moved = staged.siteDirectory !== next.siteDirectory;
+  const enabled = next.site.site_enabled;
+  const others = [now.site.uri, ...now.site.aliases].filter((name) => name !== next.site.uri && !next.site.aliases.includes(name));
+  const sameServer = now.webServer.name === next.webServer.name;
+  const renamed = now.site.uri !== next.site.uri;
+  const config = siteConfig(next, use, enabled);
+  const paths = new Set(config.map(({ path }) => path));
+  const withdrawn = sameServer ? http.noSiteFiles(others, renamed ? now.site.uri : undefined).filter(({ path }) => !paths.has(path)) : [];
+  return [
+    ...(moved ? [takeName(s, use)] : []),
+    clientLink(next, use),
+    ...basicAuthSteps(next, use),
+    ...accountForRequests(next, use, () => use.db(next.dbServer).access(databaseOf(next, use, next.dbServer))),
+    http.activate("http/activate", `Vhost of ${next.site.uri}${enabled ? "" : " (disabled)"}`, [...config, ...withdrawn]),
+    ...(sameServer
+      ? []
+      : [
+          use
+            .http(now.webServer)
+            .activate("http/withdraw", `Withdraw ${now.site.uri}`, use.http(now.webServer).noSiteFiles(now.site.aliases, now.site.uri)),
+        ]),
+    // PHP's own server starts new processes by the activation; PHP-FPM has to be told.
+    ...(next.webServer.http_service_type === "php" ? [] : [reloaded(next, use)]),
+    ...(enabled ? [answers(next, use)] : []),
+    ...leavePool(now, next, use),
+  ];
+}
+
+/** Link and directories change places at once, so that there is no moment in which the site has no directory. */
+function takeName({ now, next, staged, aside }: Succession, use: Services): Step {
+  const host = use.host(next.server);
+  const name = next.siteDirectory;
+  const reload = reloadPhpUndo(use, next, [next.site.uri]);
+  return {
+    id: "site/take-name",
+    title: `${staged.directory} becomes ${next.directory}`,
+    async check() {
+      const change =
+        aside === null
+          ? `rename ${staged.siteDirectory} to ${name}`
+          : `${staged.siteDirectory} takes the place of ${name}, which becomes ${basename(aside)}`;
+      const undo =
+        aside === null
+          ? { do: "rename_back", host: host.name, from: staged.siteDirectory, to: name }
+          : { do: "exchange_back", host: host.name, name, staged: staged.siteDirectory, aside, files: now.paths.files };
+      // Undone from the end: first the directories, then PHP.
+      return { changes: [change], undo: [reload, undo] };
+    },
+    async apply() {
+      if (aside === null) {
+        await host.rename(staged.siteDirectory, name);
+        return null;
+      }
+      await host.exchange(name, staged.siteDirectory);
+      await host.rename(staged.siteDirectory, aside);
+      return null;
+    },
+  };
+}
+
+export function generationUndo(reach: { host(name: string): Host }): UndoKinds {
+  return {
+    /** The directory that had a name has it again, and the one that took it is where it was made. `files`: the link by which the first is told from the other. */
+    async exchange_back(undo) {
+      const host = reach.host(undo.host);
+      const [name, staged, aside] = [String(undo["name"]), String(undo["staged"]), String(undo["aside"])];
+      const former = async (path: string) => (await host.readLink(join(path, "files"))) === undo["files"];
+      if ((await former(aside)) && !(await host.stat(staged))) await host.rename(aside, staged);
+      if (!(await former(name)) && (await former(staged))) await host.exchange(name, staged);
+    },
+    /** A generation that took another place, and left a link to it, is where it was; the link is gone. */
+    async data_back(undo) {
+      const host = reach.host(undo.host);
+      const [from, to] = [String(undo["from"]), String(undo["to"])];
+      const link = async (path: string) => (await host.stat(path))?.type === "link";
+      if (await link(from)) await host.exchange(from, to);
+      if (await link(to)) await host.remove(to);
+      await host.remove(besidePath(to));
+    },
+  };
+}
+
+export function reloaded({ site, webServer, platform }: SiteInputs, use: Services): Step {
+  return {
+    id: "http/reload",
+    title: "PHP begins anew",
+    undoneBy: "http/activate",
+    check: async () => ({ changes: [`reload PHP of ${webServer.name}`] }),
+    async apply() {
+      await reloadPhp(use, { platform, webServer }, [site.uri]);
+      return null;
+    },
+  };
+}
+
+export function answers(next: SiteInputs, use: Services): Step {
+  const { site, webServer } = next;
+  return {
+    id: "http/probe",
+    title: `GET ${use.http(webServer).url(site.uri, site.ssl !== "off")}/`,
+    undoneBy: "http/activate",
+    check: async () => ({ changes: ["fetch the front page"] }),
+    async apply(run) {
+      const answer = await use.http(webServer).request({ uri: site.redirection ?? site.uri, path: "/", tls: site.ssl === "required" });
+      const smoke = run.out({ id: "smoke-test" } as Step<{ readonly status: number }>);
+      if (!right(answer) && answer.status !== smoke?.status) throw probeFailed(site.uri, answer);
+      return { status: answer.status, ms: answer.ms };
+    },
+  };
+}
+
+/**
+ * After the commit: `now` is kept, the context says what serves, and writers are let in. The gate of `now` stays closed.
+ * A kept generation that serves again is no longer kept.
+ */
+export function finishSwitch(s: Succession, use: Services): readonly Step[] {
+  const { now, next, inTheWay, kept } = s;
+  const { name } = next.site;
+  const renamed = now.site.name !== name;
+  const database = databaseOf(next, use, next.dbServer);
+  const wanted = { ...switchedProperties(next.site), ...Object.fromEntries(databaseProperties(database)), generation: next.generation };
+  const path = use.layout.contextFile(name);
+  const place = { phase: "finish" } as const;
+  return [
+    ...[kept, ...(inTheWay ? [movedRecord(inTheWay)] : [])].map((one) =>
+      keptRecord(use, name, one.generation, one, { id: `kept/${one.generation}`, title: `Keep generation ${one.generation}`, ...place }),
+    ),
+    keptRecord(use, name, next.generation, null, { id: "kept/serves", title: `Generation ${next.generation} serves`, ...place }),
+    file(
+      use.local,
+      path,
+      async () => {
+        const text = (await use.store.source(name)) ?? (await use.store.source(now.site.name));
+        return rewrite(text, "site", switchedChanges(switchedProperties(now.site), wanted), path);
+      },
+      { mode: 0o644 },
+      { id: "context", title: `Save ${name}`, ...place },
+    ),
+    openGate(next, use),
+    groupOfAll(next, use, { phase: "finish" }),
+    ...dropPoolUser(now, next, use),
+    ...(now.site.uri === next.site.uri ? [] : formerUri(now, use)),
+    ...(renamed ? formerName(now, next, use) : []),
+  ];
+}
+
+function movedRecord({ aside, ...kept }: NonNullable<Succession["inTheWay"]>): Kept {
+  return { ...kept, siteDirectory: aside };
+}
+
+/** Link and password file of a uri that the site no longer has. */
+export function formerUri(now: SiteInputs, use: Services): readonly Step[] {
+  const client = use.layout.clientSite(clientWord(now.client.name), now.site.uri);
+  return [
+    ...(now.webServer.http_service_type === "php"
+      ? []
+      : [
+          ...[use.http(now.webServer).environment].flatMap((one) => (one ? [one.removeFormer(now.site.uri, undefined)] : [])),
+          gone(use.host(now.webServer), [use.http(now.webServer).passwordFile(now.site.uri)], {
+            id: "http/former-password-file",
+            title: "Remove the password file",
+            phase: "finish",
+          }),
+        ]),
+    gone(use.local, [client], { id: "site/former-link", title: `Link of ${now.site.uri}`, phase: "finish" }),
+  ];
+}
+
+/** Context and secrets of a name that the site no longer has; records of generations that are kept go along to the new one. */
+export function formerName(now: SiteInputs, next: SiteInputs, use: Services): readonly Step[] {
+  return [
+    {
+      id: "kept/renamed",
+      title: `What was kept of ${now.site.name}`,
+      phase: "finish",
+      async check() {
+        const kept = await keptGenerations(use, now.site.name);
+        return { changes: kept.map(({ generation }) => `keep ${generation} as one of ${next.site.name}`) };
+      },
+      async apply() {
+        const [from, to] = [use.layout.keptGenerations(now.site.name), use.layout.keptGenerations(next.site.name)];
+        await use.local.mkdir(to, { mode: 0o750 });
+        for (const name of (await use.local.list(from)) ?? []) await use.local.rename(join(from, name), join(to, name));
+        await use.local.removeEmpty(from);
+        return null;
+      },
+    },
+    gone(use.local, [use.layout.secretsFile(now.site.name), use.layout.contextFile(now.site.name)], {
+      id: "context/former",
+      title: `Remove ${now.site.name}`,
+      phase: "finish",
+    }),
+  ];
+}
