@@ -81,6 +81,7 @@ export class Layout {
       files: join(root, "files"),
       private: join(root, "private"),
       tmp: join(root, "tmp"),
+      config: join(root, "config"),
       configSync: join(root, "config", "sync"),
       database: join(root, "db", "site.sqlite"),
       gate: join(root, "gate"),
@@ -113,6 +114,8 @@ export interface GenerationPaths {
   readonly files: string;
   readonly private: string;
   readonly tmp: string;
+  /** Holds the directories that the core writes its configuration to; which ones, its engine says. */
+  readonly config: string;
   readonly configSync: string;
   /** With SQLite only; its directory is writable too, for the journal beside it. */
   readonly database: string;

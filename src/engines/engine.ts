@@ -164,6 +164,10 @@ export interface Engine {
   readSitesPhp(text: string): ReadonlyMap<string, string> | undefined;
   /** PHP files a visitor may reach, relative to the docroot: index.php, update.php … */
   readonly frontControllers: readonly string[];
+  /** Kinds of database that the core has a driver for. */
+  readonly databases: readonly DatabaseAccess["driver"][];
+  /** Directories that the site writes its configuration to, below `config/` of its generation. */
+  readonly configDirectories: readonly string[];
 
   /**
    * settings.php exists and names an empty database (SQLite: its directory exists). `login` is the first account's one-time

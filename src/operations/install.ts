@@ -10,7 +10,7 @@ import type { HttpProblem } from "../services/http/service.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { contextFile } from "./parts/contexts.js";
 import { siteLocks } from "./parts/locks.js";
-import { refuseConflicts, refuseFullDisk, siteState } from "./parts/preflight.js";
+import { refuseConflicts, refuseForeignDatabase, refuseFullDisk, siteState } from "./parts/preflight.js";
 import {
   basicAuthSteps,
   clientLink,
@@ -85,6 +85,7 @@ export const install: Operation<{ readonly name: string }, Inputs, Services> = {
       });
     void askServers(all, use);
     const core = await detectCore(host, root);
+    refuseForeignDatabase(use.engine(core.engine), all);
     if (!core.profiles.includes(site.profile)) {
       throw new ProvisionError("REFUSED", `${platform.name} has no install profile ${site.profile}`, {
         why: [`profiles there: ${core.profiles.join(", ")}`],
