@@ -1,5 +1,6 @@
 import type { Services } from "../operations/services.js";
 import type { Action, CommandDefinition, Invocation } from "./definition.js";
+import { pruneDue } from "./prune-generations.js";
 import { SELECTORS } from "./selectors.js";
 
 export const cron: CommandDefinition = {
@@ -21,7 +22,7 @@ export const cronAll: CommandDefinition = {
   group: "site",
   summary: "run the cron of every site that is installed and enabled",
   description:
-    "For the crontab of the hub: as cron --all, but sites that are not installed, are disabled or in quarantine are passed over. One that fails does not stop the others; the exit code is then 3.",
+    "For the crontab of the hub: as cron --all, but sites that are not installed, are disabled or in quarantine are passed over. Generations that migrate and restore kept and whose time is over are taken away. Certificates that are due are renewed, as certificates renew does it. One that fails does not stop the others; the exit code is then 3.",
   options: SELECTORS.filter(({ flags }) => flags !== "--all"),
   examples: [{ line: "provision cron-all --jobs 4 --quiet", says: "from cron, every quarter of an hour" }],
   load: async () => ({ run: runAll }),
@@ -46,6 +47,9 @@ const runAll: Action = async (invocation) => {
     (name, own) => cronOf(invocation, own, name, "cron-all"),
     (site) => site.generation !== undefined && site.site_enabled && !site.quarantine,
   );
+  await pruneDue(invocation, use);
+  const { renewDue } = await import("./certificates.js");
+  await renewDue(selecting, use);
 };
 
 async function cronOf({ session }: Invocation, use: Services, name: string, command: string): Promise<void> {

@@ -1,5 +1,7 @@
 import { backup } from "./backup.js";
 import { backups } from "./backups.js";
+import { certificates } from "./certificates.js";
+import { clone } from "./clone.js";
 import { compare } from "./compare.js";
 import { cron, cronAll } from "./cron.js";
 import type { CommandDefinition } from "./definition.js";
@@ -17,8 +19,10 @@ import { makeCheck } from "./make-check.js";
 import { makeConvert } from "./make-convert.js";
 import { makeGenerate } from "./make-generate.js";
 import { makeLock, makeUpdate } from "./make-lock.js";
+import { migrate } from "./migrate.js";
 import { operations } from "./operations.js";
 import { abort, resume } from "./resume.js";
+import { rollback } from "./rollback.js";
 import { save } from "./save.js";
 import { serve } from "./serve.js";
 import { show } from "./show.js";
@@ -51,7 +55,11 @@ export const commands: readonly CommandDefinition[] = [
   cron,
   cronAll,
   backup,
+  clone,
+  migrate,
+  rollback,
   compare,
+  certificates,
   deleteCommand,
   backups,
   operations,

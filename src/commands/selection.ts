@@ -52,6 +52,19 @@ export async function eachSelected(
   );
 }
 
+/** Names that a command line selects, as `eachSelected` finds them, without doing anything. Rejects likewise. */
+export async function selectedNames(
+  invocation: Invocation,
+  use: Services,
+  command: string,
+  types: readonly ContextType[],
+): Promise<readonly string[]> {
+  if (isSelector(invocation)) return selected(invocation, use, command, types, () => true);
+  const names: string[] = [];
+  for (const word of new Set(invocation.arguments)) names.push((await contextOfType(use, word, types, command)).name);
+  return names;
+}
+
 function isSelector({ arguments: words, options }: Invocation): boolean {
   return ["all", "platform", "client"].some((name) => options[name] !== undefined) || words.some(isGlob);
 }

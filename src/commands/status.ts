@@ -6,7 +6,7 @@ export const status: CommandDefinition = {
   group: "hub",
   summary: "say what the hub, or each site named, is doing now",
   description:
-    "Without a context: the hub, what it holds, and operations that are running or were interrupted. With sites: what core says of them, and what a visitor gets on the front page.",
+    "Without a context: the hub, what it holds, certificates that want attention, and operations that are running or were interrupted. With sites: what core says of them, and what a visitor gets on the front page, and how long the certificate is good.",
   arguments: [{ name: "[contexts...]", description: "@site" }],
   examples: [
     { line: "provision status", says: "the hub" },
@@ -23,6 +23,8 @@ const run: Action = async (invocation) => {
     const { contexts, broken } = await use.store.load();
     const count = (type: string) => contexts.filter(({ context_type }) => context_type === type).length;
     const sites = contexts.filter((context) => context.context_type === "site");
+    const { certificatesOf } = await import("../operations/certificates.js");
+    const troubled = (await certificatesOf(use, contexts)).filter(({ problem }) => problem !== null);
     const open = use.operations.open().map((id) => use.operations.read(id));
     const data = {
       hub: use.layout.root,
@@ -32,6 +34,7 @@ const run: Action = async (invocation) => {
       installed: sites.filter(({ generation }) => generation !== undefined).length,
       disabled: sites.filter(({ site_enabled }) => !site_enabled).length,
       clients: count("client"),
+      certificates: troubled.map(({ site, problem, valid_until }) => ({ site, problem, valid_until })),
       unreadable: broken.map(({ message }) => message),
       operations: open.map(({ id, state, open: began }) => ({ id, state, command: began?.command ?? "", target: began?.target ?? null })),
     };
@@ -41,6 +44,7 @@ const run: Action = async (invocation) => {
     const lines = [
       ...columns(rows),
       ...broken.map(({ message }) => `✖ ${message}`),
+      ...troubled.map(({ site, problem }) => `! the certificate of ${site}: ${problem} (provision certificates list)`),
       ...open.map(
         ({ id, state, open: began }) => `! ${state}: ${began?.command ?? ""} ${began?.target ?? ""} (provision operations show ${id})`,
       ),

@@ -73,6 +73,11 @@ export class Layout {
     return join(this.config, server.slice(1), type);
   }
 
+  /** Certificates that provision gets or makes, of one site of a server; `key` is the site's name as a file name. */
+  certificates(server: string, key: string): string {
+    return join(this.config, server.slice(1), "ssl.d", key);
+  }
+
   /** What belongs to one generation of a site, not to the code. */
   generation(uri: string, generation: string): GenerationPaths {
     const root = join(this.sites, siteName(uri), generation);

@@ -70,6 +70,16 @@ export function aliasProblem(alias: string): string | undefined {
   return hostProblem(alias.startsWith("*.") ? alias.slice(2) : alias);
 }
 
+/** Host names by which visitors reach a site: what its certificate has to have. */
+export function hostNames({ uri, aliases }: { readonly uri: string; readonly aliases: readonly string[] }): readonly string[] {
+  return [...new Set([uri.split("/")[0] as string, ...aliases])];
+}
+
+/** Those of them that http-01 cannot prove (RFC 8555 7.1.3, 8.3): it asks one name over http, so no wildcard; and it asks names. */
+export function unprovableNames(site: { readonly uri: string; readonly aliases: readonly string[] }): readonly string[] {
+  return hostNames(site).filter((name) => name.startsWith("*.") || isIpv4(name.split(".")));
+}
+
 /** A context's name without its `@`. */
 export function contextNameProblem(name: string): string | undefined {
   if (name.length > MAX_CONTEXT) return `is longer than ${MAX_CONTEXT} characters`;

@@ -18,6 +18,7 @@ import {
   REFERENCE_PATTERN,
   referenceProblem,
   URI_PATTERN,
+  unprovableNames,
   uriProblem,
   urlProblem,
 } from "./names.js";
@@ -147,6 +148,22 @@ const serverSchema = z
       .describe("Web server. php: PHP's own server, started by `provision serve`; needs nothing installed or root."),
     http_port: port(8080).default(80).describe("Port of the web server."),
     http_ssl_port: port(443).optional().describe("Port for https; without it the server has none."),
+    ssl_issuer: z
+      .enum(["self-signed", "acme"])
+      .meta({ examples: ["acme"] })
+      .default("self-signed")
+      .describe(
+        "Who issues the certificates of sites that bring none: self-signed (nobody vouches for them), or acme: the authority at acme_directory, whose terms you agree to by this.",
+      ),
+    acme_directory: text((value) => urlProblem(value) ?? (/^https:/i.test(value) ? undefined : "is not an https URL"), {
+      example: "https://acme-v02.api.letsencrypt.org/directory",
+      pattern: "^https://[^\\s]+$",
+    })
+      .default("https://acme-v02.api.letsencrypt.org/directory")
+      .describe("Directory URL of the certificate authority that acme asks (RFC 8555, http-01). Default: Let's Encrypt."),
+    acme_ca_file: path("/etc/ssl/acme-test-ca.pem")
+      .optional()
+      .describe("Certificates (PEM) by which that authority's own https is believed. Default: those that Node.js knows."),
     http_test_cmd: command("sudo -n /usr/sbin/nginx -t")
       .optional()
       .describe(
@@ -318,6 +335,8 @@ const databaseName = (example: string) =>
 const GENERATION = /^[0-9]{8}T[0-9]{6}-[0-9a-f]{4,8}$/;
 
 const WRITE_PATH = /^[A-Za-z0-9*_][A-Za-z0-9*._/-]{0,199}$/;
+/** In the order in which each is missed without the other. */
+const KEY_AND_CERTIFICATE: readonly string[] = ["ssl_certificate_key", "ssl_certificate"];
 
 const siteSchema = z
   .strictObject({
@@ -349,10 +368,15 @@ const siteSchema = z
       .meta({ examples: ["required"] })
       .default("off")
       .describe("https beside http, or instead of it (required: http is sent on to https)."),
+    ssl_issuer: z
+      .enum(["self-signed", "acme"])
+      .meta({ examples: ["acme"] })
+      .optional()
+      .describe("Who issues its certificate, when it is not ssl_certificate: self-signed or acme. Default: the server's ssl_issuer."),
     ssl_certificate: path("/etc/ssl/example.com/fullchain.pem")
       .optional()
-      .describe("Certificate with its intermediate ones, PEM, relative to the hub or absolute; needed for https."),
-    ssl_certificate_key: path("/etc/ssl/example.com/privkey.pem").optional().describe("Key of the certificate, PEM, without a password."),
+      .describe("Certificate with its intermediate ones, PEM, relative to the hub or absolute: one of your own, instead of ssl_issuer."),
+    ssl_certificate_key: path("/etc/ssl/example.com/privkey.pem").optional().describe("Key of ssl_certificate, PEM, without a password."),
     ssl_hsts: z
       .int()
       .min(0)
@@ -417,7 +441,7 @@ const siteSchema = z
       .optional()
       .describe("The account of its database; written by install and by `verify --rotate-password`."),
   })
-  .superRefine(({ uri, aliases, redirection, ssl, ssl_certificate, ssl_certificate_key, ...site }, check) => {
+  .superRefine(({ uri, aliases, redirection, ssl, ssl_issuer, ssl_certificate, ssl_certificate_key, ...site }, check) => {
     const basicAuth = site.http_basic_auth_username !== undefined;
     if (!basicAuth && site.http_basic_auth_whitelist.length > 0)
       check.addIssue({
@@ -437,8 +461,13 @@ const siteSchema = z
         path: ["http_basic_auth_whitelist"],
         message: "cannot stand beside http_allow, whose visitors are all asked",
       });
-    if (ssl !== "off" && (ssl_certificate === undefined || ssl_certificate_key === undefined))
-      check.addIssue({ code: "custom", path: ["ssl"], message: "needs ssl_certificate and ssl_certificate_key" });
+    if ((ssl_certificate === undefined) !== (ssl_certificate_key === undefined)) {
+      const [there, missing] = ssl_certificate === undefined ? KEY_AND_CERTIFICATE : KEY_AND_CERTIFICATE.toReversed();
+      check.addIssue({ code: "custom", path: [there as string], message: `needs ${missing}` });
+    }
+    const unprovable = ssl !== "off" && ssl_issuer === "acme" && ssl_certificate === undefined ? unprovableNames({ uri, aliases }) : [];
+    for (const name of unprovable)
+      check.addIssue({ code: "custom", path: ["ssl_issuer"], message: `cannot be acme: no authority proves ${name} by http-01` });
     const seen = new Set([uri]);
     for (const [index, alias] of aliases.entries()) {
       if (seen.has(alias))

@@ -6,6 +6,7 @@ import { ProvisionError } from "../core/errors.js";
 import type { Operation } from "../core/step.js";
 import { gone, moved, symlink } from "../steps/files.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { allKept } from "./parts/kept.js";
 import { codePlace, currentBuild, readRecord, recordFile } from "./parts/platform-code.js";
 import { inventoryFile } from "./parts/platform-inventory.js";
 import type { Services } from "./services.js";
@@ -20,6 +21,22 @@ interface Inputs {
   readonly baseline: Baseline;
 }
 
+/** Code and databases of generations that are kept are needed as long as those are. Rejects with IN_USE. */
+async function refuseKept(name: string, use: Services): Promise<void> {
+  for (const [site, kept] of await allKept(use)) {
+    const one = kept.find(({ properties }) => properties.platform === name || (properties.db_server ?? "@server_master") === name);
+    if (one === undefined) continue;
+    throw new ProvisionError(
+      "IN_USE",
+      `${name} is needed by the generation ${one.generation} that is kept of ${site} until ${one.until.slice(0, 10)}`,
+      {
+        state: "nothing was changed",
+        next: [`provision rollback ${site} --list`, "provision backups prune    # when its time is over"],
+      },
+    );
+  }
+}
+
 /** Deletes a platform, server or client that nothing refers to, with what provision made for it. */
 export const deleteOther: Operation<{ readonly name: string }, Inputs, Services> = {
   name: "delete-other",
@@ -31,6 +48,7 @@ export const deleteOther: Operation<{ readonly name: string }, Inputs, Services>
     const { contexts } = await use.store.load();
     const used = inUse(name, contexts, use.settings);
     if (used) throw used;
+    await refuseKept(name, use);
     const { trees, link, rest } = await belongings(context, use, id);
     const paths = [...trees.map(([from]) => from), ...(link === null ? [] : [link]), use.layout.contextFile(name)];
     return {

@@ -5,10 +5,12 @@ import type { Operation, Step } from "../core/step.js";
 import { detectCore } from "../engines/index.js";
 import { gone, moved } from "../steps/files.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { certificateDirectory } from "./parts/certificate.js";
 import { siteLocks } from "./parts/locks.js";
 import { siteState } from "./parts/preflight.js";
 import { databaseOf } from "./parts/site.js";
 import { namesOfDirectory, sitesPhpEntries } from "./parts/sites-php.js";
+import { allGoing, pruneSteps } from "./prune-generations.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
 interface Inputs extends SiteAndAll {
@@ -19,7 +21,11 @@ interface Inputs extends SiteAndAll {
   /** All that visitors may call it: uri and aliases, also those taken out of the context since the last verify. */
   readonly names: readonly string[];
   readonly generations: string;
+  /** Generations that are kept of it go with it. */
+  readonly kept: Awaited<ReturnType<typeof allGoing>>;
   readonly aside: readonly [string, string];
+  /** Where its certificates stand, when no other site has them too. */
+  readonly certificates?: string;
   readonly baseline: Baseline;
 }
 
@@ -44,13 +50,16 @@ export const deleteSite: Operation<{ readonly name: string }, Inputs, Services> 
     const entered = core
       ? await namesOfDirectory({ host, engine: use.engine(core.engine), docroot: core.docroot }, siteName(all.site.uri))
       : [];
+    const certificates = await ownCertificates(all, use);
     const inputs: Inputs = {
       ...all,
+      ...(certificates === undefined ? {} : { certificates }),
       names: [...new Set([siteName(all.site.uri), ...all.site.aliases, ...entered])],
       ...(core ? { engine: core.engine } : {}),
       docroot: core?.docroot ?? docroot,
       siteDirectory,
       generations,
+      kept: await allGoing(name, use),
       aside: [aside(siteDirectory, id), aside(generations, id)],
       baseline: await baselineOf(host, [siteDirectory, generations, use.layout.contextFile(name), use.layout.secretsFile(name)]),
     };
@@ -78,13 +87,14 @@ export const deleteSite: Operation<{ readonly name: string }, Inputs, Services> 
           ]
         : []),
       ...(db && database ? db.drop(database) : []),
+      ...inputs.kept.flatMap((one) => pruneSteps(site.name, one, use)),
       gone(host, [code, generations], { id: "files/remove", title: "Remove what was set aside", phase: "finish" }),
       ...names(inputs, use),
       ...(http
         ? [
-            gone(use.host(webServer), [http.passwordFile(site.uri)], {
+            gone(use.host(webServer), [http.passwordFile(site.uri), ...(inputs.certificates === undefined ? [] : [inputs.certificates])], {
               id: "http/password-file",
-              title: "Remove the password file",
+              title: "Remove password file and certificates",
               phase: "finish",
             }),
           ]
@@ -108,6 +118,16 @@ async function refuseUnreachable({ site, dbServer }: SiteAndAll, use: Services):
   if (generation === undefined || dbServer.db_service_type === "none") return;
   const paths = use.layout.generation(site.uri, generation);
   await use.db(dbServer).exists(databaseOf({ site, generation, paths }, use, dbServer));
+}
+
+/** Sub-directory sites of one host may share a certificate, with each other and with the host's own site. */
+async function ownCertificates(all: SiteAndAll, use: Services): Promise<string | undefined> {
+  const directory = certificateDirectory(use, all);
+  const { contexts } = await use.store.load();
+  const shared = contexts.some(
+    (site) => site.context_type === "site" && site.name !== all.site.name && certificateDirectory(use, { ...all, site }) === directory,
+  );
+  return shared ? undefined : directory;
 }
 
 function aside(path: string, operation: string): string {

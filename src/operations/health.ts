@@ -2,6 +2,7 @@ import { access, constants } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { messageOf, ProvisionError } from "../core/errors.js";
 import type { Json } from "../core/json.js";
+import { certificateLine } from "./parts/certificate.js";
 import type { Services } from "./services.js";
 
 /** One thing that was looked at. */
@@ -26,6 +27,7 @@ const PROGRAMS: readonly { readonly program: string; readonly needed: string; re
   { program: "unzip", needed: "make files that name .zip archives", debian: "unzip" },
   { program: "rsync", needed: "moving and copying sites", debian: "rsync", optional: true },
   { program: "perl", needed: "exchanging two generations of a site on one platform", debian: "perl-base", optional: true },
+  { program: "openssl", needed: "self-signed certificates", debian: "openssl", optional: true },
   { program: "zstd", needed: "dumps of databases", debian: "zstd", optional: true },
   {
     program: "mariadb",
@@ -149,6 +151,18 @@ export async function hubFindings(use: Services): Promise<readonly Finding[]> {
         ...fixOf(problem),
       });
     }
+  }
+  const { certificatesOf } = await import("./certificates.js");
+  for (const report of await certificatesOf(use, contexts)) {
+    const { site, problem, urgent, fix } = report;
+    findings.push({
+      check: `certificate of ${site}`,
+      ok: !urgent,
+      ...(problem !== null && !urgent ? { note: true as const } : {}),
+      message:
+        problem === null ? `the certificate of ${site} is well: ${certificateLine(report)}` : `the certificate of ${site}: ${problem}`,
+      ...(fix === null ? {} : { fix }),
+    });
   }
   for (const id of use.operations.open()) {
     const summary = use.operations.read(id);

@@ -8,6 +8,7 @@ import { detectCore } from "../engines/index.js";
 import { makeCodeCache } from "../host/code-cache.js";
 import type { HttpProblem } from "../services/http/service.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { certificateSteps, refuseUnprovable } from "./parts/certificate.js";
 import { contextFile } from "./parts/contexts.js";
 import { siteLocks } from "./parts/locks.js";
 import { refuseConflicts, refuseForeignDatabase, refuseFullDisk, siteState } from "./parts/preflight.js";
@@ -21,6 +22,7 @@ import {
   generationDirectories,
   hashSalt,
   publish,
+  publishCertificate,
   type SiteInputs,
   settingsFile,
   siteCode,
@@ -93,6 +95,7 @@ export const install: Operation<{ readonly name: string }, Inputs, Services> = {
       });
     }
     const inputs = await siteInputs(use, all, core, id);
+    refuseUnprovable(inputs);
     await refuseTaken(inputs, use);
     await refuseFullDisk(use, use.layout.sites, ROOM);
     const mail =
@@ -136,6 +139,7 @@ export const install: Operation<{ readonly name: string }, Inputs, Services> = {
       ...basicAuthSteps(inputs, use),
       publish(inputs, use, site.site_enabled),
       answers(inputs, use),
+      ...certificateSteps(inputs, use, true, (version) => publishCertificate(inputs, use, version)),
       contextFile(use, site.name, "site", new Map([["generation", generation], ...databaseProperties(database)]), {
         id: "context",
         title: `Save ${site.name}`,

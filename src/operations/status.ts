@@ -1,6 +1,8 @@
 import { resolveSite } from "../context/references.js";
 import type { Json } from "../core/json.js";
 import { detectCore } from "../engines/index.js";
+import { certificateReport, reportData } from "./parts/certificate.js";
+import { keptGenerations } from "./parts/kept.js";
 import { siteCode, siteInputs } from "./parts/site.js";
 import type { Services } from "./services.js";
 
@@ -15,9 +17,11 @@ export async function siteStatus(use: Services, name: string): Promise<{ readonl
   const inputs = await siteInputs(use, all, core, site.generation);
   const { result } = await use.engine(core.engine).status(siteCode(inputs, use));
   const answer = await use.http(webServer).request({ uri: site.redirection ?? site.uri, path: "/", tls: site.ssl === "required" });
+  const certificate = await certificateReport(use, all);
   return {
     ...said,
     url: use.http(webServer).url(site.uri, site.ssl !== "off"),
+    ...(certificate === undefined ? {} : { certificate: reportData(certificate) }),
     front_page: { status: answer.status, ms: answer.ms },
     core: `${core.engine} ${result.version}`,
     profile: result.profile ?? null,
@@ -25,5 +29,19 @@ export async function siteStatus(use: Services, name: string): Promise<{ readonl
     maintenance: result.maintenance,
     last_cron: result.lastCron === 0 ? null : new Date(result.lastCron * 1000).toISOString(),
     generation: site.generation,
+    kept: await keptList(use, name),
   };
+}
+
+/** What is kept of a site beside the generation that serves; what served last comes first. */
+export async function keptList(use: Services, name: string) {
+  const kept = await keptGenerations(use, name);
+  return kept.map(({ generation, command, at, until, properties, engine, version }) => ({
+    generation,
+    until,
+    platform: String(properties.platform),
+    core: `${engine} ${version}`,
+    command,
+    at,
+  }));
 }

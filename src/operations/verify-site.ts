@@ -4,6 +4,7 @@ import type { Operation, Run, Step } from "../core/step.js";
 import { detectCore } from "../engines/index.js";
 import type { DatabaseOf } from "../services/db/service.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { certificateSteps, formerCertificates, refuseUnprovable } from "./parts/certificate.js";
 import { contextFile } from "./parts/contexts.js";
 import { siteLocks } from "./parts/locks.js";
 import { refuseConflicts, siteState } from "./parts/preflight.js";
@@ -17,6 +18,7 @@ import {
   generationDirectories,
   hashSalt,
   publish,
+  publishCertificate,
   type SiteInputs,
   settingsFile,
   siteDirectories,
@@ -41,7 +43,7 @@ export interface VerifySiteArgs {
 }
 
 /**
- * Makes everything of an installed site as its context says: directories, modes, settings, names, vhost. A second run changes nothing.
+ * Makes everything of an installed site as its context says: directories, modes, settings, names, vhost, certificate. A second run changes nothing.
  *
  * A new password is a new account beside the old one: both work until settings.php names the new one and PHP has been
  * reloaded, so no request meets a closed door. The old one goes when nobody is logged in by it any more.
@@ -63,6 +65,7 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
     await refuseConflicts(use, all.site);
     const core = await detectCore(use.host(all.server), use.layout.resolve(all.platform.root));
     const inputs = await siteInputs(use, all, core, generation);
+    refuseUnprovable(inputs);
     const db = use.db(all.dbServer);
     const present = databaseOf(inputs, use, all.dbServer);
     const names = rotatePassword ? db.nextNames(present.names, id) : undefined;
@@ -110,6 +113,8 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
       clientLink(inputs, use),
       ...basicAuthSteps(inputs, use),
       publish(inputs, use, inputs.site.site_enabled),
+      // An authority that is down, or does not find a new name yet, is no reason to take all this back.
+      ...certificateSteps(inputs, use, true, (version) => publishCertificate(inputs, use, version)),
       ...(rotation ? [reloaded(inputs, use), answersAsBefore(inputs, use, rotation.status)] : []),
       ...(rotation
         ? [
@@ -121,6 +126,7 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
           ]
         : db.account(database)),
       ...db.dropFormer(database),
+      ...formerCertificates(inputs, use),
     ];
   },
 

@@ -57,6 +57,7 @@ const names = commands.map(({ name }) => name);
 const WORDS: Readonly<Record<string, string>> = {
   make: "/nowhere.make /nowhere",
   operations: "list",
+  backups: "list",
   resume: "0000",
   abort: "0000",
   list: "",

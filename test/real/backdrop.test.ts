@@ -14,7 +14,7 @@ import { failure } from "../support/failure.js";
 import { TestHub } from "../support/hub.js";
 import { onMysql } from "../support/mysql-sites.js";
 import { PhpServer, sessionCookie } from "../support/php-server.js";
-import { plantBackdrop } from "../support/plant.js";
+import { plantBackdropOnMysql } from "../support/plant.js";
 
 /** An unpacked Backdrop, and an earlier one to update from; they are copied, and never changed. */
 const { PROVISION_TEST_BACKDROP: tree, PROVISION_TEST_BACKDROP_OLD: old } = process.env;
@@ -153,7 +153,16 @@ if (tree === undefined || missing !== undefined) {
     });
   });
 
-  engineUpdateSuite(backdrop, `the real Backdrop in ${tree}`, (docroot) => cp(tree, docroot, { recursive: true }), plantBackdrop, place);
+  engineUpdateSuite(
+    backdrop,
+    `the real Backdrop in ${tree}`,
+    async (docroot) => {
+      await cp(tree, docroot, { recursive: true });
+      return docroot;
+    },
+    plantBackdropOnMysql,
+    place,
+  );
 
   describe.runIf(old)(`Backdrop of ${old}, updated to that of ${tree}`, () => {
     let hub: string;

@@ -163,8 +163,7 @@ export class TestHub {
   }
 
   /** Saves a platform whose make file copies the fake core. */
-  async savePlatform(word = "p"): Promise<void> {
-    const core = join(this.base, "core");
+  async savePlatform(word = "p", core = join(this.base, "core")): Promise<void> {
     if (!existsSync(core)) await makeFakeCore(core);
     mkdirSync(join(this.root, "makes"), { recursive: true });
     writeFileSync(

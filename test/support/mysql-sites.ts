@@ -40,6 +40,5 @@ export function onMysql(server: () => DatabaseServer): SitePlace & { access(data
     async sql(_host, site, statement) {
       return (await askAsSite(access(site.database), [statement])).map((row) => row.map((value) => value ?? ""));
     },
-    quoted: (text) => `'${text.replace(/[\\']/g, "\\$&")}'`,
   };
 }

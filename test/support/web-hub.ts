@@ -18,8 +18,8 @@ export interface WebHub {
   remove(): Promise<void>;
 }
 
-/** With @platform_p built from the fake core. */
-export async function webHub(type: "nginx" | "apache"): Promise<WebHub> {
+/** With @platform_p built from the core at this path, or from the fake core. */
+export async function webHub(type: "nginx" | "apache", core?: string): Promise<WebHub> {
   const hub = await TestHub.nowhere();
   // The daemons' own users have to come through.
   chmodSync(hub.base, 0o755);
@@ -40,7 +40,7 @@ export async function webHub(type: "nginx" | "apache"): Promise<WebHub> {
     await hub.ok("verify @server_master");
     const top = hub.path(`config/server_master/${type}.conf`);
     let daemon = await WEB_DAEMONS[type].start(base, top, hub.port);
-    await hub.savePlatform();
+    await hub.savePlatform("p", core);
     await hub.ok("verify @platform_p");
     return {
       hub,

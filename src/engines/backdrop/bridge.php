@@ -254,7 +254,9 @@ function provision_rebuild(array $request) {
   define('MAINTENANCE_MODE', 'update');
   provision_boot_database($request);
   foreach (array('common', 'unicode', 'module', 'path', 'install', 'theme', 'file', 'menu', 'actions', 'form', 'language') as $name) {
-    require_once BACKDROP_ROOT . "/core/includes/$name.inc";
+    if (is_file(BACKDROP_ROOT . "/core/includes/$name.inc")) {
+      require_once BACKDROP_ROOT . "/core/includes/$name.inc";
+    }
   }
   provision_empty_caches();
   provision_relocate();

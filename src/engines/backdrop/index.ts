@@ -4,6 +4,12 @@ import { readSitesPhp, sitesPhp } from "../sites-php.js";
 import { detect } from "./detect.js";
 import { settings } from "./settings.js";
 
+/** Its archive has a sites.php in which all is comment; one with a statement in it is an operator's. */
+function isAsShipped(text: string): boolean {
+  const code = text.replace(/\/\*[\s\S]*?\*\/|^\s*(\/\/|#).*$/gm, "");
+  return text.includes("Backdrop CMS multi-site") && code.trim() === "<?php";
+}
+
 /** Backdrop 1.x. */
 export const backdrop: Engine = {
   name: "backdrop",
@@ -11,7 +17,7 @@ export const backdrop: Engine = {
   detect,
   settings,
   sitesPhp,
-  readSitesPhp,
+  readSitesPhp: (text) => readSitesPhp(text) ?? (isAsShipped(text) ? new Map() : undefined),
   // Its only driver; the installer refuses any other.
   databases: ["mysql"],
   configDirectories: ["active", "staging"],

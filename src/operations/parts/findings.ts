@@ -210,6 +210,10 @@ function coreVersions(site: SiteSide, target: PlatformSide, found: Found): void 
       remedy: supply(target, "core", now),
     });
   else if (compared === 1) found.add("core-newer", "core", `core ${now} → ${there}`, { remedy: tryIt(site, target) });
+  else if (compared === undefined)
+    found.add("version-unknown", "core", `core ${now} → ${there}`, {
+      remedy: "look which is newer: a site never goes back to an older core",
+    });
 }
 
 interface ProfileThere {

@@ -7,10 +7,10 @@ import { ProvisionError } from "../../core/errors.js";
 import type { Step, UndoKinds } from "../../core/step.js";
 import type { SiteCode } from "../../engines/engine.js";
 import { detectCore } from "../../engines/index.js";
-import type { Host } from "../../host/host.js";
+import { besidePath, type Host } from "../../host/host.js";
 import { onLoopback } from "../../services/http/loopback.js";
 import type { HttpAnswer } from "../../services/http/service.js";
-import { file, gone } from "../../steps/files.js";
+import { file, gone, moved } from "../../steps/files.js";
 import type { Services } from "../services.js";
 import { type Kept, keptGenerations, keptRecord, switchedChanges, switchedProperties } from "./kept.js";
 import {
@@ -47,20 +47,12 @@ export interface Succession {
   readonly next: SiteInputs;
   /** The same while it is being made: where its name below sites/ is taken, it stands beside as <name>~<generation>. */
   readonly staged: SiteInputs;
-  /** What has the name of `next` on its platform until the switch: `now`, or one that is kept; null: nothing. */
-  readonly occupant: Occupant | null;
+  /** Where `now` stands after the switch, when it has the name that `next` takes; null: it stays where it is. */
+  readonly aside: string | null;
+  /** A kept generation that has that name; it makes room before anything else, for it serves nobody. */
+  readonly inTheWay: (Kept & { readonly aside: string }) | null;
   /** What will be known of `now` once it no longer serves. */
   readonly kept: Kept;
-}
-
-interface Occupant {
-  readonly generation: string;
-  /** What its link `files` points to: how it is told from the other. */
-  readonly files: string;
-  /** Where it stands after the switch, absolute. */
-  readonly aside: string;
-  /** Its record, when it is a kept generation. */
-  readonly record: Kept | null;
 }
 
 const DAY = 86_400_000;
@@ -80,34 +72,23 @@ export async function succession(
   const inputs = await siteInputs(use, next, core, how.generation);
   const kept = await keptGenerations(use, now.site.name);
   const place = inputs.siteDirectory;
-  const files = (await host.stat(place)) ? await host.readLink(join(place, "files")) : undefined;
-  const record = kept.find(({ siteDirectory, generation }) => siteDirectory === place && generation !== how.generation);
   const isNow = place === now.siteDirectory;
-  const own = how.staged === place;
-  if (!own && (await host.stat(place)) && !isNow && !record) {
+  const record = kept.find(({ siteDirectory, generation }) => siteDirectory === place && generation !== how.generation);
+  if (how.staged !== place && !isNow && !record && (await host.stat(place))) {
     throw new ProvisionError("NAME_TAKEN", `${host.name}:${place} is there already`, {
       why: ["it may hold a site that provision does not know; it is not touched"],
       state: "nothing was changed",
       next: ["move it away, or choose another name"],
     });
   }
-  const occupying = isNow ? now.generation : own ? undefined : record?.generation;
-  const occupant: Occupant | null =
-    occupying === undefined
-      ? null
-      : {
-          generation: occupying,
-          files: files ?? (isNow ? now.paths.files : ""),
-          aside: `${place}~${occupying}`,
-          record: isNow ? null : (record ?? null),
-        };
-  const stagedDirectory = how.staged ?? (occupant ? `${place}~${how.generation}` : place);
+  const stagedDirectory = how.staged ?? (isNow ? `${place}~${how.generation}` : place);
   const until = new Date(Date.now() + use.settings.keep_old * DAY).toISOString();
   return {
     now,
     next: inputs,
     staged: { ...inputs, directory: basename(stagedDirectory), siteDirectory: stagedDirectory },
-    occupant,
+    aside: isNow ? `${place}~${now.generation}` : null,
+    inTheWay: record ? { ...record, aside: `${place}~${record.generation}` } : null,
     kept: {
       generation: now.generation,
       command: how.command,
@@ -143,12 +124,14 @@ export async function resolveAs(
 }
 
 /** Directories, empty database and settings of the next generation, its gate closed; nobody is led there yet. All of it goes when it is undone. */
-export function makeGeneration({ now, next, staged }: Succession, use: Services): readonly Step[] {
+export function makeGeneration(s: Succession, use: Services): readonly Step[] {
+  const { now, next, staged } = s;
   const db = use.db(next.dbServer);
   const database = databaseOf(next, use, next.dbServer);
   const salt = hashSalt(next, use);
   const made = ownDirectories(staged, use);
   return [
+    ...makeRoom(s, use),
     made,
     ...(now.site.name === next.site.name ? [] : [secretsOf(now, next, use)]),
     ...db.create(database),
@@ -160,6 +143,15 @@ export function makeGeneration({ now, next, staged }: Succession, use: Services)
     settingsFile(staged, use, () => db.access(database), salt),
     filesLink(staged, use),
     siteEntries(next, use),
+  ];
+}
+
+/** What is kept at the name that is wanted stands aside from now on, also when all else is undone after the commit: it serves nobody. */
+export function makeRoom({ next, inTheWay }: Succession, use: Services): readonly Step[] {
+  if (inTheWay === null) return [];
+  const { generation, siteDirectory, aside } = inTheWay;
+  return [
+    moved(use.host(next.server), siteDirectory, aside, { id: "kept/aside", title: `Generation ${generation}, which is kept, makes room` }),
   ];
 }
 
@@ -185,7 +177,7 @@ export function ownDirectories(inputs: SiteInputs, use: Services): Step {
 }
 
 /** A site that is given another name takes its secrets along. */
-function secretsOf(now: SiteInputs, next: SiteInputs, use: Services): Step {
+export function secretsOf(now: SiteInputs, next: SiteInputs, use: Services): Step {
   return file(
     use.local,
     use.layout.secretsFile(next.site.name),
@@ -196,7 +188,7 @@ function secretsOf(now: SiteInputs, next: SiteInputs, use: Services): Step {
 }
 
 /** The site's own modules, themes and libraries, and local.settings.php: all but what provision writes itself. */
-function ownCode(now: SiteInputs, staged: SiteInputs, use: Services): Step {
+export function ownCode(now: SiteInputs, staged: SiteInputs, use: Services): Step {
   const host = use.host(staged.server);
   return {
     id: "site/own-code",
@@ -354,33 +346,32 @@ export function switchSteps(s: Succession, use: Services): readonly Step[] {
 }
 
 /** Link and directories change places at once, so that there is no moment in which the site has no directory. */
-function takeName({ next, staged, occupant }: Succession, use: Services): Step {
+function takeName({ now, next, staged, aside }: Succession, use: Services): Step {
   const host = use.host(next.server);
   const name = next.siteDirectory;
   const reload = { do: "http_reload", host: use.host(next.webServer).name, server: next.webServer.name, uris: [next.site.uri] };
-  const taken = async () => (await host.readLink(join(name, "files"))) === next.paths.files;
   return {
     id: "site/take-name",
     title: `${staged.directory} becomes ${next.directory}`,
     async check() {
-      const aside =
-        occupant === null
+      const change =
+        aside === null
           ? `rename ${staged.siteDirectory} to ${name}`
-          : `${staged.siteDirectory} takes the place of ${name}, which becomes ${basename(occupant.aside)}`;
+          : `${staged.siteDirectory} takes the place of ${name}, which becomes ${basename(aside)}`;
       const undo =
-        occupant === null
+        aside === null
           ? { do: "rename_back", host: host.name, from: staged.siteDirectory, to: name }
-          : { do: "exchange_back", host: host.name, name, staged: staged.siteDirectory, aside: occupant.aside, files: occupant.files };
+          : { do: "exchange_back", host: host.name, name, staged: staged.siteDirectory, aside, files: now.paths.files };
       // Undone from the end: first the directories, then PHP.
-      return { changes: [aside], undo: [reload, undo] };
+      return { changes: [change], undo: [reload, undo] };
     },
     async apply() {
-      if (occupant === null) {
+      if (aside === null) {
         await host.rename(staged.siteDirectory, name);
         return null;
       }
-      if (!(await taken())) await host.exchange(name, staged.siteDirectory);
-      if (await host.stat(staged.siteDirectory)) await host.rename(staged.siteDirectory, occupant.aside);
+      await host.exchange(name, staged.siteDirectory);
+      await host.rename(staged.siteDirectory, aside);
       return null;
     },
   };
@@ -388,18 +379,27 @@ function takeName({ next, staged, occupant }: Succession, use: Services): Step {
 
 export function generationUndo(reach: { host(name: string): Host }): UndoKinds {
   return {
-    /** The directory that had a name has it again, and the one that took it is where it was made. `files`: what tells the first. */
+    /** The directory that had a name has it again, and the one that took it is where it was made. `files`: the link by which the first is told from the other. */
     async exchange_back(undo) {
       const host = reach.host(undo.host);
       const [name, staged, aside] = [String(undo["name"]), String(undo["staged"]), String(undo["aside"])];
       const former = async (path: string) => (await host.readLink(join(path, "files"))) === undo["files"];
-      if ((await host.stat(aside)) && !(await host.stat(staged)) && (await former(aside))) await host.rename(aside, staged);
+      if ((await former(aside)) && !(await host.stat(staged))) await host.rename(aside, staged);
       if (!(await former(name)) && (await former(staged))) await host.exchange(name, staged);
+    },
+    /** A generation that took another place, and left a link to it, is where it was; the link is gone. */
+    async data_back(undo) {
+      const host = reach.host(undo.host);
+      const [from, to] = [String(undo["from"]), String(undo["to"])];
+      const link = async (path: string) => (await host.stat(path))?.type === "link";
+      if (await link(from)) await host.exchange(from, to);
+      if (await link(to)) await host.remove(to);
+      await host.remove(besidePath(to));
     },
   };
 }
 
-function reloaded({ site, webServer }: SiteInputs, use: Services): Step {
+export function reloaded({ site, webServer }: SiteInputs, use: Services): Step {
   return {
     id: "http/reload",
     title: "PHP begins anew",
@@ -412,7 +412,7 @@ function reloaded({ site, webServer }: SiteInputs, use: Services): Step {
   };
 }
 
-function answers(next: SiteInputs, use: Services): Step {
+export function answers(next: SiteInputs, use: Services): Step {
   const { site, webServer } = next;
   return {
     id: "http/probe",
@@ -433,16 +433,15 @@ function answers(next: SiteInputs, use: Services): Step {
  * A kept generation that serves again is no longer kept.
  */
 export function finishSwitch(s: Succession, use: Services): readonly Step[] {
-  const { now, next, occupant, kept } = s;
+  const { now, next, inTheWay, kept } = s;
   const { name } = next.site;
   const renamed = now.site.name !== name;
   const database = databaseOf(next, use, next.dbServer);
   const wanted = { ...switchedProperties(next.site), ...Object.fromEntries(databaseProperties(database)), generation: next.generation };
   const path = use.layout.contextFile(name);
   const place = { phase: "finish" } as const;
-  const moved = occupant?.record ? [{ ...occupant.record, siteDirectory: occupant.aside }] : [];
   return [
-    ...[kept, ...moved].map((one) =>
+    ...[kept, ...(inTheWay ? [movedRecord(inTheWay)] : [])].map((one) =>
       keptRecord(use, name, one.generation, one, { id: `kept/${one.generation}`, title: `Keep generation ${one.generation}`, ...place }),
     ),
     keptRecord(use, name, next.generation, null, { id: "kept/serves", title: `Generation ${next.generation} serves`, ...place }),
@@ -457,13 +456,34 @@ export function finishSwitch(s: Succession, use: Services): readonly Step[] {
       { id: "context", title: `Save ${name}`, ...place },
     ),
     openGate(next, use),
-    ...(renamed ? formerName(s, use) : []),
+    ...(now.site.uri === next.site.uri ? [] : formerUri(now, use)),
+    ...(renamed ? formerName(now, next, use) : []),
   ];
 }
 
-/** Context, secrets and link of a name that the site no longer has; records of generations that are kept go along to the new one. */
-function formerName({ now, next }: Succession, use: Services): readonly Step[] {
+function movedRecord({ aside, ...kept }: NonNullable<Succession["inTheWay"]>): Kept {
+  return { ...kept, siteDirectory: aside };
+}
+
+/** Link and password file of a uri that the site no longer has. */
+export function formerUri(now: SiteInputs, use: Services): readonly Step[] {
   const client = use.layout.clientSite(clientWord(now.client.name), now.site.uri);
+  return [
+    ...(now.webServer.http_service_type === "php"
+      ? []
+      : [
+          gone(use.host(now.webServer), [use.http(now.webServer).passwordFile(now.site.uri)], {
+            id: "http/former-password-file",
+            title: "Remove the password file",
+            phase: "finish",
+          }),
+        ]),
+    gone(use.local, [client], { id: "site/former-link", title: `Link of ${now.site.uri}`, phase: "finish" }),
+  ];
+}
+
+/** Context and secrets of a name that the site no longer has; records of generations that are kept go along to the new one. */
+export function formerName(now: SiteInputs, next: SiteInputs, use: Services): readonly Step[] {
   return [
     {
       id: "kept/renamed",
@@ -481,7 +501,7 @@ function formerName({ now, next }: Succession, use: Services): readonly Step[] {
         return null;
       },
     },
-    gone(use.local, [client, use.layout.secretsFile(now.site.name), use.layout.contextFile(now.site.name)], {
+    gone(use.local, [use.layout.secretsFile(now.site.name), use.layout.contextFile(now.site.name)], {
       id: "context/former",
       title: `Remove ${now.site.name}`,
       phase: "finish",

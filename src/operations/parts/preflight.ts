@@ -4,9 +4,9 @@ import { ProvisionError } from "../../core/errors.js";
 import type { Engine } from "../../engines/engine.js";
 import type { Services } from "../services.js";
 
-/** What the whole hub has against this context: names used twice, a quota, a missing reference. Rejects with INVALID_REFERENCE. */
-export async function refuseConflicts(use: Services, context: Context): Promise<void> {
-  const { contexts } = await use.store.load();
+/** What the hub (its `contexts`; all that it has) has against this context: names used twice, a quota, a missing reference. Rejects with INVALID_REFERENCE. */
+export async function refuseConflicts(use: Services, context: Context, among?: readonly Context[]): Promise<void> {
+  const contexts = among ?? (await use.store.load()).contexts;
   const conflicts = checkContext(context, contexts, use.hub);
   if (conflicts.length > 0) throw await refusal(conflicts, use.store);
 }

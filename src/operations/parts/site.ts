@@ -14,8 +14,9 @@ import type { Host } from "../../host/host.js";
 import type { DatabaseOf } from "../../services/db/service.js";
 import type { BasicAuth, ConfigFile, Tls, Vhost } from "../../services/http/service.js";
 import { fpmSocket, phpProgram } from "../../services/php.js";
-import { directories, file, symlink, undoParents } from "../../steps/files.js";
+import { directories, file, type StepPlace, symlink, undoParents } from "../../steps/files.js";
 import type { Services } from "../services.js";
+import { type CertificatePlan, certificateFiles, certificatePlan, withCertificate } from "./certificate.js";
 import { type Entries, namesOfDirectory, sitesPhpEntries } from "./sites-php.js";
 
 /** Everything decided of one site before its steps: JSON, so that a resumed run has the same. */
@@ -35,6 +36,8 @@ export interface SiteInputs extends SiteAndAll {
   readonly codeCache?: string;
   /** Of a sub-directory site: no site of the hub has its host. */
   readonly alone: boolean;
+  /** Of a site with https. */
+  readonly certificate?: CertificatePlan;
 }
 
 /** Group id by name; undefined for no name. Rejects with CONFIGURATION when there is no such group. */
@@ -55,6 +58,7 @@ export async function siteInputs(use: Services, all: SiteAndAll, core: Core, gen
   const entered = await namesOfDirectory({ host: use.host(all.server), engine: use.engine(core.engine), docroot: core.docroot }, directory);
   const names = namesOf({ site: all.site, directory });
   const codeCache = await codeCacheOf(use, use.host(all.server), core);
+  const certificate = await certificatePlan(use, all);
   return {
     ...all,
     core,
@@ -66,6 +70,7 @@ export async function siteInputs(use: Services, all: SiteAndAll, core: Core, gen
     ...(gid === undefined ? {} : { gid }),
     alone: await hasHostAlone(use, all.site.uri),
     ...(codeCache === undefined ? {} : { codeCache }),
+    ...(certificate === undefined ? {} : { certificate }),
   };
 }
 
@@ -129,7 +134,7 @@ export function siteCode(inputs: SiteInputs, use: Services): SiteCode {
 }
 
 /** The site as its web server is told of it. */
-export function vhostOf(inputs: SiteInputs, use: Services, enabled: boolean): Vhost {
+export function vhostOf(inputs: SiteInputs, use: Services, enabled: boolean, version?: string): Vhost {
   const { site, platform, webServer, core, paths } = inputs;
   return {
     uri: site.uri,
@@ -145,7 +150,7 @@ export function vhostOf(inputs: SiteInputs, use: Services, enabled: boolean): Vh
     php: phpProgram(platform.php ?? webServer.php),
     fpm: fpmOf(platform, webServer),
     alone: inputs.alone,
-    tls: tlsOf(site, use),
+    tls: tlsOf(inputs, use, version),
     basicAuth: basicAuthOf(inputs, use),
     allow: site.http_allow,
     headers: {
@@ -179,10 +184,9 @@ function basicAuthOf({ site, webServer }: SiteInputs, use: Services): BasicAuth 
   return { message: message ?? site.uri, file: use.http(webServer).passwordFile(site.uri), whitelist };
 }
 
-function tlsOf(site: Site, { layout }: Services): Tls | undefined {
-  const { ssl, ssl_certificate: certificate, ssl_certificate_key: key } = site;
-  if (ssl === "off" || certificate === undefined || key === undefined) return undefined;
-  return { required: ssl === "required", certificate: layout.resolve(certificate), key: layout.resolve(key), hsts: site.ssl_hsts };
+function tlsOf({ site, certificate: plan }: SiteInputs, use: Services, version: string | undefined): Tls | undefined {
+  const files = certificateFiles(site, plan, use, version);
+  return files && { required: site.ssl === "required", ...files, hsts: site.ssl_hsts };
 }
 
 /** What visitors may call the site, in sites.php. */
@@ -280,12 +284,12 @@ export function filesLink(inputs: SiteInputs, use: Services): Step {
   });
 }
 
-export function siteEntries(inputs: SiteInputs, use: Services): Step {
+export function siteEntries(inputs: SiteInputs, use: Services, place: StepPlace = { id: "site/names", title: "Names in sites.php" }): Step {
   const { core, server } = inputs;
   return sitesPhpEntries(
     { host: use.host(server), engine: use.engine(core.engine), docroot: core.docroot, locks: use.operations.locks },
     async () => ({ ...Object.fromEntries(inputs.formerNames.map((name) => [name, null])), ...namesOf(inputs) }),
-    { id: "site/names", title: "Names in sites.php" },
+    place,
   );
 }
 
@@ -388,13 +392,28 @@ export function basicAuthSteps(inputs: SiteInputs, use: Services): readonly Step
 
 export function publish(inputs: SiteInputs, use: Services, enabled: boolean): Step {
   const http = use.http(inputs.webServer);
-  return http.activate("http/activate", `Vhost of ${inputs.site.uri}${enabled ? "" : " (disabled)"}`, siteConfig(inputs, use, enabled));
+  const activate = http.activate(
+    "http/activate",
+    `Vhost of ${inputs.site.uri}${enabled ? "" : " (disabled)"}`,
+    siteConfig(inputs, use, enabled),
+  );
+  return withCertificate(inputs, use, activate);
+}
+
+/** The same vhost with another version of the site's certificate. */
+export function publishCertificate(inputs: SiteInputs, use: Services, version: string): Step {
+  const http = use.http(inputs.webServer);
+  return http.activate(
+    "certificate/activate",
+    `Certificate of ${inputs.site.uri}`,
+    siteConfig(inputs, use, inputs.site.site_enabled, version),
+  );
 }
 
 /** The site's files of the web server; those of names it no longer has are absent. */
-export function siteConfig(inputs: SiteInputs, use: Services, enabled: boolean): readonly ConfigFile[] {
+export function siteConfig(inputs: SiteInputs, use: Services, enabled: boolean, version?: string): readonly ConfigFile[] {
   const http = use.http(inputs.webServer);
-  return [...http.siteFiles(vhostOf(inputs, use, enabled)), ...http.noSiteFiles(inputs.formerNames)];
+  return [...http.siteFiles(vhostOf(inputs, use, enabled, version)), ...http.noSiteFiles(inputs.formerNames)];
 }
 
 /** Files and links a verify or install may write, for the baseline. */

@@ -19,6 +19,8 @@ export interface DatabaseOf {
 
 export type DatabaseNames = Readonly<Record<string, string>>;
 
+export type TableMarks = Readonly<Record<string, string>>;
+
 export interface DumpOptions {
   /** Tables that are dumped without their rows (caches, sessions); those that do not exist are passed over. */
   readonly structureOnly?: readonly string[];
@@ -76,6 +78,13 @@ export interface DbService {
   tables(database: DatabaseOf): Promise<readonly string[]>;
   /** How many rows these tables have, each counted at some moment of the call. */
   counts(database: DatabaseOf, tables: readonly string[]): Promise<Readonly<Record<string, number>>>;
+  /**
+   * By table a mark that is another one when the table has changed; it says nothing to anybody else. `since`: marks that were
+   * taken before, against which these are to be held.
+   */
+  marks(database: DatabaseOf, since?: TableMarks): Promise<TableMarks>;
+  /** Rows of a statement that only reads; null is an empty text. */
+  select(database: DatabaseOf, sql: string): Promise<readonly (readonly string[])[]>;
   /** Writes all of it, in one snapshot. */
   out(database: DatabaseOf, options?: DumpOptions): Promise<Flow>;
   /** Fills an empty database, as the site's own account. */

@@ -117,6 +117,8 @@ export interface HttpService {
    * this type is running, where that is possible (php: a loopback server of its own, ended afterwards).
    */
   request(request: HttpRequest): Promise<HttpAnswer>;
+  /** Its files answer http://NAME/.well-known/acme-challenge/FILE for every name, known or not; undefined: no challenge is answered. */
+  readonly challenges: string | undefined;
   /** File with name and password hash of a site's visitors. */
   passwordFile(uri: string): string;
   /**

@@ -7,7 +7,7 @@ import { ACCESS_CA, masterAccount, proofNames, requirePhpDriver, untilNobody } f
 import type { DbSetup } from "../index.js";
 import { databaseNames, firstUser, nextUser, sameFamily } from "../names.js";
 import { forgetPasswords, formerUsers, passwordOf, passwordStep, randomPassword } from "../password.js";
-import type { DatabaseNames, DatabaseOf, DbService, DumpOptions, Flow } from "../service.js";
+import type { DatabaseNames, DatabaseOf, DbService, DumpOptions, Flow, TableMarks } from "../service.js";
 import { MysqlClient, type MysqlLogin } from "./client.js";
 import { account, grantPattern, identifier, literal } from "./sql.js";
 
@@ -363,6 +363,32 @@ class Mysql implements DbService {
       `counting the rows of ${database}`,
     );
     return Object.fromEntries(tables.map((table, index) => [table, Number(rows[index]?.[0] ?? 0)]));
+  }
+
+  /** The time of the last change, which the server knows in whole seconds; of what changed just now, or is not InnoDB's, a checksum of its rows. */
+  async marks({ names }: DatabaseOf, since?: TableMarks): Promise<TableMarks> {
+    const { database } = namesIn(names);
+    const rows = await this.#asMaster(
+      [
+        "/*!80000 SET SESSION information_schema_stats_expiry = 0 */;",
+        `SELECT TABLE_NAME, COALESCE(UPDATE_TIME, 'never'), COALESCE(UPDATE_TIME >= NOW() - INTERVAL 2 SECOND, ENGINE <> 'InnoDB') FROM information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE' AND TABLE_SCHEMA = ${literal(database)};`,
+      ],
+      `looking when the tables of ${database} were changed`,
+    );
+    const exactly = rows.filter(([table = "", , recent]) => (since === undefined ? recent === "1" : since[table]?.startsWith("#")));
+    const sums = new Map<string, string>();
+    if (exactly.length > 0) {
+      const list = exactly.map(([table = ""]) => `${identifier(database)}.${identifier(table)}`).join(", ");
+      for (const [table = "", sum = ""] of await this.#asMaster([`CHECKSUM TABLE ${list};`], `reading the tables of ${database}`))
+        sums.set(table.slice(database.length + 1), `#${sum}`);
+    }
+    return Object.fromEntries(rows.map(([table = "", changed = ""]) => [table, sums.get(table) ?? changed]));
+  }
+
+  async select({ names }: DatabaseOf, sql: string): Promise<readonly (readonly string[])[]> {
+    const { database } = namesIn(names);
+    const rows = await this.#client.run(await this.#login(), [sql], { doing: `reading ${database}`, database });
+    return rows.map((row) => row.map((cell) => (cell === "NULL" ? "" : cell)));
   }
 
   async out({ names }: DatabaseOf, { structureOnly = [] }: DumpOptions = {}): Promise<Flow> {

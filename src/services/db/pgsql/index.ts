@@ -6,7 +6,7 @@ import { ACCESS_CA, masterAccount, proofNames, requirePhpDriver, untilNobody } f
 import type { DbSetup } from "../index.js";
 import { databaseNames, firstUser, nextUser, sameFamily } from "../names.js";
 import { forgetPasswords, formerUsers, passwordOf, passwordStep, randomPassword } from "../password.js";
-import type { DatabaseNames, DatabaseOf, DbService, DumpOptions, Flow } from "../service.js";
+import type { DatabaseNames, DatabaseOf, DbService, DumpOptions, Flow, TableMarks } from "../service.js";
 import { PgsqlClient, type PgsqlLogin } from "./client.js";
 import { PORTABLE } from "./dump.js";
 import { identifier, literal, scramVerifier, tablePattern } from "./sql.js";
@@ -395,6 +395,31 @@ class Pgsql implements DbService {
       database,
     );
     return Object.fromEntries(tables.map((table, index) => [table, Number(rows[index]?.[0] ?? 0)]));
+  }
+
+  /** Number and hash of its rows: counters of changes come late, and a time of the last one is not kept. */
+  async marks({ names }: DatabaseOf): Promise<TableMarks> {
+    const { database } = namesIn(names);
+    const tables = await this.#asMaster(
+      ["SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1;"],
+      `listing the tables of ${database}`,
+      database,
+    );
+    if (tables.length === 0) return {};
+    const rows = await this.#asMaster(
+      tables.map(
+        ([table = ""]) =>
+          `SELECT COUNT(*) || ' ' || COALESCE(SUM(hashtextextended(t::text, 0))::text, '') FROM public.${identifier(table)} t;`,
+      ),
+      `reading the tables of ${database}`,
+      database,
+    );
+    return Object.fromEntries(tables.map(([table = ""], index) => [table, rows[index]?.[0] ?? ""]));
+  }
+
+  select({ names }: DatabaseOf, sql: string): Promise<readonly (readonly string[])[]> {
+    const { database } = namesIn(names);
+    return this.#asMaster([sql], `reading ${database}`, database);
   }
 
   async out({ names }: DatabaseOf, { structureOnly = [] }: DumpOptions = {}): Promise<Flow> {

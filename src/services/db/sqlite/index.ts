@@ -5,7 +5,7 @@ import type { Step, Undo } from "../../../core/step.js";
 import { type Host, HostError } from "../../../host/host.js";
 import { phpProgram } from "../../php.js";
 import type { DbSetup } from "../index.js";
-import type { DatabaseOf, DbService, Flow } from "../service.js";
+import type { DatabaseOf, DbService, Flow, TableMarks } from "../service.js";
 
 /** The database of a site is writable by the web server's group, and so is its directory, for the journals beside it (DESIGN 2). */
 const DIRECTORY_MODE = 0o2770;
@@ -104,6 +104,22 @@ else {
 }
 `;
 
+/** By table a hash of its rows, as JSON; or the rows of a statement. */
+const MARKS = `${COLLATION}
+$db = $collate(new SQLite3($argv[1], SQLITE3_OPEN_READONLY));
+$db->busyTimeout(60000);
+$rows = function ($sql) use ($db) { $found = $db->query($sql); while ($row = $found->fetchArray(SQLITE3_NUM)) yield $row; };
+if ($argc > 2) { echo json_encode(array_map(fn($row) => array_map('strval', $row), iterator_to_array($rows($argv[2]), false))); exit; }
+$marks = [];
+$db->exec('BEGIN');
+foreach ($rows("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'") as [$table]) {
+  $hash = hash_init('md5');
+  foreach ($rows('SELECT * FROM "' . str_replace('"', '""', $table) . '"') as $row) hash_update($hash, serialize($row));
+  $marks[$table] = hash_final($hash);
+}
+echo json_encode((object) $marks);
+`;
+
 /** One SQLite file per generation of a site, in a directory of its own: `sites/<uri>/<generation>/db/site.sqlite`. */
 export function sqlite({ layout, server, host }: DbSetup): DbService {
   const php = phpProgram(server.php);
@@ -138,6 +154,8 @@ export function sqlite({ layout, server, host }: DbSetup): DbService {
       const rows = tables.length === 0 ? [] : await asked<number>(host, php, paths.database, ...tables);
       return Object.fromEntries(tables.map((table, index) => [table, rows[index] ?? 0]));
     },
+    marks: async ({ paths }) => JSON.parse(await runPhp(host, php, MARKS, paths.database)) as TableMarks,
+    select: async ({ paths }, sql) => JSON.parse(await runPhp(host, php, MARKS, paths.database, sql)) as readonly (readonly string[])[],
     out: async ({ paths }, { structureOnly = [] } = {}) => flow(host, php, OUT, paths.database, ...structureOnly),
     into: async ({ paths }) => flow(host, php, INTO, paths.database),
   };

@@ -53,6 +53,7 @@ export function daemonHttp(daemon: Daemon, { layout, server, host, gathering, pa
     restore: (files) => restoreFiles(served, files),
     reload: (uris) => reloadPhp(served, uris, fpmCommand(server, asRoot)),
     request: (request) => requestSite(place, request),
+    challenges: `${place.acme}/.well-known/acme-challenge`,
     passwordFile: (uri) => join(place.passwords, configName(uri)),
     problems: () => problems(served, server),
   };

@@ -78,6 +78,7 @@ export function phpHttp({
       });
     },
     // PHP's own server asks nobody for a password.
+    challenges: undefined,
     passwordFile: (uri) => join(paths.config, "passwords.d", uri),
     problems: () => problems(served, server, looked),
   };

@@ -1,0 +1,255 @@
+import { rewrite } from "../context/edit.js";
+import { resolveSite } from "../context/references.js";
+import type { Site } from "../context/schema.js";
+import { ProvisionError } from "../core/errors.js";
+import type { Operation, Step } from "../core/step.js";
+import type { SanitizeRules } from "../engines/engine.js";
+import { detectCore } from "../engines/index.js";
+import { file } from "../steps/files.js";
+import { locksOf, newUri } from "./migrate.js";
+import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { codeMoved, type Pair, pathPairs, paths, refuseCore, told, updates } from "./parts/code-moved.js";
+import { contextFile } from "./parts/contexts.js";
+import { copyDatabase, copyFiles, filesSize, filesUpToDate } from "./parts/copy.js";
+import { answers, ownCode, ownDirectories, reloaded, resolveAs } from "./parts/generation.js";
+import { refuseConflicts, refuseFullDisk, siteState } from "./parts/preflight.js";
+import {
+  basicAuthSteps,
+  clientLink,
+  databaseOf,
+  databaseProperties,
+  filesLink,
+  gateFile,
+  hashSalt,
+  publish,
+  type SiteInputs,
+  settingsFile,
+  siteCode,
+  siteDirectories,
+  siteEntries,
+  siteInputs,
+  sitePaths,
+} from "./parts/site.js";
+import { refuseOtherUser, type Services } from "./services.js";
+
+export interface CloneArgs {
+  readonly name: string;
+  /** Context of the copy, with its `@`: a new one, or one that is saved and not installed. */
+  readonly newName: string;
+  readonly platform?: string;
+  readonly dbServer?: string;
+  readonly sanitize?: SanitizeRules;
+  readonly quarantine?: boolean;
+}
+
+interface Inputs {
+  readonly from: SiteInputs;
+  readonly to: SiteInputs;
+  readonly site: Site;
+  readonly webServer: SiteInputs["webServer"];
+  readonly sizes: { readonly files: number; readonly database: number };
+  readonly pairs: readonly Pair[];
+  readonly sanitize: SanitizeRules | null;
+  /** The context is ours to make. */
+  readonly made: boolean;
+  readonly baseline: Baseline;
+}
+
+const SLACK = 32 * 1024 * 1024;
+
+/** A copy of a site under another name, with salt, keys and credentials of its own; the site itself is only read. */
+export const clone: Operation<CloneArgs, Inputs, Services> = {
+  name: "clone",
+  recovery: "ask",
+
+  async prepare(args, use, id) {
+    const { name, newName } = args;
+    const all = await resolveSite(use.store, use.settings, name);
+    refuseOtherUser(all.server);
+    const { generation } = all.site;
+    if (generation === undefined)
+      throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, {
+        state: "a context without a site",
+        next: [`provision install ${name}`],
+      });
+    if (newName === name)
+      throw new ProvisionError("USAGE", "a copy needs another name", {
+        next: [`provision clone ${name} @copy.${all.site.uri.replace("/", ".")}`],
+      });
+    const uri = await newUri(newName, use);
+    const saved = (await use.store.read(newName)) as Site | undefined;
+    const from = await siteInputs(use, all, await detectCore(use.host(all.server), use.layout.resolve(all.platform.root)), generation);
+    const platform = args.platform ?? saved?.platform ?? all.site.platform;
+    const base = saved ?? withoutNames(all.site);
+    const wanted = await resolveAs(use, all, {
+      ...base,
+      name: newName,
+      uri,
+      platform,
+      db_server: args.dbServer ?? saved?.db_server ?? all.site.db_server,
+      profile: all.site.profile,
+      language: all.site.language,
+      generation: id,
+      db_name: undefined,
+      db_user: undefined,
+      ...(args.quarantine === true ? { quarantine: true } : {}),
+    } as Partial<Site>);
+    const core = await detectCore(use.host(wanted.server), use.layout.resolve(wanted.platform.root));
+    if (wanted.platform.locked)
+      throw new ProvisionError("PLATFORM_LOCKED", `${platform} is locked and takes no new sites`, {
+        state: "nothing was changed",
+        next: [`provision unlock ${platform}`],
+      });
+    const profile = await refuseCore(from, { core, name: platform, host: use.host(wanted.server) }, use);
+    const client = await use.store.need(`@client_${wanted.site.client_name ?? use.settings.client}`, "client");
+    const next = { ...(await resolveAs(use, wanted, { profile })), client };
+    await refuseConflicts(use, next.site);
+    if (use.db(all.dbServer).type !== use.db(next.dbServer).type)
+      throw new ProvisionError(
+        "REFUSED",
+        `${next.dbServer.name} has ${use.db(next.dbServer).type}, and ${name} is in ${use.db(all.dbServer).type}`,
+        {
+          why: ["a dump of one kind of database cannot be loaded by another"],
+          state: "nothing was changed",
+        },
+      );
+    const to = await siteInputs(use, next, core, id);
+    const host = use.host(to.server);
+    if (await host.stat(to.siteDirectory))
+      throw new ProvisionError("NAME_TAKEN", `${host.name}:${to.siteDirectory} is there already`, {
+        why: ["it may hold a site that provision does not know; it is not touched"],
+        state: "nothing was changed",
+        next: ["move it away, or choose another name"],
+      });
+    const sizes = { files: await filesSize(from, use), database: await use.db(all.dbServer).size(databaseOf(from, use, all.dbServer)) };
+    await refuseFullDisk(use, use.layout.sites, sizes.files + (use.db(to.dbServer).type === "sqlite" ? sizes.database : 0) + SLACK);
+    return {
+      inputs: {
+        from,
+        to,
+        site: to.site,
+        webServer: to.webServer,
+        sizes,
+        pairs: pathPairs(from, to, use),
+        sanitize: args.sanitize ?? null,
+        made: saved === undefined,
+        baseline: await baselineOf(host, sitePaths(to, use)),
+      },
+      locks: [...locksOf(all, { ...next, site: all.site }), { kind: "site", name: newName, mode: "exclusive" }],
+    };
+  },
+
+  async preflight({ from, to }, use) {
+    const problems = (await use.http(to.webServer).problems()).filter(({ blocks }) => blocks).map(({ message }) => message);
+    if (problems.length > 0)
+      throw new ProvisionError("SERVICE_UNAVAILABLE", `the web server of ${to.webServer.name} is not well`, {
+        why: problems,
+        state: "nothing was changed",
+      });
+    await use.db(to.dbServer).reach();
+    await use.db(from.dbServer).reach();
+  },
+
+  steps({ from, to, sizes, pairs, sanitize, made }, use) {
+    const { name } = to.site;
+    const engine = use.engine(to.core.engine);
+    const code = siteCode(to, use);
+    const db = use.db(to.dbServer);
+    const database = databaseOf(to, use, to.dbServer);
+    const salt = hashSalt(to, use);
+    const otherCode = from.core.docroot !== to.core.docroot;
+    return [
+      // The name is ours from now on: nobody else can save it.
+      ...(made ? [claim(from, to, use)] : []),
+      ownDirectories(to, use),
+      gateFile(to, use),
+      ...db.create(database),
+      siteDirectories(to, use),
+      ownCode(from, to, use),
+      salt,
+      settingsFile(to, use, () => db.access(database), salt),
+      filesLink(to, use),
+      siteEntries(to, use),
+      // As in a backup: the database as it is at one moment, then the files, of which it may name none that came later.
+      copyDatabase(from, to, use, sizes.database),
+      copyFiles(from, to, use, sizes.files),
+      filesUpToDate(from, to, use),
+      ...codeMoved(engine, code, { from: from.site.profile, to: to.site.profile }),
+      ...(otherCode ? [updates(engine, code)] : []),
+      ...paths(engine, code, pairs),
+      ...(sanitize === null ? [] : [sanitized(to, sanitize, use)]),
+      clientLink(to, use),
+      ...basicAuthSteps(to, use),
+      publish(to, use, to.site.site_enabled),
+      ...(to.webServer.http_service_type === "php" ? [] : [reloaded(to, use)]),
+      ...(to.site.site_enabled ? [answers(to, use)] : []),
+      contextFile(
+        use,
+        name,
+        "site",
+        new Map<string, never>([
+          ["generation", to.generation],
+          ["platform", to.site.platform],
+          ...(to.site.db_server === from.site.db_server && made ? [] : [["db_server", to.site.db_server]]),
+          ...(to.site.profile === from.site.profile && made ? [] : [["profile", to.site.profile]]),
+          ...(to.site.quarantine ? [["quarantine", true]] : []),
+          ...databaseProperties(database),
+        ] as never),
+        { id: "context/installed", title: `Save ${name}`, phase: "finish" },
+      ),
+    ];
+  },
+
+  confirm: ({ baseline }, use) => differences(use.local, baseline),
+  async state({ from, to }, use) {
+    const saved = await use.store.read(to.site.name);
+    const source = await siteState(from, use);
+    return saved === undefined ? `${source}; ${to.site.name} does not exist` : source;
+  },
+  async data({ to }, _run, use) {
+    const login = (await use.engine(to.core.engine).login(siteCode(to, use), 1)).result.url;
+    return { url: use.http(to.webServer).url(to.site.uri, to.site.ssl !== "off"), login, platform: to.site.platform };
+  },
+  lines: ({ url, login }) => [`URL    ${String(url)}/`, `Login  ${String(login)}`],
+};
+
+/** What a copy takes over of its site's context: not its names, and no certificate, which is for another name. */
+function withoutNames(site: Site): { readonly [K in keyof Site]?: Site[K] | undefined } {
+  const none = { redirection: undefined, ssl_certificate: undefined, ssl_certificate_key: undefined, ssl_hsts: undefined };
+  return { ...site, ...none, aliases: [], ssl: "off", site_enabled: true };
+}
+
+/** The copy's own context, without a generation as long as it is being made. */
+function claim(from: SiteInputs, to: SiteInputs, use: Services): Step {
+  const path = use.layout.contextFile(to.site.name);
+  const without = [
+    ...["aliases", "redirection", "ssl", "ssl_certificate", "ssl_certificate_key", "ssl_hsts", "generation", "db_name", "db_user"],
+    "site_enabled",
+  ].map((key) => [key, undefined] as const);
+  return file(
+    use.local,
+    path,
+    async () =>
+      (await use.store.source(to.site.name)) ??
+      rewrite(
+        await use.store.source(from.site.name),
+        "site",
+        new Map([...without, ["uri", to.site.uri], ["platform", to.site.platform]]),
+        path,
+      ),
+    { mode: 0o644 },
+    { id: "context/claim", title: `Context ${to.site.name}` },
+  );
+}
+
+function sanitized(to: SiteInputs, rules: SanitizeRules, use: Services): Step {
+  return {
+    id: "engine/sanitize",
+    title: "Mails, names, passwords and keys replaced",
+    undoneBy: "database/create",
+    check: async () => ({ changes: ["replace what is private in the copy"] }),
+    async apply(run) {
+      return told(run, await use.engine(to.core.engine).sanitize(siteCode(to, use), rules));
+    },
+  };
+}

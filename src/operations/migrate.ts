@@ -1,0 +1,461 @@
+import { rewrite } from "../context/edit.js";
+import { uriProblem } from "../context/names.js";
+import { resolveSite, type SiteAndAll } from "../context/references.js";
+import type { Site } from "../context/schema.js";
+import { ProvisionError } from "../core/errors.js";
+import type { Json } from "../core/json.js";
+import type { Lock, Operation, Run, Step } from "../core/step.js";
+import { detectCore } from "../engines/index.js";
+import { file, gone } from "../steps/files.js";
+import { type BackupInputs, backupInputs, backupSteps, refuseNoRoom } from "./parts/backup.js";
+import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { codeMoved, type Pair, pathPairs, paths, refuseCore, updates } from "./parts/code-moved.js";
+import { copyDatabase, copyFiles, filesSize, filesUpToDate } from "./parts/copy.js";
+import {
+  answers,
+  blocked,
+  closeGate,
+  finishSwitch,
+  formerName,
+  formerUri,
+  makeGeneration,
+  ownCode,
+  reloaded,
+  resolveAs,
+  type Succession,
+  secretsOf,
+  smokeTest,
+  stagedCode,
+  succession,
+  switchSteps,
+} from "./parts/generation.js";
+import { switchedChanges, switchedProperties } from "./parts/kept.js";
+import { lateWrites, marksOf } from "./parts/late-writes.js";
+import { siteLocks } from "./parts/locks.js";
+import { refuseConflicts, refuseFullDisk, siteState } from "./parts/preflight.js";
+import {
+  basicAuthSteps,
+  clientLink,
+  databaseOf,
+  filesLink,
+  hashSalt,
+  type SiteInputs,
+  settingsFile,
+  siteCode,
+  siteConfig,
+  siteDirectories,
+  siteEntries,
+  siteInputs,
+  sitePaths,
+} from "./parts/site.js";
+import { refuseOtherUser, type Services } from "./services.js";
+
+export interface MigrateArgs {
+  readonly name: string;
+  /** Where to; undefined: the platform that it is on. */
+  readonly platform?: string;
+  /** Context, with its `@`; undefined: its own. */
+  readonly newName?: string;
+  readonly dbServer?: string;
+  /** A backup is made first. */
+  readonly backup?: boolean;
+  readonly acceptLateWrites?: boolean;
+  /** Milliseconds; undefined: no limit. */
+  readonly maxWriteBlock?: number;
+  /** The old name becomes an alias that is redirected to the new one. */
+  readonly redirectOld?: boolean;
+}
+
+interface Sizes {
+  /** Bytes. */
+  readonly files: number;
+  readonly database: number;
+}
+
+type Inputs = {
+  readonly name: string;
+  readonly site: Site;
+  readonly webServer: SiteAndAll["webServer"];
+  readonly baseline: Baseline;
+} & (
+  | { readonly kind: "nothing" }
+  | {
+      readonly kind: "move";
+      readonly succession: Succession;
+      readonly sizes: Sizes;
+      readonly backup: BackupInputs | null;
+      readonly pairs: readonly Pair[];
+      readonly acceptLateWrites: boolean;
+      readonly maxWriteBlock: number | null;
+    }
+  | { readonly kind: "rename"; readonly now: SiteInputs; readonly next: SiteInputs; readonly pairs: readonly Pair[] }
+);
+
+/** Room beside what is copied: for what updates and caches write. */
+const SLACK = 32 * 1024 * 1024;
+
+/**
+ * A site on another platform, under another name, on another database server (DESIGN 5). A new generation is made beside the one that
+ * serves, while visitors go on; only while the database is copied and updated they cannot write. What served before is kept.
+ *
+ * Another name on the same platform and server takes database and files along as they are.
+ */
+export const migrate: Operation<MigrateArgs, Inputs, Services> = {
+  name: "migrate",
+  recovery: "ask",
+
+  async prepare(args, use, id) {
+    const { name } = args;
+    const all = await resolveSite(use.store, use.settings, name);
+    refuseOtherUser(all.server);
+    const { generation } = all.site;
+    if (generation === undefined)
+      throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, {
+        state: "a context without a site",
+        next: [`provision install ${name}`],
+      });
+    const host = use.host(all.server);
+    const now = await siteInputs(use, all, await detectCore(host, use.layout.resolve(all.platform.root)), generation);
+    const newName = args.newName ?? name;
+    const uri = newName === name ? all.site.uri : await newUri(newName, use);
+    const platform = args.platform ?? all.site.platform;
+    const dbServer = args.dbServer ?? all.site.db_server;
+    const common = { name, site: all.site, webServer: all.webServer };
+    const renamed = newName !== name;
+    const moves = platform !== all.site.platform || dbServer !== all.site.db_server;
+    if (!renamed && !moves) return { inputs: { ...common, kind: "nothing", baseline: {} }, locks: siteLocks(all) };
+
+    const wanted = await resolveAs(use, all, {
+      name: newName,
+      uri,
+      platform,
+      db_server: dbServer,
+      ...(renamed ? namesAfter(all.site, uri, args.redirectOld === true) : {}),
+    } as Partial<Site>);
+    const target = await detectCore(use.host(wanted.server), use.layout.resolve(wanted.platform.root));
+    await refuseConflictsBut(use, wanted.site, name);
+    if (platform !== all.site.platform && wanted.platform.locked)
+      throw new ProvisionError("PLATFORM_LOCKED", `${platform} is locked and takes no new sites`, {
+        state: "nothing was changed",
+        next: [`provision unlock ${platform}`],
+      });
+    const locks = [...locksOf(all, wanted), ...(renamed ? [{ kind: "site", name: newName, mode: "exclusive" } as const] : [])];
+    if (!moves) {
+      const next = await siteInputs(use, wanted, target, generation);
+      if (await host.stat(next.siteDirectory))
+        throw new ProvisionError("NAME_TAKEN", `${host.name}:${next.siteDirectory} is there already`, {
+          state: "nothing was changed",
+          next: ["move it away, or choose another name"],
+        });
+      const pairs = pathPairs(now, next, use);
+      const baseline = await baselineOf(host, [...sitePaths(now, use), ...sitePaths(next, use)]);
+      return { inputs: { ...common, kind: "rename", now, next, pairs, baseline }, locks };
+    }
+    const profile = await refuseCore(now, { core: target, name: platform, host: use.host(wanted.server) }, use);
+    if (use.db(all.dbServer).type !== use.db(wanted.dbServer).type)
+      throw new ProvisionError(
+        "REFUSED",
+        `${dbServer} has ${use.db(wanted.dbServer).type}, and ${name} is in ${use.db(all.dbServer).type}`,
+        {
+          why: ["a dump of one kind of database cannot be loaded by another"],
+          state: "nothing was changed",
+        },
+      );
+    const next = await resolveAs(use, wanted, { profile, generation: id, db_name: undefined, db_user: undefined });
+    const s = await succession(use, now, next, { generation: id, command: "migrate", operation: id });
+    const sizes = { files: await filesSize(now, use), database: await use.db(all.dbServer).size(databaseOf(now, use, all.dbServer)) };
+    await refuseFullDisk(use, use.layout.sites, sizes.files + (use.db(next.dbServer).type === "sqlite" ? sizes.database : 0) + SLACK);
+    const baseline = await baselineOf(host, [...sitePaths(now, use), ...sitePaths(s.next, use), s.staged.siteDirectory]);
+    return {
+      inputs: {
+        ...common,
+        kind: "move",
+        succession: s,
+        sizes,
+        backup: args.backup === false ? null : backupInputs(use, all.site.uri, id, "migrate"),
+        pairs: pathPairs(now, s.next, use),
+        acceptLateWrites: args.acceptLateWrites === true,
+        maxWriteBlock: args.maxWriteBlock ?? null,
+        baseline,
+      },
+      locks,
+    };
+  },
+
+  async preflight(inputs, use) {
+    if (inputs.kind === "nothing") return;
+    const { next, now } = inputs.kind === "move" ? inputs.succession : inputs;
+    if (inputs.kind === "move" && inputs.backup !== null) await refuseNoRoom(now, use);
+    const problems = (await use.http(next.webServer).problems()).filter(({ blocks }) => blocks).map(({ message }) => message);
+    if (problems.length > 0)
+      throw new ProvisionError("SERVICE_UNAVAILABLE", `the web server of ${next.webServer.name} is not well`, {
+        why: problems,
+        state: "nothing was changed",
+      });
+    await use.db(next.dbServer).reach();
+    await use.db(now.dbServer).reach();
+  },
+
+  steps(inputs, use) {
+    switch (inputs.kind) {
+      case "nothing":
+        return [];
+      case "rename":
+        return renameSteps(inputs.now, inputs.next, inputs.pairs, use);
+      case "move":
+        return moveSteps(inputs, use);
+    }
+  },
+
+  confirm: ({ baseline }, use) => differences(use.local, baseline),
+  state: (inputs, use) => siteState(inputs, use),
+
+  async data(inputs, run, use) {
+    if (inputs.kind === "nothing") return { writes_blocked_ms: 0 };
+    const { next } = inputs.kind === "move" ? inputs.succession : inputs;
+    const ran = run.out({ id: "engine/update" } as Step<{ readonly ran: readonly string[] }>)?.ran ?? [];
+    return {
+      url: use.http(next.webServer).url(next.site.uri, next.site.ssl !== "off"),
+      writes_blocked_ms: inputs.kind === "move" ? (blocked(run) ?? null) : 0,
+      updates: ran,
+      backup: inputs.kind === "move" ? (inputs.backup?.id ?? null) : null,
+      kept_until: inputs.kind === "move" ? inputs.succession.kept.until.slice(0, 10) : null,
+    };
+  },
+  lines: (data) => [
+    ...(data["url"] === undefined ? ["Nothing to do: the site is there already"] : [`URL      ${String(data["url"])}/`]),
+    ...(typeof data["writes_blocked_ms"] === "number" && data["writes_blocked_ms"] > 0
+      ? [`Blocked  nobody could write for ${(data["writes_blocked_ms"] / 1000).toFixed(1)} s`]
+      : []),
+    ...(typeof data["backup"] === "string" ? [`Backup   ${data["backup"]}`] : []),
+    ...(typeof data["kept_until"] === "string" ? [`Kept     what served before, until ${data["kept_until"]} (provision rollback)`] : []),
+  ],
+};
+
+/** The uri of a context that is still to be: its own, when it is saved, else its name. Rejects with NAME_TAKEN when it is a site already. */
+export async function newUri(name: string, use: Services): Promise<string> {
+  const saved = await use.store.read(name);
+  if (saved === undefined) {
+    const uri = name.slice(1);
+    const problem = uriProblem(uri);
+    if (problem === undefined) return uri;
+    throw new ProvisionError("INVALID_VALUE", `${name} is not saved, so that its name would be its uri, which ${problem}`, {
+      next: [`provision save ${name} --uri=… --platform=…`],
+    });
+  }
+  if (saved.context_type === "site" && saved.generation === undefined) return saved.uri;
+  throw new ProvisionError(
+    "NAME_TAKEN",
+    `${name} is ${saved.context_type === "site" ? "an installed site" : `a ${saved.context_type}`} already`,
+    {
+      state: "nothing was changed",
+      next: ["choose another name"],
+    },
+  );
+}
+
+/** What the hub has against the context, the one that it is renamed from (or saved over) left aside. */
+async function refuseConflictsBut(use: Services, wanted: Site, former: string): Promise<void> {
+  const { contexts } = await use.store.load();
+  await refuseConflicts(use, wanted, wanted.name === former ? contexts : contexts.filter(({ name }) => name !== former));
+}
+
+/** Other names of a site that is called `uri` from now on. */
+function namesAfter(
+  site: Site,
+  uri: string,
+  redirectOld: boolean,
+): { readonly aliases: readonly string[]; readonly redirection: string | undefined } {
+  const aliases = site.aliases.filter((alias) => alias !== uri);
+  return {
+    aliases: redirectOld && !site.uri.includes("/") ? [...aliases, site.uri] : aliases,
+    redirection: redirectOld || site.redirection === site.uri ? uri : site.redirection,
+  };
+}
+
+/** As siteLocks, for both ends. */
+export function locksOf(now: SiteAndAll, next: SiteAndAll): readonly Lock[] {
+  const all = [...siteLocks(now), ...siteLocks({ ...next, site: now.site })];
+  return all.filter((lock, index) => all.findIndex(({ kind, name }) => kind === lock.kind && name === lock.name) === index);
+}
+
+function moveSteps(
+  { succession: s, sizes, backup, pairs, acceptLateWrites, maxWriteBlock }: Extract<Inputs, { kind: "move" }>,
+  use: Services,
+): readonly Step[] {
+  const { now, next } = s;
+  const engine = use.engine(next.core.engine);
+  const code = stagedCode(s, use);
+  const otherCode = now.core.docroot !== next.core.docroot || now.directory !== next.directory;
+  const close = closeGate(now, use, maxWriteBlock ?? undefined);
+  const marks = marksOf(now, use);
+  const within = <T extends Json>(step: Step<T>) => withinLimit(step, close, maxWriteBlock);
+  return [
+    ...(backup === null ? [] : backupSteps(now, backup, use)),
+    ...makeGeneration(s, use),
+    copyFiles(now, next, use, sizes.files),
+    close,
+    ...[
+      marks,
+      filesUpToDate(now, next, use),
+      copyDatabase(now, next, use, sizes.database),
+      // On the same code the lists of files are right as they are, and would be wrong under the name of a generation beside.
+      ...(otherCode ? [...codeMoved(engine, code, { from: now.site.profile, to: next.site.profile }), updates(engine, code)] : []),
+      ...paths(engine, code, pairs),
+      smokeTest(s, use),
+      ...switchSteps(s, use),
+      lateWrites(now, use, marks, acceptLateWrites),
+    ].map(within),
+    ...finishSwitch(s, use),
+  ];
+}
+
+/** Before the commit nobody need wait longer than was allowed. */
+function withinLimit<T extends Json>(step: Step<T>, close: Step<{ readonly at: number }>, limit: number | null): Step<T> {
+  if (limit === null) return step;
+  const hold = (run: Run) => {
+    const at = run.out(close)?.at;
+    if (at === undefined || Date.now() - at <= limit) return;
+    throw new ProvisionError(
+      "TIMED_OUT",
+      `writes have been blocked for longer than the ${limit / 1000} s that were allowed (--max-write-block)`,
+      {
+        next: ["try again with more time, or when there is less to do"],
+      },
+    );
+  };
+  return {
+    ...step,
+    check: (run) => {
+      hold(run);
+      return step.check(run);
+    },
+    async apply(run) {
+      const out = await step.apply(run);
+      hold(run);
+      return out;
+    },
+  };
+}
+
+/**
+ * The same database and files under another name. Until the commit the site answers by both names; what the database says of the old one is changed after
+ * it, and can be repeated: an abort has nothing there to put back.
+ */
+function renameSteps(now: SiteInputs, next: SiteInputs, pairs: readonly Pair[], use: Services): readonly Step[] {
+  const { name } = next.site;
+  const engine = use.engine(next.core.engine);
+  const db = use.db(next.dbServer);
+  const http = use.http(next.webServer);
+  const salt = hashSalt(next, use);
+  const path = use.layout.contextFile(name);
+  const config = siteConfig(next, use, next.site.site_enabled);
+  const written = new Set(config.map((one) => one.path));
+  const others = [now.site.uri, ...now.site.aliases].filter((other) => other !== next.site.uri && !next.site.aliases.includes(other));
+  const withdrawn = http.noSiteFiles(others, now.site.uri).filter((one) => !written.has(one.path));
+  const finish = { phase: "finish" } as const;
+  return [
+    moveData(now, next, use),
+    secretsOf(now, next, use),
+    siteTree(next, use),
+    { ...ownCode(now, next, use), undoneBy: "site/code" },
+    settingsFile(next, use, () => db.access(databaseOf(next, use, next.dbServer)), salt),
+    filesLink(next, use),
+    siteEntries(next, use),
+    clientLink(next, use),
+    ...basicAuthSteps(next, use),
+    http.activate("http/activate", `Vhost of ${next.site.uri}`, [...config, ...withdrawn]),
+    ...(next.webServer.http_service_type === "php" ? [] : [reloaded(next, use)]),
+    ...(next.site.site_enabled ? [answers(next, use)] : []),
+    file(
+      use.local,
+      path,
+      async () => {
+        const text = (await use.store.source(name)) ?? (await use.store.source(now.site.name));
+        return rewrite(text, "site", switchedChanges(switchedProperties(now.site), switchedProperties(next.site)), path);
+      },
+      { mode: 0o644 },
+      { id: "context", title: `Save ${name}`, ...finish },
+    ),
+    ...codeMoved(engine, siteCode(next, use), { from: next.site.profile, to: next.site.profile }, finish),
+    ...paths(engine, siteCode(next, use), pairs, finish),
+    formerPlaces(now, use),
+    formerEntries(now, next, use),
+    ...formerUri(now, use),
+    ...formerName(now, next, use),
+  ];
+}
+
+/** A tree of our own, that was refused when there. */
+function siteTree(next: SiteInputs, use: Services): Step {
+  const step = siteDirectories(next, use);
+  return {
+    ...step,
+    async check(run) {
+      const { changes, undo = [] } = await step.check(run);
+      return { changes, undo: [...undo, { do: "remove_tree", host: use.host(next.server).name, path: next.siteDirectory }] };
+    },
+  };
+}
+
+/** The generation stands below the new name, and can be reached by the old one until that goes. */
+function moveData(now: SiteInputs, next: SiteInputs, use: Services): Step {
+  const host = use.host(next.server);
+  const [from, to] = [now.paths.root, next.paths.root];
+  const above = use.layout.siteGenerations(next.site.uri);
+  return {
+    id: "site/directories",
+    title: `Files of ${now.site.uri} under their new name`,
+    async check() {
+      return {
+        changes: [`rename ${from} to ${to}`],
+        undo: [
+          { do: "remove_directory", host: host.name, path: above },
+          { do: "data_back", host: host.name, from, to },
+        ],
+      };
+    },
+    async apply() {
+      await host.mkdir(above, { mode: 0o711 });
+      // A link that leads to itself is right once the two have changed places.
+      await host.symlink(to, to);
+      await host.exchange(from, to);
+      return null;
+    },
+  };
+}
+
+/** The old directory below sites/, and the link by which the files were still reached there. */
+function formerPlaces(now: SiteInputs, use: Services): Step {
+  const host = use.host(now.server);
+  const step = gone(host, [now.siteDirectory, now.paths.root], {
+    id: "site/former",
+    title: `Remove ${now.siteDirectory}`,
+    phase: "finish",
+  });
+  return {
+    ...step,
+    async apply(run) {
+      await step.apply(run);
+      // Generations that are kept stay where they are.
+      await host.removeEmpty(use.layout.siteGenerations(now.site.uri));
+      return null;
+    },
+  };
+}
+
+/** Names that led to the old directory lead nowhere. */
+function formerEntries(now: SiteInputs, next: SiteInputs, use: Services): Step {
+  return siteEntries(
+    {
+      ...next,
+      formerNames: [now.directory, ...now.site.aliases].filter((name) => name !== next.directory && !next.site.aliases.includes(name)),
+    },
+    use,
+    {
+      id: "site/former-names",
+      title: "Former names out of sites.php",
+      phase: "finish",
+    },
+  );
+}

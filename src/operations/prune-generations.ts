@@ -1,0 +1,142 @@
+import { dirname } from "node:path";
+import { resolvePlatform } from "../context/references.js";
+import type { Server, Site } from "../context/schema.js";
+import { ProvisionError } from "../core/errors.js";
+import type { Lock, Operation, Step } from "../core/step.js";
+import type { Host } from "../host/host.js";
+import { gone } from "../steps/files.js";
+import { due, type Kept, keptGenerations, keptRecord } from "./parts/kept.js";
+import { databaseOf } from "./parts/site.js";
+import { namesOfDirectory, sitesPhpEntries } from "./parts/sites-php.js";
+import { refuseOtherUser, type Services } from "./services.js";
+
+interface Going {
+  readonly kept: Kept;
+  /** Of its platform; null: that is known no more. */
+  readonly server: Server | null;
+  /** Of its database; null as above. */
+  readonly dbServer: Server | null;
+  /** What visitors called it on its platform, when nothing else stands at its name there. */
+  readonly names: readonly string[];
+}
+
+interface Inputs {
+  readonly name: string;
+  readonly going: readonly Going[];
+}
+
+export interface PruneArgs {
+  readonly name: string;
+  /** Those whose time is over, as they were then; or, whatever their time, these. */
+  readonly now: string;
+  readonly generations?: readonly string[];
+}
+
+/**
+ * Takes kept generations of a site away: database, files, directory below sites/, names there, and last what was known of them. Nothing to undo;
+ * what was cut short is finished by the next run.
+ */
+export const pruneGenerations: Operation<PruneArgs, Inputs, Services> = {
+  name: "prune-generations",
+  recovery: "automatic",
+
+  async prepare({ name, now, generations }, use) {
+    const kept = await keptGenerations(use, name);
+    const chosen = generations === undefined ? due(kept, new Date(now)) : kept.filter(({ generation }) => generations.includes(generation));
+    const going: Going[] = [];
+    const locks: Lock[] = [
+      { kind: "hub", name: "hub", mode: "shared" },
+      { kind: "site", name, mode: "exclusive" },
+    ];
+    for (const one of chosen) {
+      const found = await whereabouts(one, use);
+      if (found.server) refuseOtherUser(found.server);
+      going.push({ kept: one, ...found });
+      for (const server of [found.server, found.dbServer]) if (server) locks.push({ kind: "server", name: server.name, mode: "shared" });
+      if (found.server) locks.push({ kind: "platform", name: String(one.properties.platform), mode: "shared" });
+    }
+    return {
+      inputs: { name, going },
+      locks: locks.filter((lock, index) => locks.findIndex(({ name: other }) => other === lock.name) === index),
+    };
+  },
+
+  steps: ({ name, going }, use) => going.flatMap((one) => pruneSteps(name, one, use)),
+  confirm: async () => [],
+  async data({ going }) {
+    return { generations: going.map(({ kept }) => kept.generation) };
+  },
+};
+
+/** What of a kept generation can still be reached by the contexts of the hub. A database whose server is known no more is left, and said. */
+async function whereabouts(kept: Kept, use: Services): Promise<Omit<Going, "kept">> {
+  const { platform, db_server } = kept.properties;
+  const all = await resolvePlatform(use.store, use.settings, String(platform)).catch(unlessKnown);
+  const dbServer = await use.store.need(String(db_server ?? "@server_master"), "server").catch(unlessKnown);
+  const standsAside = kept.siteDirectory !== `${dirname(kept.siteDirectory)}/${kept.directory}`;
+  const host = all && use.host(all.server);
+  const at = host && { host, engine: use.engine(kept.engine), docroot: kept.docroot };
+  const names = at && !standsAside && (await host.stat(kept.docroot)) ? await namesOfDirectory(at, kept.directory) : [];
+  return { server: all?.server ?? null, dbServer: dbServer ?? null, names };
+}
+
+function unlessKnown(error: unknown): undefined {
+  if (error instanceof ProvisionError) return undefined;
+  throw error;
+}
+
+/** Steps that take one kept generation away, for delete too. */
+export function pruneSteps(name: string, { kept, server, dbServer, names }: Going, use: Services): readonly Step[] {
+  const { generation, siteDirectory } = kept;
+  const uri = String(kept.properties.uri);
+  const paths = use.layout.generation(uri, generation);
+  const host = server === null ? use.local : use.host(server);
+  const id = (word: string) => `kept/${generation}/${word}`;
+  const site = { ...kept.properties, name } as unknown as Site;
+  const at = { host, engine: use.engine(kept.engine), docroot: kept.docroot, locks: use.operations.locks };
+  const db = dbServer === null || dbServer.db_service_type === "none" ? undefined : use.db(dbServer);
+  return [
+    ...(db && dbServer
+      ? db.drop(databaseOf({ site, generation, paths }, use, dbServer)).map((step) => ({
+          ...step,
+          id: id("database"),
+          title: `Remove the database of generation ${generation}`,
+        }))
+      : []),
+    ...(names.length === 0
+      ? []
+      : [
+          sitesPhpEntries(at, async () => Object.fromEntries(names.map((one) => [one, null])), {
+            id: id("names"),
+            title: "Its names out of sites.php",
+            phase: "finish" as const,
+          }),
+        ]),
+    files(host, [siteDirectory, paths.root], use.layout.siteGenerations(uri), {
+      id: id("files"),
+      title: `Remove the files of generation ${generation}`,
+      phase: "finish",
+    }),
+    keptRecord(use, name, generation, null, { id: id("record"), title: `Forget generation ${generation}`, phase: "finish" }),
+  ];
+}
+
+function files(host: Host, trees: readonly string[], above: string, place: Parameters<typeof gone>[2]): Step {
+  const step = gone(host, trees, place);
+  return {
+    ...step,
+    async apply(run) {
+      await step.apply(run);
+      // Of a name that the site no longer has it may have been the last.
+      await host.removeEmpty(above);
+      return null;
+    },
+  };
+}
+
+/** All that is kept of a site, for who takes it away whole. */
+export async function allGoing(name: string, use: Services): Promise<readonly Going[]> {
+  const going: Going[] = [];
+  for (const kept of await keptGenerations(use, name)) going.push({ kept, ...(await whereabouts(kept, use)) });
+  return going;
+}

@@ -1,0 +1,155 @@
+import { resolveSite, type SiteAndAll } from "../context/references.js";
+import type { Site } from "../context/schema.js";
+import { ProvisionError } from "../core/errors.js";
+import type { Operation, Step } from "../core/step.js";
+import { detectCore } from "../engines/index.js";
+import { locksOf } from "./migrate.js";
+import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import {
+  blocked,
+  closeGate,
+  finishSwitch,
+  makeRoom,
+  resolveAs,
+  type Succession,
+  smokeTest,
+  succession,
+  switchSteps,
+} from "./parts/generation.js";
+import { type Kept, keptGenerations } from "./parts/kept.js";
+import { siteState } from "./parts/preflight.js";
+import { type Since, since } from "./parts/since.js";
+import { databaseOf, type SiteInputs, siteInputs, sitePaths } from "./parts/site.js";
+import { refuseOtherUser, type Services } from "./services.js";
+
+interface Inputs {
+  readonly site: Site;
+  readonly webServer: SiteAndAll["webServer"];
+  readonly succession: Succession;
+  readonly baseline: Baseline;
+}
+
+/**
+ * Back to the generation that served before: its code, its database, its files, as they were left. What serves now is kept in its place, so that a second
+ * rollback returns to it; nothing of it is lost, and what was written to it since is counted.
+ */
+export const rollback: Operation<{ readonly name: string; readonly generation?: string }, Inputs, Services> = {
+  name: "rollback",
+  recovery: "ask",
+
+  async prepare({ name, generation }, use, id) {
+    const all = await resolveSite(use.store, use.settings, name);
+    refuseOtherUser(all.server);
+    const serving = all.site.generation;
+    if (serving === undefined)
+      throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, { next: [`provision install ${name}`] });
+    const kept = await keptGenerations(use, name);
+    const back =
+      generation === undefined ? kept[0] : kept.find((one) => one.generation === generation || one.generation.endsWith(`-${generation}`));
+    if (back === undefined) {
+      throw new ProvisionError(
+        "REFUSED",
+        generation === undefined ? `nothing is kept of ${name} that it could go back to` : `${name} has no kept generation ${generation}`,
+        {
+          state: await siteState(all, use),
+          next: [kept.length > 0 ? `provision rollback ${name} --list` : `provision backups list ${name}`],
+        },
+      );
+    }
+    const host = use.host(all.server);
+    const now = await siteInputs(use, all, await detectCore(host, use.layout.resolve(all.platform.root)), serving);
+    const next = await resolveAs(use, all, former(back, name));
+    await refuseIncomplete(back, next, use);
+    const s = await succession(use, now, next, {
+      generation: back.generation,
+      command: "rollback",
+      operation: id,
+      staged: back.siteDirectory,
+    });
+    const paths = [...sitePaths(now, use), ...sitePaths(s.next, use), s.staged.siteDirectory, ...(s.aside === null ? [] : [s.aside])];
+    return {
+      inputs: { site: all.site, webServer: all.webServer, succession: s, baseline: await baselineOf(host, paths) },
+      locks: locksOf(all, next),
+    };
+  },
+
+  steps({ succession: s }, use) {
+    return [
+      ...makeRoom(s, use),
+      closeGate(s.now, use),
+      counted(s.now, s.next, use),
+      smokeTest(s, use, "gate/close"),
+      ...switchSteps(s, use),
+      ...finishSwitch(s, use),
+    ];
+  },
+
+  confirm: ({ baseline }, use) => differences(use.local, baseline),
+  state: (inputs, use) => siteState(inputs, use),
+
+  async data({ succession: { now, next, kept } }, run) {
+    const taken = run.out({ id: "rollback/since" } as Step<Since>);
+    return {
+      from: now.generation,
+      to: next.generation,
+      platform: next.site.platform,
+      since: taken === undefined ? null : { ...taken },
+      writes_blocked_ms: blocked(run) ?? null,
+      kept_until: kept.until.slice(0, 10),
+    };
+  },
+  lines: (data) => [
+    `Back on  ${String(data["platform"])} (generation ${String(data["to"])})`,
+    ...sinceLines(data["since"] as unknown as Since | null),
+    `Kept     what served until now, until ${String(data["kept_until"])}: provision rollback again returns to it`,
+  ],
+};
+
+/** What a kept generation says of the context, and what it does not have. The name of the context stays. */
+function former({ properties }: Kept, name: string): Partial<Site> {
+  return {
+    db_name: undefined,
+    db_user: undefined,
+    aliases: [],
+    redirection: undefined,
+    ...properties,
+    name,
+  } as Partial<Site>;
+}
+
+/** All of it has to be there before anything is closed. */
+async function refuseIncomplete({ siteDirectory, generation }: Kept, next: SiteAndAll, use: Services): Promise<void> {
+  const host = use.host(next.server);
+  const paths = use.layout.generation(next.site.uri, generation);
+  const missing: string[] = [];
+  for (const path of [siteDirectory, paths.files]) if (!(await host.stat(path))) missing.push(path);
+  if (!(await use.db(next.dbServer).exists(databaseOf({ site: next.site, generation, paths }, use, next.dbServer))))
+    missing.push("its database");
+  if (missing.length > 0)
+    throw new ProvisionError("REFUSED", `the generation ${generation} of ${next.site.name} is not whole any more`, {
+      why: missing.map((what) => `${what} is gone`),
+      state: "nothing was changed",
+    });
+}
+
+function counted(now: SiteInputs, next: SiteInputs, use: Services): Step {
+  return {
+    id: "rollback/since",
+    title: "Count what was written since",
+    undoneBy: "gate/close",
+    check: async () => ({ changes: ["compare the two databases"] }),
+    apply: async () => ({ ...(await since(now, next, use)) }),
+  };
+}
+
+function sinceLines(taken: Since | null): readonly string[] {
+  if (taken === null) return [];
+  const rows = Object.entries(taken.rows);
+  return [
+    ...(rows.length === 0
+      ? ["Since    no rows were added or taken away"]
+      : rows.map(([table, count]) => `Since    ${table}: ${count > 0 ? "+" : ""}${count} rows`)),
+    ...(taken.accounts.length > 0 ? [`Taken back  accounts: ${taken.accounts.join(", ")}`] : []),
+    ...(taken.passwords.length > 0 ? [`Taken back  passwords of: ${taken.passwords.join(", ")}`] : []),
+  ];
+}
