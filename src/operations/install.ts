@@ -14,7 +14,7 @@ import { certificateSteps, refuseUnprovable } from "./parts/certificate.js";
 import { contextFile } from "./parts/contexts.js";
 import { siteLocks } from "./parts/locks.js";
 import { poolSteps, refusePool } from "./parts/pool.js";
-import { refuseConflicts, refuseFullDisk, siteState } from "./parts/preflight.js";
+import { refuseConflicts, refuseForeignDatabase, refuseFullDisk, siteState } from "./parts/preflight.js";
 import {
   accountForCommands,
   accountForRequests,
@@ -102,6 +102,7 @@ export const install: Operation<InstallArgs, Inputs, Services> = {
       });
     void askServers(all, use);
     const core = await detectCore(host, root);
+    refuseForeignDatabase(use.engine(core.engine), all);
     if (!core.profiles.includes(site.profile)) {
       throw new ProvisionError("REFUSED", `${platform.name} has no install profile ${site.profile}`, {
         why: [`profiles there: ${core.profiles.join(", ")}`],

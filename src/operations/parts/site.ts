@@ -268,6 +268,7 @@ export function grouped(inputs: SiteInputs, mode: number): { mode: number; gid?:
 export function generationDirectories(inputs: SiteInputs, use: Services): Step {
   const { paths, site } = inputs;
   const { root } = paths;
+  const { configDirectories } = use.engine(inputs.core.engine);
   return directories(
     use.host(inputs.server),
     [
@@ -276,8 +277,8 @@ export function generationDirectories(inputs: SiteInputs, use: Services): Step {
       { path: paths.files, ownership: grouped(inputs, 0o2770) },
       { path: paths.private, ownership: grouped(inputs, 0o2770) },
       { path: paths.tmp, ownership: grouped(inputs, 0o2770) },
-      { path: join(root, "config"), ownership: grouped(inputs, 0o750) },
-      { path: paths.configSync, ownership: grouped(inputs, 0o2770) },
+      { path: paths.config, ownership: grouped(inputs, 0o750) },
+      ...configDirectories.map((name) => ({ path: join(paths.config, name), ownership: grouped(inputs, 0o2770) })),
     ],
     { id: "site/directories", title: `Directories of ${site.uri}` },
   );

@@ -7,6 +7,7 @@ import { accountVariables, type DatabaseAccess } from "../../../src/context/data
 import { Layout } from "../../../src/context/layout.js";
 import { ProvisionError } from "../../../src/core/errors.js";
 import { Secret } from "../../../src/core/secret.js";
+import { settings as settingsBackdrop } from "../../../src/engines/backdrop/settings.js";
 import { accountFile } from "../../../src/engines/cloaked-account.js";
 import { settings as settings8 } from "../../../src/engines/drupal/settings.js";
 import { settings } from "../../../src/engines/drupal7/settings.js";
@@ -166,6 +167,54 @@ describe("settings.php of Drupal 8 and later", () => {
     expect(read(input(SQLITE, { quarantine: true })).config).toMatchObject({
       "system.mail": { interface: { default: "test_mail_collector" } },
       "automated_cron.settings": { interval: 0 },
+    });
+  });
+});
+
+describe("settings.php of Backdrop", () => {
+  it.each([
+    ["mysql", input(server("mysql"))],
+    ["subdirectory", input(server("mysql"), { uri: "example.com/foo", quarantine: true })],
+  ] as const)("for %s is as reviewed", async (name, of) => {
+    await expect(settingsBackdrop(of)).toMatchFileSnapshot(`../../golden/engines/backdrop-settings-${name}.php`);
+  });
+
+  const read = (of: SettingsInput) => {
+    const values = "$databases['default']['default'], $settings, $config, $config_directories";
+    const [json] = execFileSync("php", {
+      input: `${settingsBackdrop(of).replace("<?php", "<?php define('BACKDROP_ROOT', '/nowhere');")}\necho json_encode([${values}]);`,
+      encoding: "utf8",
+      env: { ...process.env, PROVISION_OPERATION: "1" },
+    }).split("\n");
+    const [database, settings, config, directories] = JSON.parse(json ?? "") as [unknown, Record<string, unknown>, unknown, unknown];
+    return { database, settings, config, directories };
+  };
+
+  it("gives PHP the password as it is, and configuration directories that are no part of the site's directory", () => {
+    const { database, directories, settings } = read(input(server("mysql")));
+    expect(database).toMatchObject({ password: "it's \\ a $secret <?php ?>\n", port: "3306", charset: "utf8mb4" });
+    const root = `/var/aegir/sites/example.com/${GENERATION}/config`;
+    expect(directories).toEqual({ active: `${root}/active`, staging: `${root}/staging` });
+    expect(settings["hash_salt"]).toBe("a-salt");
+  });
+
+  it.each([
+    ["example.com", true],
+    ["EXAMPLE.com:8080", true],
+    ["a.b.shop.example.com:80", true],
+    ["shop.example.com", false],
+    ["evil-example.com", false],
+    ["example.com.evil.test", false],
+    ["example.com:80.evil.test", false],
+  ])("trusts the host %s: %s", (host, trusted) => {
+    const values = read(input(server("mysql"), { aliases: ["*.shop.example.com"] })).settings;
+    expect((values["trusted_host_patterns"] as string[]).some((pattern) => new RegExp(pattern, "i").test(host))).toBe(trusted);
+  });
+
+  it("quarantine stops mail and cron", () => {
+    expect(read(input(server("mysql"), { quarantine: true })).config).toMatchObject({
+      "system.mail": { "default-system": "ProvisionDiscardedMail" },
+      "system.core": { cron_safe_threshold: 0 },
     });
   });
 });
