@@ -23,6 +23,7 @@ const TIMEOUT = {
   rename_profile: 5 * MINUTES,
   rewrite_paths: 120 * MINUTES,
   sanitize: 60 * MINUTES,
+  renew_keys: 2 * MINUTES,
 } as const;
 
 /** Ends the sentence `Drupal 7 …` when an op fails. */
@@ -40,6 +41,7 @@ const CANNOT = {
   rename_profile: "did not rename the install profile of",
   rewrite_paths: "did not rewrite the paths of",
   sanitize: "did not sanitize",
+  renew_keys: "did not renew the keys of",
 } as const;
 
 type Op = keyof typeof TIMEOUT;
@@ -64,15 +66,16 @@ type Ops = Pick<
   | "renameProfile"
   | "rewritePaths"
   | "sanitize"
+  | "renewKeys"
 >;
 
 /**
  * The ops of an engine: what its bridge script is asked, and what it must answer. One protocol for all engines; bridge.php
  * says how a script is run, and each script's header what it needs of a request.
  *
- * `label`: the engine's, for messages. `script`: below src/engines/.
+ * `label`: the engine's, for messages. `script`: below src/engines/. `more`: ops that not every script has.
  */
-export function bridgeOps(label: string, script: string): Ops {
+export function bridgeOps(label: string, script: string, more: { readonly renewKeys?: true } = {}): Ops {
   const ask = <T>(
     site: SiteCode,
     op: Op,
@@ -150,6 +153,7 @@ export function bridgeOps(label: string, script: string): Ops {
         accounts: integer(result, "accounts"),
         values: integer(result, "values"),
       })),
+    ...(more.renewKeys === true ? { renewKeys: (site: SiteCode) => ask(site, "renew_keys", {}, () => ({})) } : {}),
   };
 }
 

@@ -5,7 +5,7 @@
  *
  * Request: {
  *   "op": "install" | "status" | "inventory" | "login" | "cron" | "cache" | "maintenance" | "updates" | "update" |
- *     "rebuild" | "rename_profile" | "rewrite_paths" | "sanitize",
+ *     "rebuild" | "rename_profile" | "rewrite_paths" | "sanitize" | "renew_keys",
  *   "docroot": absolute path,
  *   "lookup": URL that stands for the site's own name (the core finds the site's directory by it),
  *   "directory": name below sites/ that the core must find,
@@ -75,6 +75,14 @@ function provision_run(array $request) {
 
     case 'rewrite_paths':
       return provision_rewrite_paths($request);
+
+    case 'renew_keys':
+      provision_boot_full($request);
+      // Of tokens in forms and links, and of cron.php, which takes a word that everybody knows where there is no key.
+      foreach (array('drupal_private_key', 'cron_key') as $name) {
+        variable_set($name, bin2hex(random_bytes(32)));
+      }
+      return array();
 
     case 'sanitize':
       return provision_sanitize($request);

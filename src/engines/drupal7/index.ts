@@ -14,7 +14,7 @@ export const drupal7: Engine = {
   readSitesPhp,
   // Not install.php: a visitor must never be led to install a site.
   frontControllers: ["index.php", "cron.php", "update.php", "authorize.php", "xmlrpc.php"],
-  ...bridgeOps("Drupal 7", "drupal7/bridge.php"),
+  ...bridgeOps("Drupal 7", "drupal7/bridge.php", { renewKeys: true }),
   tables: {
     // A lock that a backup brought back would be held by nobody.
     structureOnly: ["cache", "cache_*", "sessions", "semaphore"],
