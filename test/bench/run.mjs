@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { benchFleet } from "./fleet.mjs";
+import { benchInventory } from "./inventory.mjs";
 import { benchMake } from "./make.mjs";
 import { startMariadb } from "./mariadb.mjs";
 import { benchMoves, canMove } from "./moves.mjs";
@@ -170,6 +171,15 @@ try {
       "x",
       `${built[name].toFixed(0)} / ${built.serial.toFixed(0)} ms`,
     );
+
+  const scanned = benchInventory(core);
+  verdict(
+    `inventory of ${scanned.packages} extensions by scanning`,
+    median(scanned.ms) / 1000,
+    0.2,
+    "s",
+    `${scanned.ms.map((ms) => ms.toFixed(0)).join(" ")} ms`,
+  );
 
   // VmHWM: the most that the Node process itself had resident.
   const memory = run(process.execPath, [

@@ -26,9 +26,15 @@ async function profileOn(host: Host, core: Core, profile: string): Promise<strin
   return undefined;
 }
 
+/** What has to be known of a site that is to run on another core: it may be one that is only in a backup. */
+export interface Running {
+  readonly site: { readonly name: string; readonly profile: string };
+  readonly core: Pick<Core, "engine" | "version">;
+}
+
 /** Core, profile and platform take this site. Rejects with what stands in the way, before anything is made. */
 export async function refuseCore(
-  now: SiteInputs,
+  now: Running,
   target: { readonly core: Core; readonly name: string; readonly host: Host },
   use: Services,
 ): Promise<string> {

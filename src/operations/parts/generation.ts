@@ -24,6 +24,7 @@ import {
   generationDirectories,
   grouped,
   hashSalt,
+  publish,
   publishCertificate,
   type SiteInputs,
   settingsFile,
@@ -333,7 +334,7 @@ export function switchSteps(s: Succession, use: Services): readonly Step[] {
     ...(moved ? [takeName(s, use)] : []),
     clientLink(next, use),
     ...basicAuthSteps(next, use),
-    http.activate("http/activate", `Vhost of ${next.site.uri}${enabled ? "" : " (disabled)"}`, [...config, ...withdrawn]),
+    publish(next, use, enabled, withdrawn),
     ...(sameServer
       ? []
       : [
