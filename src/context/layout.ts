@@ -88,6 +88,7 @@ export class Layout {
       tmp: join(root, "tmp"),
       configSync: join(root, "config", "sync"),
       database: join(root, "db", "site.sqlite"),
+      account: join(root, "account.settings.php"),
       gate: join(root, "gate"),
       gateClosed: join(root, "gate.closed"),
     };
@@ -121,6 +122,8 @@ export interface GenerationPaths {
   readonly configSync: string;
   /** With SQLite only; its directory is writable too, for the journal beside it. */
   readonly database: string;
+  /** The database account for the command line, where settings.php does not hold it. */
+  readonly account: string;
   /** What writers hold a lock on. */
   readonly gate: string;
   /** There while nobody may write. */

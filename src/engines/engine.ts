@@ -38,6 +38,8 @@ export interface SettingsInput {
   readonly paths: GenerationPaths;
   readonly database: DatabaseAccess;
   readonly hashSalt: Secret;
+  /** settings.php holds no database account (engines/cloaked-account.ts); this file has it for the command line. Undefined: it holds it. */
+  readonly accountFile?: string;
   /** Paths that write also when they are only fetched (write-gate.ts). */
   readonly writePaths?: readonly string[];
   /** The site sends no mail, runs no cron by the web, and is not for search engines. */
