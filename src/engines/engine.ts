@@ -234,6 +234,8 @@ export interface Engine {
    * Idempotent: a second run counts 0.
    */
   sanitize(site: SiteCode, rules: SanitizeRules): Promise<Answer<{ readonly accounts: number; readonly values: number }>>;
+  /** For a copy: private key and key of cron are others than those of the site it was made of. */
+  renewKeys(site: SiteCode): Promise<Answer<Record<string, never>>>;
   /** Table names, without prefix; `*` at the end stands for any characters. */
   readonly tables: {
     /** A backup takes their structure only. */

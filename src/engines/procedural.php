@@ -69,6 +69,14 @@ function provision_run(array $request) {
 
     case 'sanitize':
       return provision_sanitize($request);
+
+    case 'renew_keys':
+      provision_boot_full($request);
+      // Of tokens in forms and links, and of cron.php, which takes a word that everybody knows where there is no key.
+      foreach (array('private_key', 'cron_key') as $name) {
+        provision_set_key($name, bin2hex(random_bytes(32)));
+      }
+      return array();
   }
   ProvisionBridge::refuse('bad_request', "no such op: $request[op]");
 }

@@ -26,6 +26,7 @@ const TIMEOUT = {
   rename_profile: 5 * MINUTES,
   rewrite_paths: 120 * MINUTES,
   sanitize: 60 * MINUTES,
+  renew_keys: 2 * MINUTES,
 } as const;
 
 /** Ends the sentence `Drupal 7 …` when an op fails. */
@@ -45,6 +46,7 @@ const CANNOT = {
   rename_profile: "did not rename the install profile of",
   rewrite_paths: "did not rewrite the paths of",
   sanitize: "did not sanitize",
+  renew_keys: "did not renew the keys of",
 } as const;
 
 type Op = keyof typeof TIMEOUT;
@@ -73,6 +75,7 @@ type Ops = Pick<
   | "renameProfile"
   | "rewritePaths"
   | "sanitize"
+  | "renewKeys"
 >;
 
 /**
@@ -172,6 +175,7 @@ export function bridgeOps(label: string, script: string, { deploys = false }: { 
         accounts: integer(result, "accounts"),
         values: integer(result, "values"),
       })),
+    renewKeys: (site) => ask(site, "renew_keys", {}, () => ({})),
   };
 }
 

@@ -1,4 +1,4 @@
-import { rewrite } from "../context/edit.js";
+import { type Changes, rewrite, type Value } from "../context/edit.js";
 import { resolveSite } from "../context/references.js";
 import type { Site } from "../context/schema.js";
 import { ProvisionError } from "../core/errors.js";
@@ -6,11 +6,10 @@ import type { Operation, Step } from "../core/step.js";
 import type { SanitizeRules } from "../engines/engine.js";
 import { detectCore } from "../engines/index.js";
 import { file } from "../steps/files.js";
-import { locksOf, newUri } from "./migrate.js";
+import { locksOf, newUri, takenBack } from "./migrate.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { codeMoved, type Pair, pathPairs, paths, refuseCore, told, updates } from "./parts/code-moved.js";
 import { comparison, refuseIncompatible } from "./parts/compatible.js";
-import { contextFile } from "./parts/contexts.js";
 import { copyDatabase, copyFiles, filesSize, filesUpToDate } from "./parts/copy.js";
 import { answers, ownCode, ownDirectories, reloaded, resolveAs } from "./parts/generation.js";
 import { poolSteps, refusePool } from "./parts/pool.js";
@@ -167,6 +166,14 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
     const database = databaseOf(to, use, to.dbServer);
     const salt = hashSalt(to, use);
     const otherCode = from.core.docroot !== to.core.docroot;
+    const installed: Changes = new Map<string, Value>([
+      ["generation", to.generation],
+      ["platform", to.site.platform],
+      ...(to.site.db_server === from.site.db_server && made ? [] : [["db_server", to.site.db_server] as const]),
+      ...(to.site.profile === from.site.profile && made ? [] : [["profile", to.site.profile] as const]),
+      ...(to.site.quarantine ? [["quarantine", true] as const] : []),
+      ...databaseProperties(database),
+    ]);
     return [
       comparison(inputs, to),
       // The name is ours from now on: nobody else can save it.
@@ -183,13 +190,16 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
       filesLink(to, use),
       siteEntries(to, use),
       // As in a backup: the database as it is at one moment, then the files, of which it may name none that came later.
-      copyDatabase(from, to, use, sizes.database),
-      copyFiles(from, to, use, sizes.files),
-      filesUpToDate(from, to, use),
-      ...codeMoved(engine, code, { from: from.site.profile, to: to.site.profile }),
-      ...(otherCode ? [updates(engine, code)] : []),
-      ...paths(engine, code, pairs),
-      ...(sanitize === null ? [] : [sanitized(to, sanitize, use)]),
+      ...[
+        copyDatabase(from, to, use, sizes.database),
+        copyFiles(from, to, use, sizes.files),
+        filesUpToDate(from, to, use),
+        ...codeMoved(engine, code, { from: from.site.profile, to: to.site.profile }),
+        ...(otherCode ? [updates(engine, code)] : []),
+        ...paths(engine, code, pairs),
+        renewed(to, use),
+        ...(sanitize === null ? [] : [sanitized(to, sanitize, use)]),
+      ].map((step: Step) => takenBack(step)),
       clientLink(to, use),
       ...basicAuthSteps(to, use),
       ...accountForRequests(to, use, () => db.access(database)),
@@ -198,18 +208,11 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
       publish(to, use, to.site.site_enabled),
       ...(to.webServer.http_service_type === "php" ? [] : [reloaded(to, use)]),
       ...(to.site.site_enabled ? [answers(to, use)] : []),
-      contextFile(
-        use,
-        name,
-        "site",
-        new Map<string, never>([
-          ["generation", to.generation],
-          ["platform", to.site.platform],
-          ...(to.site.db_server === from.site.db_server && made ? [] : [["db_server", to.site.db_server]]),
-          ...(to.site.profile === from.site.profile && made ? [] : [["profile", to.site.profile]]),
-          ...(to.site.quarantine ? [["quarantine", true]] : []),
-          ...databaseProperties(database),
-        ] as never),
+      file(
+        use.local,
+        use.layout.contextFile(name),
+        async () => rewrite(await contextText(from, to, use), "site", installed, use.layout.contextFile(name)),
+        { mode: 0o644 },
         { id: "context/installed", title: `Save ${name}`, phase: "finish" },
       ),
     ];
@@ -237,24 +240,38 @@ function withoutNames(site: Site): { readonly [K in keyof Site]?: Site[K] | unde
 /** The copy's own context, without a generation as long as it is being made. */
 function claim(from: SiteInputs, to: SiteInputs, use: Services): Step {
   const path = use.layout.contextFile(to.site.name);
+  return file(
+    use.local,
+    path,
+    () => contextText(from, to, use),
+    { mode: 0o644 },
+    { id: "context/claim", title: `Context ${to.site.name}` },
+  );
+}
+
+async function contextText(from: SiteInputs, to: SiteInputs, use: Services): Promise<string> {
+  const saved = await use.store.source(to.site.name);
+  if (saved !== undefined) return saved;
   const without = [
     ...["aliases", "redirection", "ssl", "ssl_certificate", "ssl_certificate_key", "ssl_hsts", "generation", "db_name", "db_user"],
     "site_enabled",
   ].map((key) => [key, undefined] as const);
-  return file(
-    use.local,
-    path,
-    async () =>
-      (await use.store.source(to.site.name)) ??
-      rewrite(
-        await use.store.source(from.site.name),
-        "site",
-        new Map([...without, ["uri", to.site.uri], ["platform", to.site.platform]]),
-        path,
-      ),
-    { mode: 0o644 },
-    { id: "context/claim", title: `Context ${to.site.name}` },
-  );
+  const own: Changes = new Map<string, Value>([...without, ["uri", to.site.uri], ["platform", to.site.platform]]);
+  return rewrite(await use.store.source(from.site.name), "site", own, use.layout.contextFile(to.site.name));
+}
+
+function renewed(to: SiteInputs, use: Services): Step {
+  const engine = use.engine(to.core.engine);
+  return {
+    id: "engine/keys",
+    title: "Private key and key of cron",
+    undoneBy: "database/create",
+    check: async () => ({ changes: ["make new keys"] }),
+    async apply(run) {
+      told(run, await engine.renewKeys(siteCode(to, use)));
+      return null;
+    },
+  };
 }
 
 function sanitized(to: SiteInputs, rules: SanitizeRules, use: Services): Step {

@@ -297,7 +297,7 @@ function moveSteps(inputs: Extract<Inputs, { kind: "move" }>, use: Services): re
   const otherCode = now.core.docroot !== next.core.docroot || now.directory !== next.directory;
   const close = closeGate(now, use, maxWriteBlock ?? undefined);
   const marks = marksOf(now, use);
-  const within = <T extends Json>(step: Step<T>) => withinLimit(step, close, maxWriteBlock);
+  const within = <T extends Json>(step: Step<T>) => withinLimit(takenBack(step), close, maxWriteBlock);
   return [
     comparison(inputs, next),
     ...(backup === null ? [] : backupSteps(now, backup, use)),
@@ -317,6 +317,23 @@ function moveSteps(inputs: Extract<Inputs, { kind: "move" }>, use: Services): re
     ].map(within),
     ...finishSwitch(s, use),
   ];
+}
+
+/** Whatever state a step that fails tells of is one of the new side, which is taken back whole; what counts is said when that is done. */
+export function takenBack<T extends Json>(step: Step<T>): Step<T> {
+  return {
+    ...step,
+    async apply(run) {
+      try {
+        return await step.apply(run);
+      } catch (error) {
+        // A link that was lost keeps its own words, by which it is known.
+        if (!(error instanceof ProvisionError) || error.state === undefined || "reached" in error) throw error;
+        const { reasons: why, failures, next } = error;
+        throw new ProvisionError(error.code, error.message, { why, failures, next, cause: error });
+      }
+    },
+  };
 }
 
 /** Before the commit nobody need wait longer than was allowed. */

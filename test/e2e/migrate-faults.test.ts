@@ -204,6 +204,10 @@ describe("what cannot be moved is refused before anything is made", () => {
 describe("what is kept goes when its time is over", () => {
   it("cron-all and backups prune take it away, and nothing else; delete takes it with the site", async () => {
     const kept = () => hub.document(`rollback @${SITE} --list`).then(({ data }) => data?.["kept"]) as Promise<readonly unknown[]>;
+    if ((await kept()).length === 0) {
+      await hub.ok(`migrate @${SITE} @platform_next --no-backup`);
+      await hub.ok(`rollback @${SITE} --yes`);
+    }
     expect((await kept()).length).toBe(1);
     await hub.ok("cron-all");
     expect((await kept()).length).toBe(1);
@@ -216,7 +220,9 @@ describe("what is kept goes when its time is over", () => {
     const after = new Set(everything());
     const gone = before.filter((line) => !after.has(line));
     expect(gone.length).toBeGreaterThan(5);
-    expect(gone.filter((line) => !/^(sites\/|platforms\/next\/sites\/|table )/.test(line))).toEqual([]);
+    expect(gone.filter((line) => !/^(sites\/|platforms\/\.builds\/next-[^/]*\/sites\/|state\/generations\/|table )/.test(line))).toEqual(
+      [],
+    );
     expect((await serving.get(SITE, "/")).status).toBe(200);
     await hub.ok("delete @platform_next --yes");
   });

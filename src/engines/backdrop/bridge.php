@@ -228,6 +228,10 @@ function provision_maintenance(array $request) {
   return array('maintenance' => (bool) state_get('maintenance_mode', FALSE));
 }
 
+function provision_set_key($name, $key) {
+  state_set($name, $key);
+}
+
 function provision_last_cron() {
   return (int) state_get('cron_last', 0);
 }

@@ -103,6 +103,14 @@ function provision_run(array $request) {
 
     case 'sanitize':
       return provision_sanitize($request);
+
+    case 'renew_keys':
+      provision_boot($request);
+      // Of tokens in forms and links, and of the address of cron.
+      foreach (array('system.private_key', 'system.cron_key') as $name) {
+        \Drupal::state()->set($name, bin2hex(random_bytes(32)));
+      }
+      return array();
   }
   ProvisionBridge::refuse('bad_request', "no such op: $request[op]");
 }

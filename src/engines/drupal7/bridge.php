@@ -5,7 +5,7 @@
  *
  * Request: {
  *   "op": "install" | "status" | "inventory" | "login" | "cron" | "cache" | "maintenance" | "updates" | "update" |
- *     "rebuild" | "rename_profile" | "rewrite_paths" | "sanitize",
+ *     "rebuild" | "rename_profile" | "rewrite_paths" | "sanitize" | "renew_keys",
  *   "docroot": absolute path,
  *   "lookup": URL that stands for the site's own name (the core finds the site's directory by it),
  *   "directory": name below sites/ that the core must find,
@@ -53,6 +53,10 @@ function provision_last_cron() {
 /** Names of rows that are better known than their tables. */
 function provision_named_rows() {
   return array('variable' => 'name');
+}
+
+function provision_set_key($name, $key) {
+  variable_set($name === 'private_key' ? 'drupal_private_key' : $name, $key);
 }
 
 /** Rewrites what is not in tables: nothing. */
