@@ -179,7 +179,9 @@ async function prune(invocation: Invocation, use: Services, names: readonly stri
     session,
     `Remove the backups of ${sites.length === 1 ? sites[0] : `${sites.length} sites`} that retention does not keep?`,
   );
-  if (sites.length > 1) session.severalTargets();
+  const { duePruned, pruneDue } = await import("./prune-generations.js");
+  const generations = await duePruned(use, invocation.options["all"] === true ? undefined : names);
+  if (sites.length + generations.length > 1) session.severalTargets();
   for (const of of sites) {
     const all = (await backupsOf(use, of)).flatMap((one) =>
       one.manifest === undefined ? [] : [{ id: one.id, begun: one.manifest.begun }],
@@ -191,9 +193,7 @@ async function prune(invocation: Invocation, use: Services, names: readonly stri
       emit({ type: "text", lines: [...kept].map(([id, why]) => `keep ${id}  ${why.join(", ")}`) });
     });
   }
-  const { pruneDue } = await import("./prune-generations.js");
-  // What migrate and restore kept expires here, too.
-  await pruneDue(invocation, use, invocation.options["all"] === true ? undefined : names);
+  await pruneDue(invocation, use, generations);
 }
 
 async function remove(invocation: Invocation, use: Services, names: readonly string[]): Promise<void> {

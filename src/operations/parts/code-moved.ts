@@ -12,7 +12,7 @@ export interface Pair {
 }
 
 /** Which profile of a platform a site of `profile` runs on: the same, or the one that names it as its former name; undefined: none. */
-export async function profileOn(host: Host, core: Core, profile: string): Promise<string | undefined> {
+async function profileOn(host: Host, core: Core, profile: string): Promise<string | undefined> {
   if (core.profiles.includes(profile)) return profile;
   for (const name of core.profiles) {
     for (const place of [`profiles/${name}`, `core/profiles/${name}`]) {
