@@ -112,7 +112,7 @@ async function meant({ options }: Invocation, use: Services, names: readonly str
 }
 
 async function verify(invocation: Invocation, use: Services, names: readonly string[]): Promise<void> {
-  const { session } = invocation;
+  const { session, options } = invocation;
   const { partProblems } = await stored();
   const found = await meant(invocation, use, names);
   await session.subject({ command: "backups", target: names.length === 1 ? names[0] : undefined }, async (emit) => {
@@ -121,7 +121,8 @@ async function verify(invocation: Invocation, use: Services, names: readonly str
     for (const one of found) {
       if (session.stop.reason)
         throw new ProvisionError("STOPPED", `stopped by ${session.stop.reason.label}, ${checked.length} of ${found.length} verified`);
-      const problems = one.manifest === undefined ? [one.problem.message, ...one.problem.why] : await partProblems(use.local, one);
+      const parts = one.manifest === undefined ? [one.problem.message, ...one.problem.why] : await partProblems(use.local, one);
+      const problems = parts.length === 0 && options["restore"] === true ? await drilled(invocation, use, one.directory) : parts;
       checked.push({ backup: one.id, site: one.manifest?.site ?? one.of, problems });
     }
     const bad = checked.filter(({ problems }) => problems.length > 0);
@@ -140,6 +141,31 @@ async function verify(invocation: Invocation, use: Services, names: readonly str
     }
     emit({ type: "ended", ms: Date.now() - begun });
   });
+}
+
+/** What went wrong when a site was made of it; empty: nothing. */
+async function drilled({ session }: Invocation, use: Services, directory: string): Promise<readonly string[]> {
+  const { drillBackup } = await import("../operations/drill-backup.js");
+  const { run: perform } = await import("../operations/run.js");
+  const { stop, version, common } = session;
+  const problems: string[] = [];
+  await perform(
+    drillBackup,
+    { directory },
+    {
+      use,
+      stop,
+      version,
+      target: undefined,
+      dryRun: common.dryRun,
+      keepFailed: false,
+      lockWait: common.lockWait,
+      emit: (event) => {
+        if (event.type === "failed") problems.push(`it cannot be restored: ${event.error.message}`, ...event.error.why);
+      },
+    },
+  );
+  return problems;
 }
 
 async function prune(invocation: Invocation, use: Services, names: readonly string[]): Promise<void> {

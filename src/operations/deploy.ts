@@ -165,6 +165,7 @@ export const deploy: Operation<DeployArgs, Inputs, Services> = {
       siteEntries(inputs, use),
       { ...loadStep(host, db, database, dumpOf(inputs), origin.own ? undefined : "foreign") },
       filesStep(inputs, use),
+      { ...siteDirectories(inputs, use, "site/code-modes"), title: "Modes of the site's own code", undoneBy: "site/directories" },
       { ...generationDirectories(inputs, use), id: "site/modes", title: "Modes of directories", undoneBy: "site/directories" },
       ...codeMoved(engine, code, { from: formerProfile, to: site.profile }),
       allExtensions(inputs, use),

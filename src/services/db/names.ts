@@ -15,9 +15,12 @@ const REPLACED_LENGTH = 9;
  */
 export function databaseNames(uri: string, generation: string): { readonly database: string; readonly user: string } {
   const operation = generation.replace(/[^A-Za-z0-9]+/g, "_").toLowerCase();
-  const room = DATABASE_LIMIT - operation.length - HASH - 2;
+  const named = (room: number) => `${readable(uri, room)}_${hash(uri)}_${operation}`;
+  let room = DATABASE_LIMIT - operation.length - HASH - 2;
+  // Grants of MySQL and MariaDB name it as a pattern, in which each _ takes two characters of the same 64.
+  while (room > 1 && named(room).length + (named(room).match(/_/g)?.length ?? 0) > DATABASE_LIMIT + 1) room--;
   return {
-    database: `${readable(uri, room)}_${hash(uri)}_${operation}`,
+    database: named(room),
     user: `${readable(uri, USER_LIMIT - HASH - 1 - REPLACED_LENGTH)}_${hash(`${uri}\n${generation}`)}`,
   };
 }
