@@ -56,6 +56,7 @@ const names = commands.map(({ name }) => name);
 /** What each command needs to be understood. */
 const WORDS: Readonly<Record<string, string>> = {
   make: "/nowhere.make /nowhere",
+  clone: "@site.localhost @copy.localhost",
   operations: "list",
   backups: "list",
   resume: "0000",
