@@ -12,10 +12,11 @@ export const demo: CommandDefinition = {
   group: "local",
   summary: "make a hub, build a platform, install a site, and serve it",
   description:
-    "Makes a local hub in DIR (default ~/provision-demo; PHP's own server, SQLite), builds a platform from a make file, installs the site demo.localhost, prints its URL and a one-time login link, and serves it until Ctrl-C. Builds Drupal 7 when drupal.org or a mirror can be reached, else the bundled sample core, and says which. A second run on the same DIR changes nothing.",
+    "Makes a local hub in DIR (default ~/provision-demo; PHP's own server, SQLite), builds a platform, installs the site demo.localhost, prints its URL and a one-time login link, and serves it until Ctrl-C. Builds the newest Drupal that this PHP runs when Composer can get it; else Drupal 7 by a make file when drupal.org or a mirror can be reached, else the bundled sample core, and says which. A second run on the same DIR changes nothing.",
   arguments: [{ name: "[dir]", description: "directory of the hub" }],
   options: [
     { flags: "--check", description: "fetch the front page and a login, print what came, and exit" },
+    { flags: "--drupal <version>", description: "7, 10 or 11 (which needs PHP 8.3), when it can be had" },
     { flags: "--sample", description: "the bundled sample core, also when Drupal can be reached" },
     {
       flags: "--mirror <prefix=place>",
@@ -34,7 +35,7 @@ const run: Action = async (invocation) => {
   const { operate } = await import("./hub.js");
   const { Services } = await import("../operations/services.js");
   const { futureHub, init } = await import("../operations/init.js");
-  const { demoFiles } = await import("../operations/demo.js");
+  const { DRUPALS, demoFiles, PROJECT } = await import("../operations/demo.js");
   const { save } = await import("../operations/save.js");
   const { verifyServer } = await import("../operations/verify-server.js");
   const { verifyPlatform } = await import("../operations/verify-platform.js");
@@ -46,6 +47,11 @@ const run: Action = async (invocation) => {
   const port = Number(options["port"] ?? 8080);
   if (!Number.isInteger(port) || port < 1 || port > 65535)
     throw new ProvisionError("USAGE", `--port=${String(options["port"])} is not a port`);
+  const drupal = options["drupal"] === undefined ? undefined : String(options["drupal"]);
+  if (drupal !== undefined && !DRUPALS.includes(drupal))
+    throw new ProvisionError("USAGE", `--drupal=${drupal}: the demo builds ${DRUPALS.join(", ")}`, {
+      next: ["provision demo --drupal=10"],
+    });
   const root = resolve(invocation.arguments[0] ?? join(homedir(), "provision-demo"));
   session.severalTargets();
   let changed = 0;
@@ -56,21 +62,28 @@ const run: Action = async (invocation) => {
     return ok;
   };
   if (!(await step(operate(invocation, futureHub(root, new Scope()), "init", root, init, { local: true, port })))) return;
-  if (
-    !(await step(
-      operate(invocation, await Services.of(root, new Scope()), "demo", root, demoFiles, {
-        sample: options["sample"] === true,
-        mirrors: mirrorsOf(options["mirror"]),
-      }),
-    ))
-  )
-    return;
+  const files = await operate(invocation, await Services.of(root, new Scope()), "demo", root, demoFiles, {
+    platform: PLATFORM,
+    drupal,
+    sample: options["sample"] === true,
+    mirrors: mirrorsOf(options["mirror"]),
+  });
+  if (!(await step(Promise.resolve(files)))) return;
+  const { composer, why } = files.data ?? {};
   const use = await Services.of(root, new Scope());
   if (!(await step(operate(invocation, use, "verify", "@server_master", verifyServer, { name: "@server_master" })))) return;
-  const platform = new Map([
-    ["root", "platforms/demo"],
-    ["makefile", "makes/demo.make"],
-  ]);
+  const platform = new Map(
+    typeof composer === "string"
+      ? [
+          ["root", "platforms/demo/web"],
+          ["composer", PROJECT],
+          ["composer_version", composer],
+        ]
+      : [
+          ["root", "platforms/demo"],
+          ["makefile", "makes/demo.make"],
+        ],
+  );
   if (
     !(await use.store.read(PLATFORM)) &&
     !(await step(operate(invocation, use, "save", PLATFORM, save, { name: PLATFORM, type: "platform", changes: platform })))
@@ -93,6 +106,7 @@ const run: Action = async (invocation) => {
   if (!(await step(made))) return;
   const { introduce, look } = await import("../operations/demo-site.js");
   await session.subject({ command: "demo", target: SITE }, async (emit) => {
+    if (typeof why === "string") emit({ type: "note", message: `${why}: a make file was built instead` });
     emit({ type: "note", message: await introduce(use, root, SITE) });
     if (options["check"] === true) await look(use, SITE, changed, emit);
   });

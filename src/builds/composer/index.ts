@@ -58,6 +58,17 @@ export function composerSource(options: ComposerOptions): BuildSource {
   };
 }
 
+/** Whether Composer, with the repositories of its home directory, knows such a version of a package. Without Composer it knows none. */
+export async function packageOffered(request: Pick<BuildRequest, "host" | "cache">, name: string, version: string): Promise<boolean> {
+  try {
+    const whole: BuildRequest = { ...request, destination: request.cache, mirrors: {}, offline: false, jobs: 1 };
+    return await (await Composer.of(whole, undefined, request.cache)).offers(name, version);
+  } catch (error) {
+    if (error instanceof ProvisionError && error.code === "PROGRAM_MISSING") return false;
+    throw error;
+  }
+}
+
 async function copy(from: string, to: string, { host }: BuildRequest): Promise<void> {
   if (!existsSync(join(from, "composer.json"))) {
     const looksLikePackage = /(?:^|\/)[a-z0-9_.-]+\/[a-z0-9_.-]+$/.test(from);

@@ -237,6 +237,12 @@ export class Composer {
     return /Composer(?: version)? (\S+)/.exec(stdout)?.[1] ?? stdout.trim();
   }
 
+  /** Whether its repositories have such a version of a package. */
+  async offers(name: string, version: string): Promise<boolean> {
+    const argv = [...this.#program, "show", "--no-interaction", "--no-ansi", "--available", "--", name, version] as [string, ...string[]];
+    return (await this.#request.host.run(argv, { cwd: "/", env: this.#env, anyExit: true, timeout: 60_000 })).code === 0;
+  }
+
   /** Out: everything it said. Rejects with BUILD_FAILED and its last lines. */
   async run(args: readonly string[], where: string, cwd = this.#project): Promise<string> {
     const restore = await this.#withLockFile();
