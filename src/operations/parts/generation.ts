@@ -12,6 +12,7 @@ import { onLoopback } from "../../services/http/loopback.js";
 import type { HttpAnswer } from "../../services/http/service.js";
 import { file, gone, moved } from "../../steps/files.js";
 import type { Services } from "../services.js";
+import { certificateSteps } from "./certificate.js";
 import { type Kept, keptGenerations, keptRecord, switchedChanges, switchedProperties } from "./kept.js";
 import {
   basicAuthSteps,
@@ -24,6 +25,7 @@ import {
   grouped,
   hashSalt,
   publish,
+  publishCertificate,
   type SiteInputs,
   settingsFile,
   siteCode,
@@ -249,7 +251,7 @@ export function closeGate(inputs: SiteInputs, use: Services, patience = DRAIN): 
 }
 
 /** Visitors may write; after the commit. Its result: when, as that of closeGate. */
-export function openGate(inputs: SiteInputs, use: Services): Step {
+function openGate(inputs: SiteInputs, use: Services): Step {
   const host = use.host(inputs.server);
   const step = gone(host, [inputs.paths.gateClosed], { id: "gate/open", title: `${inputs.site.uri} is open to writers`, phase: "finish" });
   return {
@@ -343,6 +345,8 @@ export function switchSteps(s: Succession, use: Services): readonly Step[] {
     // PHP's own server starts new processes by the activation; PHP-FPM has to be told.
     ...(next.webServer.http_service_type === "php" ? [] : [reloaded(next, use)]),
     ...(enabled ? [answers(next, use)] : []),
+    // Of a new name, or on another web server.
+    ...certificateSteps(next, use, true, (version) => publishCertificate(next, use, version)),
   ];
 }
 

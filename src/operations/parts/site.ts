@@ -190,7 +190,7 @@ function tlsOf({ site, certificate: plan }: SiteInputs, use: Services, version: 
 }
 
 /** What visitors may call the site, in sites.php. */
-export function namesOf({ site, directory }: Pick<SiteInputs, "site" | "directory">): Entries {
+function namesOf({ site, directory }: Pick<SiteInputs, "site" | "directory">): Entries {
   return Object.fromEntries([siteName(site.uri), ...site.aliases].map((name) => [name, directory]));
 }
 
