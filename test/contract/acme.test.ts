@@ -69,6 +69,16 @@ describe("an authority on a bad day", () => {
     expect([busy.code, (busy.retryAfter ?? 0) > 50]).toEqual(["SERVICE_UNAVAILABLE", true]);
   });
 
+  test.each(["badNonce", "serverInternal"])("that is busy with itself (%s): the order is not dead for that", async (type) => {
+    fake.answers = { order: { status: type === "badNonce" ? 400 : 500, body: problem(type, "later") } };
+    for (const begun of [{}, { url: fake.url("order") }]) {
+      const error = await failure(order(begun));
+      expect(error).toMatchObject({ code: "SERVICE_UNAVAILABLE", final: false });
+      expect(error.message).toContain("gives no answer of use");
+    }
+    expect(fake.asked.at(-1)).toBe("order");
+  });
+
   test("that refuses some names: which, and without what a terminal would obey", async () => {
     const subproblems = [{ ...problem("rejectedIdentifier", "not\u001b[31m this\none"), identifier: { type: "dns", value: "a.test" } }];
     fake.answers = { "new-order": { status: 400, body: problem("compound", "x".repeat(1000), { subproblems }) } };

@@ -411,6 +411,14 @@ for (const type of ["nginx", "apache"] as const) {
       600_000,
     );
 
+    whole("a site under another name has a certificate for that at once", async () => {
+      await web.hub.ok("migrate @self.test @renamed.test");
+      const [version] = versions("renamed.test");
+      const own = readFileSync(join(directory("renamed.test"), version as string, "fullchain.pem"), "utf8");
+      expect(await seen("renamed.test", own)).toMatchObject({ authorized: true });
+      expect((await web.hub.document("verify @renamed.test")).counts.changed).toBe(0);
+    });
+
     test("delete takes certificates and keys along", async () => {
       await web.hub.ok("delete @b.test --no-backup --yes");
       expect(existsSync(directory("b.test"))).toBe(false);

@@ -80,7 +80,7 @@ class Program {
   }
 }
 
-/** `httpPort`: where it looks at challenges. One nonce of five is refused, as a busy authority would. */
+/** `httpPort`: where it looks at challenges. One nonce of ten is refused, as a busy authority would. */
 export async function startPebble(base: string, { httpPort }: { readonly httpPort: number }): Promise<Pebble> {
   const directory = join(base, `pebble-${httpPort}`);
   mkdirSync(directory, { recursive: true });
@@ -125,7 +125,7 @@ export async function startPebble(base: string, { httpPort }: { readonly httpPor
   };
   const pebble = new Program("pebble", ["-strict", "-config", path("config.json"), "-dnsserver", `127.0.0.1:${dns}`], {
     PEBBLE_VA_NOSLEEP: "1",
-    PEBBLE_WFE_NONCEREJECT: "20",
+    PEBBLE_WFE_NONCEREJECT: "10",
     PEBBLE_AUTHZREUSE: "0",
   });
   const ca = readFileSync(path("certificate.pem"), "utf8");

@@ -463,7 +463,7 @@ async function failed(error: ProvisionError, state: OrderState, remember: (more:
   const asked = error instanceof AcmeError ? (error.retryAfter ?? 0) * 1000 : 0;
   const pause = Math.max(asked, Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** rest.failures));
   // An order that is dead is not gone on with.
-  const dead = error.code === "CERTIFICATE_FAILED";
+  const dead = error instanceof AcmeError ? error.final : error.code === "CERTIFICATE_FAILED";
   await remember({
     failures: rest.failures + 1,
     next: new Date(Date.now() + pause).toISOString(),

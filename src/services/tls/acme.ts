@@ -186,8 +186,9 @@ async function present(client: Client, url: string): Promise<Order | undefined> 
     return order.status === "invalid" ? undefined : order;
   } catch (error) {
     // Of another account, or forgotten: a new one then. What was not answered at all is another matter.
-    const { status } = CONVERSATION.getStore()?.answer ?? { status: 0 };
-    if (status >= 400 && status < 500 && status !== 429) return undefined;
+    const { answer, lost } = CONVERSATION.getStore() as Conversation;
+    const { status = 0, data } = answer ?? {};
+    if (lost === undefined && status >= 400 && status < 500 && !PASSING.includes(typeOf(data))) return undefined;
     throw error;
   }
 }
@@ -236,6 +237,16 @@ function challengeOf(authorization: Authorization) {
 function refused(message: string, why: readonly (string | undefined)[], otherwise = ""): AcmeError {
   const known = why.filter((line) => line !== undefined);
   return new AcmeError("CERTIFICATE_FAILED", message, { why: known.length === 0 ? [otherwise] : known, final: true });
+}
+
+/** Problems of the authority's own, which say nothing of the order; and with them the one that is over in a while. */
+const BUSY: readonly string[] = ["badNonce", "serverInternal"];
+const PASSING: readonly string[] = [...BUSY, "rateLimited"];
+
+/** `rateLimited` of RFC 8555 6.7; empty for what is no problem of ACME. */
+function typeOf(problem: unknown): string {
+  const { type } = Object(problem) as { readonly type?: unknown };
+  return /^urn:ietf:params:acme:error:(\w+)$/.exec(String(type))?.[1] ?? "";
 }
 
 /** What the authority has against it (RFC 7807), in one line without control characters. */
@@ -310,17 +321,17 @@ function failure(error: unknown, { directory }: Pick<Authority, "directory">, { 
   const where = hostOf({ directory });
   const retryAfter = secondsOf(answer?.retryAfter);
   const problem = answer === undefined || answer.status < 400 ? undefined : answer.data;
-  const type = String((Object(problem) as { readonly type?: unknown }).type ?? "");
-  if (lost === undefined && type.startsWith("urn:ietf:params:acme:error:")) {
+  const type = typeOf(problem);
+  if (lost === undefined && type !== "" && !BUSY.includes(type)) {
     const { subproblems } = problem as { readonly subproblems?: unknown };
     const parts = (Array.isArray(subproblems) ? subproblems : []).map(
       (part) => `${String((Object(part) as { identifier?: { value?: unknown } }).identifier?.value ?? "")}: ${detailOf(part) ?? ""}`,
     );
-    const limited = type.endsWith(":rateLimited");
+    const limited = type === "rateLimited";
     return new AcmeError("CERTIFICATE_FAILED", limited ? `${where} wants to be asked less often` : `${where} refuses the order`, {
       why: [detailOf(problem) ?? messageOf(error), ...parts.map(plain)],
       cause: error,
-      final: true,
+      ...(limited ? {} : { final: true as const }),
       retryAfter: retryAfter ?? (limited ? 3600 : undefined),
     });
   }
