@@ -95,7 +95,7 @@ export interface Update {
 }
 
 /** What a deployment does after the updates, in this order, each in a process of its own; Drupal 8+ only (elsewhere REFUSED). */
-export interface UpdateOptions {
+interface UpdateOptions {
   /** Makes the site's configuration that of its configuration directory; caches are made anew after it. */
   readonly configImport?: boolean;
   /** Runs `hook_deploy_NAME()`, as Drush's deploy does, and remembers them where Drush does. */

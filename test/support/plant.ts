@@ -33,7 +33,7 @@ export interface Plant {
 type Sql = (statement: string) => Promise<readonly (readonly string[])[]>;
 
 /** Texts that a site keeps, as paths are rewritten in them. */
-export interface Pages {
+interface Pages {
   /** Places of bodies and titles, `table.column`. */
   readonly body: string;
   readonly title: string;
