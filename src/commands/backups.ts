@@ -10,7 +10,7 @@ export const backups: CommandDefinition = {
   group: "backups",
   summary: "list, verify, prune, delete or export backups",
   description:
-    "list: backups of all sites, also of those that were deleted, newest first. verify: size and sha256 of every part; --restore also restores each into a scratch database and directory, boots the site, fetches its front page, compares the rows of its tables, and takes all of it away again; exit 6 when a backup is not as it was. prune: removes what the retention of provision.yml does not keep, and says why each of the others stays; the newest of a site always does. delete: the backups named. export: one tar file of a backup, which `deploy` takes. A backup is named by its id or the end of it, a site by @name, also after it was deleted.",
+    "list: backups of all sites, also of those that were deleted, newest first. verify: size and sha256 of every part; --restore also restores each into a scratch database and directory, boots the site, fetches its front page, compares the rows of its tables, and takes all of it away again; exit 6 when a backup is not as it was. prune: removes what the retention of provision.yml does not keep, and says why each of the others stays; the newest of a site always does; generations that migrate and restore kept go when their time (keep_old) is over. delete: the backups named. export: one tar file of a backup, which `deploy` takes. A backup is named by its id or the end of it, a site by @name, also after it was deleted.",
   arguments: [
     { name: "[verb]", description: "list, verify, prune, delete or export" },
     { name: "[names...]", description: "@site, or ids of backups; export: an id and a file" },
@@ -153,7 +153,9 @@ async function prune(invocation: Invocation, use: Services, names: readonly stri
     session,
     `Remove the backups of ${sites.length === 1 ? sites[0] : `${sites.length} sites`} that retention does not keep?`,
   );
-  if (sites.length > 1) session.severalTargets();
+  const { duePruned, pruneDue } = await import("./prune-generations.js");
+  const generations = await duePruned(use, invocation.options["all"] === true ? undefined : names);
+  if (sites.length + generations.length > 1) session.severalTargets();
   for (const of of sites) {
     const all = (await backupsOf(use, of)).flatMap((one) =>
       one.manifest === undefined ? [] : [{ id: one.id, begun: one.manifest.begun }],
@@ -165,6 +167,7 @@ async function prune(invocation: Invocation, use: Services, names: readonly stri
       emit({ type: "text", lines: [...kept].map(([id, why]) => `keep ${id}  ${why.join(", ")}`) });
     });
   }
+  await pruneDue(invocation, use, generations);
 }
 
 async function remove(invocation: Invocation, use: Services, names: readonly string[]): Promise<void> {

@@ -1,6 +1,6 @@
 import type { Services } from "../operations/services.js";
 import type { Action, CommandDefinition, Invocation } from "./definition.js";
-import { pruneDue } from "./prune-generations.js";
+import { duePruned, pruneDue } from "./prune-generations.js";
 import { SELECTORS } from "./selectors.js";
 
 export const cron: CommandDefinition = {
@@ -47,7 +47,7 @@ const runAll: Action = async (invocation) => {
     (name, own) => cronOf(invocation, own, name, "cron-all"),
     (site) => site.generation !== undefined && site.site_enabled && !site.quarantine,
   );
-  await pruneDue(invocation, use);
+  await pruneDue(invocation, use, await duePruned(use));
   const { renewDue } = await import("./certificates.js");
   await renewDue(selecting, use);
 };

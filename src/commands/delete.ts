@@ -6,11 +6,12 @@ export const deleteCommand: CommandDefinition = {
   group: "site",
   summary: "delete a site, platform, server or client",
   description:
-    "A site: its vhost is withdrawn and its directories set aside, all of which can be undone; then database, files, names, links and, last, the context are removed. This version makes no backups, so an installed site needs --no-backup --yes. A platform, server or client: refused while anything refers to it; code that provision did not build stays. Works on the rest of whatever failed before, and can be repeated.",
+    "A site: a final backup is taken, which has to succeed; its vhost is withdrawn and its directories set aside, all of which can be undone; then database, files, names, links and, last, the context are removed. Its backups stay. With --no-backup nothing is kept. A platform, server or client: refused while anything refers to it; code that provision did not build stays. Works on the rest of whatever failed before, and can be repeated.",
   arguments: [{ name: "<contexts...>", description: "@name" }],
   options: [{ flags: "--no-backup", description: "without a final backup" }],
   examples: [
-    { line: "provision delete @example.com --no-backup --yes", says: "the site, its database and its files" },
+    { line: "provision delete @example.com --yes", says: "the site, its database and its files, after a backup" },
+    { line: "provision delete @example.com --no-backup --yes", says: "the same, and nothing is kept" },
     { line: "provision delete @platform_d7 --yes", says: "a platform without sites" },
   ],
   load: async () => ({ run }),
@@ -18,7 +19,6 @@ export const deleteCommand: CommandDefinition = {
 
 const run: Action = async (invocation) => {
   const { confirmed, contextName, eachTarget, openHub, operate } = await import("./hub.js");
-  const { ProvisionError } = await import("../core/errors.js");
   const { session } = invocation;
   const use = await openHub(session);
   await eachTarget(invocation, "delete", async (word) => {
@@ -26,15 +26,10 @@ const run: Action = async (invocation) => {
     if (await finished(invocation, use, name)) return;
     const context = await use.store.need(name);
     if (context.context_type === "site") {
-      if (context.generation !== undefined && invocation.options["backup"] !== false) {
-        throw new ProvisionError("CONFIRMATION_NEEDED", `${name} would be deleted without a backup: this version makes none`, {
-          state: "nothing was changed",
-          next: [`provision delete ${name} --no-backup --yes`],
-        });
-      }
-      await confirmed(session, `Delete ${name}, its database and its files?`);
+      const backup = invocation.options["backup"] !== false;
+      await confirmed(session, `Delete ${name}, its database and its files${backup ? "" : ", without a backup"}?`);
       const { deleteSite } = await import("../operations/delete-site.js");
-      await operate(invocation, use, "delete", name, deleteSite, { name });
+      await operate(invocation, use, "delete", name, deleteSite, { name, backup });
       return;
     }
     await confirmed(session, `Delete ${name}?`);

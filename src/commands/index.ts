@@ -7,6 +7,7 @@ import { cron, cronAll } from "./cron.js";
 import type { CommandDefinition } from "./definition.js";
 import { deleteCommand } from "./delete.js";
 import { demo } from "./demo.js";
+import { deploy } from "./deploy.js";
 import { doctor } from "./doctor.js";
 import { disable, enable } from "./enable.js";
 import { init } from "./init.js";
@@ -21,6 +22,7 @@ import { makeGenerate } from "./make-generate.js";
 import { makeLock, makeUpdate } from "./make-lock.js";
 import { migrate } from "./migrate.js";
 import { operations } from "./operations.js";
+import { restore } from "./restore.js";
 import { abort, resume } from "./resume.js";
 import { rollback } from "./rollback.js";
 import { save } from "./save.js";
@@ -54,12 +56,14 @@ export const commands: readonly CommandDefinition[] = [
   login,
   cron,
   cronAll,
+  certificates,
   backup,
+  restore,
+  deploy,
   clone,
   migrate,
   rollback,
   compare,
-  certificates,
   deleteCommand,
   backups,
   operations,

@@ -1,5 +1,6 @@
 import { ProvisionError } from "../core/errors.js";
 import type { Emit } from "../core/events.js";
+import type { Json } from "../core/json.js";
 import type { Action, CommandDefinition, Invocation } from "./definition.js";
 
 const MAKE_FORMATS = { make: "ini", ini: "ini", yml: "yaml", yaml: "yaml", composer: "composer" } as const;
@@ -44,15 +45,21 @@ export function makeFormat(given: unknown, known: readonly (keyof typeof MAKE_FO
 export async function madeText(
   { options, session }: Invocation,
   subject: { readonly command: string; readonly target: string },
-  make: (emit: Emit) => Promise<{ readonly format: string; readonly text: string; readonly warnings: readonly string[] }>,
+  make: (emit: Emit) => Promise<{
+    readonly format: string;
+    readonly text: string;
+    readonly warnings: readonly string[];
+    /** More for `data` of the result. */
+    readonly data?: { readonly [key: string]: Json };
+  }>,
 ): Promise<void> {
   const { writeResultFile } = await import("../operations/result-file.js");
   const path = options["resultFile"] as string | undefined;
   const begun = Date.now();
   await session.subject(subject, async (emit) => {
-    const { format, text, warnings } = await make(emit);
+    const { format, text, warnings, data } = await make(emit);
     for (const message of warnings) emit({ type: "warning", message });
-    emit({ type: "data", data: { format, ...(path === undefined ? { text } : { path }) } });
+    emit({ type: "data", data: { format, ...(path === undefined ? { text } : { path }), ...data } });
     if (path === undefined || path === "-") emit({ type: "text", lines: text.replace(/\n$/, "").split("\n") });
     else await writeResultFile({ path, text, dryRun: session.common.dryRun, replace: session.common.yes }, emit);
     emit({ type: "ended", ms: Date.now() - begun });

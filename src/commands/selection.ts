@@ -130,7 +130,7 @@ function isSite(context: Context): context is Site {
 }
 
 /** `d7`, `platform_d7` and `@platform_d7` alike. */
-async function reference(use: Services, type: "platform" | "client", word: unknown): Promise<string | undefined> {
+export async function reference(use: Services, type: "platform" | "client" | "server", word: unknown): Promise<string | undefined> {
   if (word === undefined) return undefined;
   const given = `@${String(word).replace(/^@/, "")}`;
   const prefixed = `@${type}_${given.slice(1)}`;

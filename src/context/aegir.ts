@@ -61,9 +61,11 @@ const NOT_YET = [
   "make_working_copy",
   "master_web_servers",
   "slave_web_servers",
-  "ssl_enabled",
   "ssl_key",
 ];
+
+/** What is said by another property here. */
+const OTHERWISE: ReadonlyMap<string, string> = new Map([["ssl_enabled", "ssl (1 is --ssl=on, 2 is --ssl=required)"]]);
 
 /** Values of NOT_YET properties that ask for nothing: Aegir's defaults, which its front end always sends. */
 const DEFAULTS: Readonly<Record<string, readonly string[]>> = { install_method: ["profile"], http_ssl_port: ["443"] };
@@ -73,7 +75,9 @@ const OFF = ["", "0", "false", "FALSE", "null", "NONE"];
 export function aegirProperty(key: string, value: string): { readonly ignored: string } | { readonly refused: string } | undefined {
   if (DERIVED.includes(key)) return { ignored: "is derived from other properties (provision show prints it)" };
   if (WITHOUT_MEANING.includes(key)) return { ignored: "has no meaning here" };
-  if (!NOT_YET.includes(key)) return undefined;
+  const otherwise = OTHERWISE.get(key);
+  if (!NOT_YET.includes(key) && otherwise === undefined) return undefined;
   if (OFF.includes(value) || DEFAULTS[key]?.includes(value)) return { ignored: "is not kept; this is how it is anyway" };
+  if (otherwise !== undefined) return { refused: `is a property of Aegir; here it is ${otherwise}` };
   return { refused: "is a property of Aegir that this version does not have yet" };
 }

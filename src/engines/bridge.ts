@@ -35,6 +35,7 @@ const OWN_CODES: Readonly<Record<string, ErrorCode>> = {
   wrong_site: "WRONG_SITE",
   not_installed: "NOT_INSTALLED",
   already_installed: "ALREADY_INSTALLED",
+  old_php: "CONFIGURATION",
 };
 
 /**

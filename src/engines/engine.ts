@@ -48,6 +48,8 @@ export interface SettingsInput {
 
 export interface InstallInput {
   readonly profile: string;
+  /** Drupal 8+: installs what stands in the configuration directory of the settings, with its own profile, language and names. */
+  readonly existingConfig?: boolean;
   readonly language: string;
   readonly siteName: string;
   readonly siteMail: string;
@@ -92,6 +94,14 @@ export interface Update {
   readonly name: string;
   /** What its author says of it, on one line. */
   readonly description: string | undefined;
+}
+
+/** What a deployment does after the updates, in this order, each in a process of its own; Drupal 8+ only (elsewhere REFUSED). */
+export interface UpdateOptions {
+  /** Makes the site's configuration that of its configuration directory; caches are made anew after it. */
+  readonly configImport?: boolean;
+  /** Runs `hook_deploy_NAME()`, as Drush's deploy does, and remembers them where Drush does. */
+  readonly deployHooks?: boolean;
 }
 
 /** What becomes of the private parts of a copy. `%uid` stands for the number of an account. */
@@ -186,9 +196,13 @@ export interface Engine {
   /**
    * Runs all of them, stops at the first that fails, and clears caches at the end. UPDATEDB_FAILED names extension and
    * function in its message, why it failed and what ran before it in `why`; the schema stays at the last good number, so
-   * that the next run goes on from there. Maintenance mode is the caller's. Nothing pending: nothing is done.
+   * that the next run goes on from there. Maintenance mode is the caller's. Nothing pending: nothing is done. `ran` has
+   * deploy hooks, too; `imported` names what of the configuration changed.
    */
-  update(site: SiteCode): Promise<Answer<{ readonly ran: readonly Update[] }>>;
+  update(
+    site: SiteCode,
+    options?: UpdateOptions,
+  ): Promise<Answer<{ readonly ran: readonly Update[]; readonly imported: readonly string[] }>>;
   /**
    * After code has moved: list of files, class registry or container and all caches made anew, before updates and
    * without any module's code that these could need. Bears moved modules; one that is gone is a warning.

@@ -27,7 +27,7 @@ export interface Package {
   /** Of a profile: the name it had before. */
   readonly oldShortName?: string;
   /** The Composer package that put it there. */
-  readonly composer?: string;
+  readonly composer?: { readonly name: string; readonly version: string };
   /** URLs or file names of patches that were applied to its directory. */
   readonly patches?: readonly string[];
 }

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { ProvisionError } from "../core/errors.js";
 import type { Json } from "../core/json.js";
 import { PACKAGE_ROOT } from "../core/package-root.js";
 import { type BridgeCall, runBridge } from "./bridge.js";
@@ -19,6 +20,8 @@ const TIMEOUT = {
   updates: 10 * MINUTES,
   // Of a large site one update may go through every node.
   update: 12 * 60 * MINUTES,
+  config_import: 60 * MINUTES,
+  deploy: 12 * 60 * MINUTES,
   rebuild: 15 * MINUTES,
   rename_profile: 5 * MINUTES,
   rewrite_paths: 120 * MINUTES,
@@ -36,6 +39,8 @@ const CANNOT = {
   maintenance: "did not change the maintenance mode of",
   updates: "does not tell the pending updates of",
   update: "did not update the database of",
+  config_import: "did not import the configuration of",
+  deploy: "did not run the deploy hooks of",
   rebuild: "did not find its code anew for",
   rename_profile: "did not rename the install profile of",
   rewrite_paths: "did not rewrite the paths of",
@@ -47,7 +52,11 @@ type Op = keyof typeof TIMEOUT;
 /** What reads writes nothing, not even compiled code. */
 const READS: readonly Op[] = ["status", "inventory"];
 
-const FAILURE: Partial<Record<Op, BridgeCall["failure"]>> = { install: "INSTALL_FAILED", update: "UPDATEDB_FAILED" };
+const FAILURE: Partial<Record<Op, BridgeCall["failure"]>> = {
+  install: "INSTALL_FAILED",
+  update: "UPDATEDB_FAILED",
+  deploy: "UPDATEDB_FAILED",
+};
 
 type Ops = Pick<
   Engine,
@@ -70,9 +79,9 @@ type Ops = Pick<
  * The ops of an engine: what its bridge script is asked, and what it must answer. One protocol for all engines; bridge.php
  * says how a script is run, and each script's header what it needs of a request.
  *
- * `label`: the engine's, for messages. `script`: below src/engines/.
+ * `label`: the engine's, for messages. `script`: below src/engines/. `deploys`: knows deploy hooks and import of configuration.
  */
-export function bridgeOps(label: string, script: string): Ops {
+export function bridgeOps(label: string, script: string, { deploys = false }: { readonly deploys?: boolean } = {}): Ops {
   const ask = <T>(
     site: SiteCode,
     op: Op,
@@ -105,6 +114,7 @@ export function bridgeOps(label: string, script: string): Ops {
         {
           profile: input.profile,
           language: input.language,
+          existing_config: input.existingConfig === true,
           site_name: input.siteName,
           site_mail: input.siteMail,
           account_name: input.account.name,
@@ -137,7 +147,19 @@ export function bridgeOps(label: string, script: string): Ops {
     cacheClear: (site) => ask(site, "cache", {}, () => ({})),
     maintenance: (site, on) => ask(site, "maintenance", { on }, (result) => ({ maintenance: flag(result, "maintenance") })),
     pendingUpdates: (site) => ask(site, "updates", {}, (result) => ({ updates: list(result, "updates").map(update) })),
-    update: (site) => ask(site, "update", {}, (result) => ({ ran: list(result, "ran").map(update) })),
+    async update(site, { configImport = false, deployHooks = false } = {}) {
+      if ((configImport || deployHooks) && !deploys)
+        throw new ProvisionError("REFUSED", `${label} knows neither deploy hooks nor an import of configuration`);
+      const ran = (result: Fields) => list(result, "ran").map(update);
+      const updates = await ask(site, "update", {}, ran);
+      // Each in a process of its own: what one has loaded, the next may have changed.
+      const imports = configImport ? await ask(site, "config_import", {}, (result) => texts(result, "imported")) : undefined;
+      const deployed = deployHooks ? await ask(site, "deploy", {}, ran) : undefined;
+      return {
+        result: { ran: [...updates.result, ...(deployed?.result ?? [])], imported: imports?.result ?? [] },
+        warnings: [...updates.warnings, ...(imports?.warnings ?? []), ...(deployed?.warnings ?? [])],
+      };
+    },
     rebuild: (site) => ask(site, "rebuild", {}, () => ({})),
     renameProfile: (site, { from, to }) => ask(site, "rename_profile", { from, to }, (result) => ({ renamed: flag(result, "renamed") })),
     rewritePaths: (site, { pairs }) =>

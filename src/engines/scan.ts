@@ -153,8 +153,6 @@ class Scan {
   readonly #core: Core;
   readonly #family: Family;
   readonly #composer: ComposerPackages | undefined;
-  /** Real paths of linked directories that were looked into: a link may lead upwards. */
-  readonly #links = new Set<string>();
 
   constructor(host: Host, core: Core, family: Family, composer: ComposerPackages | undefined) {
     this.#host = host;
@@ -167,15 +165,21 @@ class Scan {
     return join(this.#core.docroot, path);
   }
 
-  /** A directory, or a link to one that was not seen yet. */
-  async #isDirectory(path: string): Promise<boolean> {
+  /**
+   * A directory, or a link to one: the real paths of all links on the way to it, `above` those of the ways so far. Undefined for anything
+   * else, and for a link that leads back to where the way has come from.
+   */
+  async #entered(path: string, above: readonly string[]): Promise<readonly string[] | undefined> {
     const stat = await this.#host.stat(this.#at(path));
-    if (stat?.type !== "link") return stat?.type === "directory";
+    if (stat?.type !== "link") return stat?.type === "directory" ? above : undefined;
     const real = await this.#host.realPath(this.#at(path));
-    if (real === undefined || this.#links.has(real) || (await this.#host.stat(real))?.type !== "directory") return false;
-    if (`${this.#at(path)}/`.startsWith(`${real}/`)) return false;
-    this.#links.add(real);
-    return true;
+    if (real === undefined || above.includes(real) || (await this.#host.stat(real))?.type !== "directory") return undefined;
+    const parent = await this.#host.realPath(dirname(this.#at(path)));
+    return `${parent}/`.startsWith(`${real}/`) ? undefined : [...above, real];
+  }
+
+  async #isDirectory(path: string): Promise<boolean> {
+    return (await this.#entered(path, [])) !== undefined;
   }
 
   async #list(path: string): Promise<readonly string[]> {
@@ -191,16 +195,16 @@ class Scan {
     return names.map((name) => root.replace("*", name));
   }
 
-  async walk(path: string, under: string, depth = 0): Promise<Looked[]> {
-    const all = await this.#list(path);
-    if (all.length === 0) return [];
-    const names = all.filter((name) => !name.startsWith("."));
+  async walk(path: string, under: string, depth = 0, above: readonly string[] = []): Promise<Looked[]> {
+    const entered = await this.#entered(path, above);
+    const names = entered === undefined ? [] : ((await this.#host.list(this.#at(path))) ?? []).filter((name) => !name.startsWith("."));
+    if (entered === undefined || names.length === 0) return [];
     const found: Looked[] = [{ path, names: new Set(names), under, depth }];
     for (const name of names) {
       const below = `${path}/${name}`;
       // Most are files: a look at each would take longer than all else.
       if (FILE.test(name) || !this.#family.enters(name, below)) continue;
-      found.push(...(await this.walk(below, under, depth + 1)));
+      found.push(...(await this.walk(below, under, depth + 1, entered)));
     }
     return found;
   }
@@ -243,7 +247,7 @@ class Scan {
       ...(dependencies.length === 0 ? {} : { dependencies }),
       ...(hidden ? { hidden: true as const } : {}),
       ...(oldShortName === undefined ? {} : { oldShortName }),
-      ...(atTop ? { composer: composer.name } : {}),
+      ...(atTop ? { composer: { name: composer.name, version: composer.version } } : {}),
     };
   }
 
@@ -310,7 +314,7 @@ class Scan {
       name,
       path,
       ...(version === undefined ? {} : { version }),
-      ...(composer === undefined ? {} : { composer: composer.name }),
+      ...(composer === undefined ? {} : { composer }),
     };
   }
 

@@ -9,6 +9,7 @@ import { file } from "../steps/files.js";
 import { locksOf, newUri } from "./migrate.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { codeMoved, type Pair, pathPairs, paths, refuseCore, told, updates } from "./parts/code-moved.js";
+import { comparison, refuseIncompatible } from "./parts/compatible.js";
 import { contextFile } from "./parts/contexts.js";
 import { copyDatabase, copyFiles, filesSize, filesUpToDate } from "./parts/copy.js";
 import { answers, ownCode, ownDirectories, reloaded, resolveAs } from "./parts/generation.js";
@@ -143,7 +144,8 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
     };
   },
 
-  async preflight({ from, to }, use) {
+  async preflight(inputs, use) {
+    const { from, to } = inputs;
     const problems = (await use.http(to.webServer).problems()).filter(({ blocks }) => blocks).map(({ message }) => message);
     if (problems.length > 0)
       throw new ProvisionError("SERVICE_UNAVAILABLE", `the web server of ${to.webServer.name} is not well`, {
@@ -153,9 +155,11 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
     await refusePool(to, use);
     await use.db(to.dbServer).reach();
     await use.db(from.dbServer).reach();
+    await refuseIncompatible(inputs, from, to, use);
   },
 
-  steps({ from, to, sizes, pairs, sanitize, made }, use) {
+  steps(inputs, use) {
+    const { from, to, sizes, pairs, sanitize, made } = inputs;
     const { name } = to.site;
     const engine = use.engine(to.core.engine);
     const code = siteCode(to, use);
@@ -164,6 +168,7 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
     const salt = hashSalt(to, use);
     const otherCode = from.core.docroot !== to.core.docroot;
     return [
+      comparison(inputs, to),
       // The name is ours from now on: nobody else can save it.
       ...(made ? [claim(from, to, use)] : []),
       ...poolSteps(to, use),

@@ -1,15 +1,18 @@
 import { join } from "node:path";
 import { clientWord, siteName } from "../context/names.js";
 import { resolveSite, type SiteAndAll } from "../context/references.js";
+import { ProvisionError } from "../core/errors.js";
 import type { Operation, Step } from "../core/step.js";
+import type { Core } from "../engines/engine.js";
 import { detectCore } from "../engines/index.js";
 import { gone, moved } from "../steps/files.js";
+import { type BackupInputs, backupData, backupInputs, backupSteps, refuseNoRoom } from "./parts/backup.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { certificateDirectory } from "./parts/certificate.js";
 import { siteLocks } from "./parts/locks.js";
 import { dropPoolUsers, leavePools, type PoolInputs, poolsOf } from "./parts/pool.js";
 import { siteState } from "./parts/preflight.js";
-import { databaseOf } from "./parts/site.js";
+import { databaseOf, type SiteInputs, siteInputs } from "./parts/site.js";
 import { namesOfDirectory, sitesPhpEntries } from "./parts/sites-php.js";
 import { allGoing, pruneSteps } from "./prune-generations.js";
 import { refuseOtherUser, type Services } from "./services.js";
@@ -25,21 +28,29 @@ interface Inputs extends SiteAndAll, Pick<PoolInputs, "formerPools"> {
   /** Generations that are kept of it go with it. */
   readonly kept: Awaited<ReturnType<typeof allGoing>>;
   readonly aside: readonly [string, string];
+  /** The final backup, and the site as that meets it; none: as asked, or it was never installed. */
+  readonly last?: { readonly site: SiteInputs; readonly backup: BackupInputs };
   /** Where its certificates stand, when no other site has them too. */
   readonly certificates?: string;
   readonly baseline: Baseline;
 }
 
+export interface DeleteSiteArgs {
+  readonly name: string;
+  /** Take a backup first, without which nothing is deleted. */
+  readonly backup: boolean;
+}
+
 /**
- * Takes a site away: vhost first, directories renamed aside (all of that can be undone), and after the commit
+ * Takes a site away, after a backup of it that has to succeed: vhost first, directories renamed aside (all of that can be undone), and after the commit
  * database, files, names, links, secrets and, last, the context, so that a run that was cut short can be repeated.
  * Every step bears that its part is gone already: delete works on the rest of whatever failed.
  */
-export const deleteSite: Operation<{ readonly name: string }, Inputs, Services> = {
+export const deleteSite: Operation<DeleteSiteArgs, Inputs, Services> = {
   name: "delete-site",
   recovery: "ask",
 
-  async prepare({ name }, use, id) {
+  async prepare({ name, backup }, use, id) {
     const all = await resolveSite(use.store, use.settings, name);
     refuseOtherUser(all.server);
     await refuseUnreachable(all, use);
@@ -51,9 +62,11 @@ export const deleteSite: Operation<{ readonly name: string }, Inputs, Services> 
     const entered = core
       ? await namesOfDirectory({ host, engine: use.engine(core.engine), docroot: core.docroot }, siteName(all.site.uri))
       : [];
+    const last = backup && all.site.generation !== undefined ? await lastBackup(all, core, all.site.generation, use, id) : undefined;
     const certificates = await ownCertificates(all, use);
     const inputs: Inputs = {
       ...all,
+      ...(last ? { last } : {}),
       ...(certificates === undefined ? {} : { certificates }),
       names: [...new Set([siteName(all.site.uri), ...all.site.aliases, ...entered])],
       ...(core ? { engine: core.engine } : {}),
@@ -68,8 +81,12 @@ export const deleteSite: Operation<{ readonly name: string }, Inputs, Services> 
     return { inputs, locks: siteLocks(all) };
   },
 
+  async preflight({ last }, use) {
+    if (last) await refuseNoRoom(last.site, use);
+  },
+
   steps(inputs, use) {
-    const { site, webServer, dbServer, server, client } = inputs;
+    const { site, webServer, dbServer, server, client, last } = inputs;
     const host = use.host(server);
     const http = webServer.http_service_type === "none" ? undefined : use.http(webServer);
     const installed = site.generation !== undefined;
@@ -80,6 +97,7 @@ export const deleteSite: Operation<{ readonly name: string }, Inputs, Services> 
         ? databaseOf({ site, generation: site.generation, paths: use.layout.generation(site.uri, site.generation) }, use, dbServer)
         : undefined;
     return [
+      ...(last ? backupSteps(last.site, last.backup, use) : []),
       ...(http ? [http.activate("http/withdraw", `Withdraw ${site.uri}`, http.noSiteFiles(inputs.names, site.uri))] : []),
       ...leavePools(inputs, use),
       // A site that was never installed has no directories here; one that stands at its name is somebody else's.
@@ -115,7 +133,24 @@ export const deleteSite: Operation<{ readonly name: string }, Inputs, Services> 
 
   confirm: ({ server, baseline }, use) => differences(use.host(server), baseline),
   state: (inputs, use) => siteState(inputs, use),
+  data: async ({ last }, run, use) => (last ? backupData(backupSteps(last.site, last.backup, use), run.out) : {}),
+  lines: ({ backup, path }) => (backup === undefined ? [] : [`Backup ${String(backup)}`, `In     ${String(path)}`]),
 };
+
+async function lastBackup(
+  all: SiteAndAll,
+  core: Core | undefined,
+  generation: string,
+  use: Services,
+  id: string,
+): Promise<NonNullable<Inputs["last"]>> {
+  if (!core)
+    throw new ProvisionError("REFUSED", `the code of ${all.platform.name} is gone, so that no backup of ${all.site.name} can be made`, {
+      state: "nothing was changed",
+      next: [`provision verify ${all.platform.name}`, `provision delete ${all.site.name} --no-backup --yes    # without a backup`],
+    });
+  return { site: await siteInputs(use, all, core, generation), backup: backupInputs(use, all.site.uri, id, "delete") };
+}
 
 /** A database that is on a server can be dropped by it alone: before anything is taken away it has to answer. */
 async function refuseUnreachable({ site, dbServer }: SiteAndAll, use: Services): Promise<void> {

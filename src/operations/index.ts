@@ -18,6 +18,8 @@ const OPERATIONS: Readonly<Record<string, () => Promise<unknown>>> = {
   install: async () => (await import("./install.js")).install,
   backup: async () => (await import("./backup.js")).backup,
   "remove-backups": async () => (await import("./remove-backups.js")).removeBackups,
+  restore: async () => (await import("./restore.js")).restore,
+  deploy: async () => (await import("./deploy.js")).deploy,
   clone: async () => (await import("./clone.js")).clone,
   migrate: async () => (await import("./migrate.js")).migrate,
   rollback: async () => (await import("./rollback.js")).rollback,

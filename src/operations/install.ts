@@ -1,12 +1,14 @@
 import { randomBytes } from "node:crypto";
-import { resolveSite } from "../context/references.js";
+import { resolveSite, type SiteAndAll } from "../context/references.js";
 import { ProvisionError } from "../core/errors.js";
 import { Secret } from "../core/secret.js";
 import type { Operation, Step } from "../core/step.js";
-import type { Engine } from "../engines/engine.js";
+import type { Core, Engine } from "../engines/engine.js";
 import { detectCore } from "../engines/index.js";
 import { makeCodeCache } from "../host/code-cache.js";
 import type { HttpProblem } from "../services/http/service.js";
+import { gone, moved } from "../steps/files.js";
+import { type BackupInputs, backupData, backupInputs, backupSteps, refuseNoRoom } from "./parts/backup.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { certificateSteps, refuseUnprovable } from "./parts/certificate.js";
 import { contextFile } from "./parts/contexts.js";
@@ -40,6 +42,14 @@ import { refuseOtherUser, type Services } from "./services.js";
 interface Inputs extends SiteInputs {
   readonly baseline: Baseline;
   readonly siteMail: string;
+  /** What is installed and gives way, after a backup of it. */
+  readonly former?: { readonly site: SiteInputs; readonly backup: BackupInputs; readonly aside: string };
+}
+
+export interface InstallArgs {
+  readonly name: string;
+  /** An installed site is backed up and installed anew. */
+  readonly force?: boolean;
 }
 
 /** Login links that came with an installation: a link is a secret, so it is no step's result, which the journal would keep. */
@@ -63,18 +73,19 @@ function askServers({ webServer, dbServer }: Pick<SiteInputs, "webServer" | "dbS
 const ROOM = 50 * 1024 * 1024;
 
 /** Makes a site of its saved context: database, directories, settings, core's installer, vhost; undone whole when anything fails. */
-export const install: Operation<{ readonly name: string }, Inputs, Services> = {
+export const install: Operation<InstallArgs, Inputs, Services> = {
   name: "install",
   recovery: "ask",
 
-  async prepare({ name }, use, id) {
-    const all = await resolveSite(use.store, use.settings, name);
+  async prepare({ name, force = false }, use, id) {
+    const present = await resolveSite(use.store, use.settings, name);
+    const all = force ? withoutDatabase(present) : present;
     const { site, platform, server, webServer } = all;
     refuseOtherUser(server);
-    if (site.generation !== undefined) {
+    if (present.site.generation !== undefined && !force) {
       throw new ProvisionError("ALREADY_INSTALLED", `${name} is installed`, {
         state: await siteState(all, use),
-        next: [`provision verify ${name}`, `provision delete ${name}`],
+        next: [`provision verify ${name}`, `provision install ${name} --force-reinstall --yes`, `provision delete ${name}`],
       });
     }
     await refuseConflicts(use, site);
@@ -98,31 +109,43 @@ export const install: Operation<{ readonly name: string }, Inputs, Services> = {
       });
     }
     const inputs = await siteInputs(use, all, core, id);
+    const former = present.site.generation === undefined ? undefined : await formerOf(present, present.site.generation, core, use, id);
     refuseUnprovable(inputs);
-    await refuseTaken(inputs, use);
+    if (former === undefined) await refuseTaken(inputs, use);
     await refuseFullDisk(use, use.layout.sites, ROOM);
     const mail =
       site.site_mail ??
       webServer.admin_email ??
       `webmaster@${site.uri.split("/")[0]?.includes(".") ? site.uri.split("/")[0] : "localhost.localdomain"}`;
-    return { inputs: { ...inputs, siteMail: mail, baseline: await baselineOf(host, sitePaths(inputs, use)) }, locks: siteLocks(all) };
+    return {
+      inputs: { ...inputs, ...(former ? { former } : {}), siteMail: mail, baseline: await baselineOf(host, sitePaths(inputs, use)) },
+      locks: siteLocks(all),
+    };
   },
 
   async preflight(inputs, use) {
     const problems = (await askServers(inputs, use)).filter(({ blocks }) => blocks).map(({ message }) => message);
     if (problems.length > 0)
       throw new ProvisionError("SERVICE_UNAVAILABLE", `the web server of ${inputs.webServer.name} is not well`, { why: problems });
+    if (inputs.former) await refuseNoRoom(inputs.former.site, use);
     await refusePool(inputs, use);
   },
 
   steps(inputs, use) {
-    const { site, dbServer, generation } = inputs;
+    const { site, dbServer, generation, former } = inputs;
+    const host = use.host(inputs.server);
     const db = use.db(dbServer);
     const database = databaseOf(inputs, use, dbServer);
     const salt = hashSalt(inputs, use);
     const made = madeDirectories(inputs, use);
     return [
       ...poolSteps(inputs, use),
+      ...(former
+        ? [
+            ...backupSteps(former.site, former.backup, use),
+            moved(host, inputs.siteDirectory, former.aside, { id: "former/aside", title: `Set ${inputs.siteDirectory} aside` }),
+          ]
+        : []),
       made,
       gateFile(inputs, use),
       ...db.create(database),
@@ -153,17 +176,53 @@ export const install: Operation<{ readonly name: string }, Inputs, Services> = {
         title: `Save ${site.name}`,
         phase: "finish",
       }),
+      ...(former ? removed(former, use) : []),
     ];
   },
 
   confirm: ({ server, baseline }, use) => differences(use.host(server), baseline),
   state: (inputs, use) => siteState(inputs, use),
-  async data(inputs, _run, use) {
+  async data(inputs, run, use) {
     const login = LINKS.get(inputs) ?? (await use.engine(inputs.core.engine).login(siteCode(inputs, use), 1)).result.url;
-    return { url: use.http(inputs.webServer).url(inputs.site.uri, inputs.site.ssl !== "off"), login };
+    const { former } = inputs;
+    const backup = former && backupData(backupSteps(former.site, former.backup, use), run.out);
+    return {
+      url: use.http(inputs.webServer).url(inputs.site.uri, inputs.site.ssl !== "off"),
+      login,
+      ...(backup?.["backup"] === undefined ? {} : { backup: backup["backup"] }),
+    };
   },
   lines: ({ url, login }) => [`URL    ${String(url)}/`, `Login  ${String(login)}`],
 };
+
+/** A new generation has a database of its own. */
+function withoutDatabase(all: SiteAndAll): SiteAndAll {
+  const { generation: _generation, db_name: _name, db_user: _user, ...site } = all.site;
+  return { ...all, site };
+}
+
+async function formerOf(
+  all: SiteAndAll,
+  generation: string,
+  core: Core,
+  use: Services,
+  id: string,
+): Promise<NonNullable<Inputs["former"]>> {
+  const site = await siteInputs(use, all, core, generation);
+  return { site, backup: backupInputs(use, all.site.uri, id, "install"), aside: `${site.siteDirectory}~${generation}` };
+}
+
+/** What was installed before: its database, its files and its directory. */
+function removed({ site, aside }: NonNullable<Inputs["former"]>, use: Services): readonly Step[] {
+  return [
+    ...use.db(site.dbServer).drop(databaseOf(site, use, site.dbServer)),
+    gone(use.host(site.server), [aside, site.paths.root], {
+      id: "former/remove",
+      title: `Remove generation ${site.generation}`,
+      phase: "finish",
+    }),
+  ];
+}
 
 /** Names that a new site needs must be free: what stands there belongs to another, or to a site that was lost sight of. */
 async function refuseTaken(inputs: SiteInputs, use: Services): Promise<void> {

@@ -9,7 +9,9 @@ import { detectCore } from "../engines/index.js";
 import { file, gone } from "../steps/files.js";
 import { type BackupInputs, backupInputs, backupSteps, refuseNoRoom } from "./parts/backup.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { certificateSteps } from "./parts/certificate.js";
 import { codeMoved, type Pair, pathPairs, paths, refuseCore, updates } from "./parts/code-moved.js";
+import { comparison, refuseIncompatible } from "./parts/compatible.js";
 import { copyDatabase, copyFiles, filesSize, filesUpToDate } from "./parts/copy.js";
 import {
   answers,
@@ -44,6 +46,7 @@ import {
   generationDirectories,
   groupOfAll,
   hashSalt,
+  publishCertificate,
   type SiteInputs,
   settingsFile,
   siteCode,
@@ -200,6 +203,7 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
     await refusePool(next, use);
     await use.db(next.dbServer).reach();
     await use.db(now.dbServer).reach();
+    if (inputs.kind === "move") await refuseIncompatible(inputs, now, next, use);
   },
 
   steps(inputs, use) {
@@ -285,10 +289,8 @@ export function locksOf(now: SiteAndAll, next: SiteAndAll): readonly Lock[] {
   return all.filter((lock, index) => all.findIndex(({ kind, name }) => kind === lock.kind && name === lock.name) === index);
 }
 
-function moveSteps(
-  { succession: s, sizes, backup, pairs, acceptLateWrites, maxWriteBlock }: Extract<Inputs, { kind: "move" }>,
-  use: Services,
-): readonly Step[] {
+function moveSteps(inputs: Extract<Inputs, { kind: "move" }>, use: Services): readonly Step[] {
+  const { succession: s, sizes, backup, pairs, acceptLateWrites, maxWriteBlock } = inputs;
   const { now, next } = s;
   const engine = use.engine(next.core.engine);
   const code = stagedCode(s, use);
@@ -297,6 +299,7 @@ function moveSteps(
   const marks = marksOf(now, use);
   const within = <T extends Json>(step: Step<T>) => withinLimit(step, close, maxWriteBlock);
   return [
+    comparison(inputs, next),
     ...(backup === null ? [] : backupSteps(now, backup, use)),
     ...makeGeneration(s, use),
     copyFiles(now, next, use, sizes.files),
@@ -379,6 +382,7 @@ function renameSteps(now: SiteInputs, next: SiteInputs, pairs: readonly Pair[], 
     http.activate("http/activate", `Vhost of ${next.site.uri}`, [...config, ...withdrawn]),
     ...(next.webServer.http_service_type === "php" ? [] : [reloaded(next, use)]),
     ...(next.site.site_enabled ? [answers(next, use)] : []),
+    ...certificateSteps(next, use, true, (version) => publishCertificate(next, use, version)),
     ...leavePool(now, next, use),
     file(
       use.local,

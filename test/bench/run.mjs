@@ -7,8 +7,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { benchFleet } from "./fleet.mjs";
+import { benchInventory } from "./inventory.mjs";
 import { benchMake } from "./make.mjs";
 import { startMariadb } from "./mariadb.mjs";
+import { benchMoves, canMove } from "./moves.mjs";
 
 const project = fileURLToPath(new URL("../..", import.meta.url));
 const provision = join(project, "bin/provision.js");
@@ -125,6 +127,18 @@ try {
       "s",
       `${noop.verify.map((ms) => ms.toFixed(0)).join(" ")} ms`,
     );
+    if (canMove()) {
+      const moves = benchMoves({ hub, cli, run, port });
+      verdict(
+        "clone of 50 MB files and 47 MB SQL, against a pipe",
+        moves.clone / moves.pipe,
+        1.3,
+        "x",
+        `${moves.clone.toFixed(0)} / ${moves.pipe.toFixed(0)} ms`,
+      );
+      verdict("rename on one platform", moves.rename / 1000, 0.6, "s", "the best of three");
+      verdict("rollback", moves.rollback / 1000, 1, "s", "the best of three");
+    } else rows.push("clone, rename, rollback: SKIPPED, rsync is not installed");
   } else rows.push("install minimal on MariaDB: SKIPPED, mariadb-server is not installed");
 
   for (const type of ["nginx", "apache"]) {
@@ -157,6 +171,15 @@ try {
       "x",
       `${built[name].toFixed(0)} / ${built.serial.toFixed(0)} ms`,
     );
+
+  const scanned = benchInventory(core);
+  verdict(
+    `inventory of ${scanned.packages} extensions by scanning`,
+    median(scanned.ms) / 1000,
+    0.2,
+    "s",
+    `${scanned.ms.map((ms) => ms.toFixed(0)).join(" ")} ms`,
+  );
 
   // VmHWM: the most that the Node process itself had resident.
   const memory = run(process.execPath, [

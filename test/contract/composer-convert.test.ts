@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { composerSource } from "../../src/builds/composer/index.js";
 import { composerJson } from "../../src/builds/make/composer-json.js";
+import { type FoundCode, generatedComposerJson } from "../../src/builds/make/generate.js";
 import { readMakeFile } from "../../src/builds/make/index.js";
 import { ProvisionError } from "../../src/core/errors.js";
 import { Scope } from "../../src/core/scope.js";
@@ -63,6 +64,125 @@ libraries:
   dropzone: {download: {type: file, url: "https://code.example/dropzone.tar.gz"}}
 `;
 const corpus = process.env["PROVISION_TEST_MAKE_CORPUS"];
+
+const FOUND: FoundCode = {
+  docroot: "/hub/platforms/d10/web",
+  coreVersion: "10.4.9",
+  corePatches: ["https://www.drupal.org/files/issues/core-fix-1234567-8.patch"],
+  projects: [
+    {
+      kind: "module",
+      name: "token",
+      path: "modules/contrib/token",
+      project: "token",
+      version: "8.x-1.15",
+      composer: { name: "drupal/token", version: "1.15.0" },
+      patches: [],
+    },
+    {
+      kind: "module",
+      name: "webform",
+      path: "modules/contrib/webform",
+      project: "webform",
+      version: "6.2.9",
+      patches: ["https://www.drupal.org/files/issues/w-2.patch"],
+    },
+    {
+      kind: "module",
+      name: "private",
+      path: "modules/contrib/private",
+      project: undefined,
+      version: "1.2.0",
+      composer: { name: "acme/private", version: "1.2.0" },
+      patches: [],
+    },
+    {
+      kind: "module",
+      name: "branch",
+      path: "modules/contrib/branch",
+      project: undefined,
+      version: undefined,
+      composer: { name: "acme/branch", version: "dev-main" },
+      patches: [],
+    },
+    {
+      kind: "library",
+      name: "select2",
+      path: "libraries/select2",
+      project: undefined,
+      version: "4.0.13",
+      composer: { name: "npm-asset/select2", version: "4.0.13" },
+      patches: [],
+    },
+    { kind: "module", name: "ours", path: "modules/custom/ours", project: undefined, version: undefined, patches: [] },
+  ],
+};
+
+describe("composer.json of make-generate", () => {
+  const platform = {
+    repositories: {
+      drupal: { type: "composer", url: "https://packages.drupal.org/8" },
+      assets: { type: "composer", url: "https://assets.example" },
+      own: { type: "path", url: "packages/*" },
+      "packagist.org": false,
+    },
+    require: {
+      "drupal/core-recommended": "^10.4",
+      "drupal/token": "^1.5",
+      "drupal/unused": "^1",
+      "drush/drush": "^13",
+      "oomph/extender": "^2",
+      php: ">=8.2",
+      "npm-asset/select2": "^4",
+      "npm-asset/gone": "^1",
+    },
+    config: { "allow-plugins": { "oomph/extender": true, "composer/installers": false } },
+  };
+  const made = generatedComposerJson(FOUND, "@shop.example.com", platform);
+  const json = JSON.parse(made.text);
+
+  it("has exactly the versions that are there, and what else the platform requires, without extensions that are not used", () => {
+    expect(json.require).toEqual({
+      "acme/branch": "dev-main",
+      "acme/private": "1.2.0",
+      "composer/installers": "^1.9 || ^2.0",
+      "cweagans/composer-patches": "^1.7",
+      "drupal/core-composer-scaffold": "10.4.9",
+      "drupal/core-recommended": "10.4.9",
+      "drupal/token": "1.15",
+      "drupal/webform": "6.2.9",
+      "drush/drush": "^13",
+      "npm-asset/select2": "4.0.13",
+      "oomph/extender": "^2",
+      php: ">=8.2",
+    });
+    expect(json.name).toBe("provision/shop-example-com");
+    expect(json.repositories).toEqual([
+      { type: "composer", url: "https://packages.drupal.org/8" },
+      { type: "composer", url: "https://assets.example" },
+    ]);
+    expect(json.config["allow-plugins"]).toMatchObject({ "oomph/extender": true, "composer/installers": true });
+    expect(json.extra.patches).toEqual({
+      "drupal/core": { "Issue #1234567: core fix": "https://www.drupal.org/files/issues/core-fix-1234567-8.patch" },
+      "drupal/webform": { w: "https://www.drupal.org/files/issues/w-2.patch" },
+    });
+  });
+
+  it("lists own code, and warns of it and of what only this platform has", () => {
+    expect(json.extra["own-code"]).toEqual({ ours: "modules/custom/ours" });
+    expect(made.own).toEqual([{ name: "ours", type: "module", path: "modules/custom/ours" }]);
+    expect(made.warnings).toEqual([
+      "1 repositories of the platform's composer.json are directories, and were left out",
+      expect.stringContaining("ours is not known to be a release"),
+    ]);
+  });
+
+  it("is valid to Composer, which remarks on nothing but that versions are exact", () => {
+    const { code, lines } = validated(json);
+    expect(code).toBe(0);
+    expect(lines.filter((line) => line.startsWith("- ") && !/exact version constraints/.test(line))).toEqual([]);
+  });
+});
 
 describe("composer.json of make-convert, by Composer itself", () => {
   it.each([

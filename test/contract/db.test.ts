@@ -163,6 +163,15 @@ for (const type of Object.keys(dbServices)) {
       await expect(db.reach()).resolves.toBeUndefined();
     });
 
+    test("the server tells what it is, and its version", async () => {
+      const { product, version } = await db.version();
+      const products = { mysql: ["MariaDB", "MySQL"], pgsql: ["PostgreSQL"], sqlite: ["SQLite"] }[db.type];
+      expect(products).toContain(product);
+      expect(version).toMatch(/^\d+\.\d+/);
+      if (db.type === "sqlite")
+        expect(version).toBe(execFileSync("php", ["-r", "echo SQLite3::version()['versionString'];"], { encoding: "utf8" }));
+    });
+
     test("names are the same for the same generation, and differ between generations or are not needed", () => {
       expect(db.names("a.test", "g1")).toEqual(db.names("a.test", "g1"));
       if (Object.keys(db.names("a.test", "g1")).length > 0) expect(db.names("a.test", "g1")).not.toEqual(db.names("a.test", "g2"));

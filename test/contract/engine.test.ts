@@ -9,23 +9,28 @@ import { drupal7 } from "../../src/engines/drupal7/index.js";
 import { ENGINES } from "../../src/engines/index.js";
 import { LocalHost } from "../../src/host/local.js";
 import { installInput, makeSite } from "../support/engine-site.js";
-import { engineSuite } from "../support/engine-suite.js";
+import { type CoreTraits, DRUPAL7, DRUPAL8, engineSuite } from "../support/engine-suite.js";
 import { engineUpdateSuite } from "../support/engine-update-suite.js";
 import { failure } from "../support/failure.js";
-import { makeFakeCore, type Trap, trapped } from "../support/fake-core.js";
-import { type Plant, plant7 } from "../support/plant.js";
+import { makeFakeCore, makeFakeDrupal, type Trap, trapped } from "../support/fake-core.js";
+import { type Plant, plant7, plant8 } from "../support/plant.js";
 import { PROJECT } from "../support/project.js";
 
 /** The fake core of each engine; an engine without one fails here, and not silently. */
-const FAKES: Readonly<Record<string, { make: (docroot: string) => Promise<unknown>; plant: Plant }>> = {
-  drupal7: { make: (docroot) => makeFakeCore(docroot), plant: plant7 },
-};
+const FAKES: Readonly<Record<string, { make: (docroot: string) => Promise<unknown>; version: RegExp; traits: CoreTraits; plant: Plant }>> =
+  {
+    drupal7: { make: (docroot) => makeFakeCore(docroot), version: /^7\.0-fixture$/, traits: DRUPAL7, plant: plant7 },
+    drupal: { make: makeFakeDrupal, version: /^10\.0-fixture$/, traits: DRUPAL8, plant: plant8 },
+  };
 
 for (const engine of ENGINES.values()) {
   const fake = FAKES[engine.name];
   if (fake === undefined) throw new Error(`the engine ${engine.name} has no fake core`);
-  const make = async (docroot: string) => void (await fake.make(docroot));
-  engineSuite(engine, "the fake core", make, /^7\.0-fixture$/);
+  const make = async (docroot: string) => {
+    await fake.make(docroot);
+    return docroot;
+  };
+  engineSuite(engine, "the fake core", make, fake.version, fake.traits);
   engineUpdateSuite(engine, "the fake core", make, fake.plant);
 }
 

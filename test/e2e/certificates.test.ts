@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSy
 import { join } from "node:path";
 import { connect } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { FakeAuthority } from "../support/fake-authority.js";
 import { type Pebble, pebbleMissing, startPebble } from "../support/pebble.js";
 import { freePort } from "../support/php-server.js";
 import { type WebHub, webHub } from "../support/web-hub.js";
@@ -260,8 +261,8 @@ for (const type of ["nginx", "apache"] as const) {
         0,
         [
           ["cron-all", "@b.test"],
-          ["cron-all", "@self.test"],
           ["certificates", "@b.test"],
+          ["cron-all", "@self.test"],
         ],
       ]);
       expect(await listed("@b.test")).toMatchObject({ due: false, problem: null });
@@ -269,6 +270,60 @@ for (const type of ["nginx", "apache"] as const) {
       expect(versions("b.test").length).toBe(2);
       expect((await web.hub.document("verify @b.test")).counts.changed).toBe(0);
     });
+
+    whole("several sites at a time: each gets its own, and one that can have none stops nobody", async () => {
+      await web.hub.saveSite("c.test", "--ssl=on");
+      await web.hub.ok("install @c.test");
+      const before = pebble.issued();
+      const { exit, results } = JSON.parse(
+        (await web.hub.provision("certificates renew @b.test @c.test @self.test --force --jobs=3 --json")).stdout,
+      );
+      expect([exit, results.map(({ target, outcome }: { target: string; outcome: string }) => [target, outcome])]).toEqual([
+        3,
+        [
+          ["@b.test", "changed"],
+          ["@c.test", "changed"],
+          ["@self.test", "failed"],
+        ],
+      ]);
+      expect(pebble.issued() - before).toBe(2);
+      for (const name of ["b.test", "c.test"]) expect(await seen(name, root), name).toMatchObject({ authorized: true });
+      await web.hub.ok("delete @c.test --no-backup --yes");
+    });
+
+    whole(
+      "what an authority sends is looked at before it is kept; one that says nothing can be stopped, and that is no failure",
+      async () => {
+        const fake = await FakeAuthority.start(web.hub.base);
+        const before = (await seen("b.test", root)).certificate.fingerprint256;
+        const kept = versions("b.test");
+        try {
+          await web.hub.ok(["save", "@server_master", `--acme_directory=${fake.directory}`, `--acme_ca_file=${fake.caFile}`]);
+          const pem = readFileSync(join(directory("b.test"), kept.at(-1) as string, "fullchain.pem"), "utf8");
+          for (const [body, what] of [
+            ["hello", "no certificate"],
+            [pem, "not for our key"],
+          ]) {
+            fake.answers = { certificate: { body } };
+            const { exit, error } = await web.hub.document("certificates renew @b.test --force");
+            expect([exit, error?.message]).toEqual([4, `what the authority sent is ${what}`]);
+          }
+          fake.answers = { "new-order": { how: "hang" } };
+          fake.asked.length = 0;
+          const { child, said } = web.hub.start("certificates renew @b.test --force --json");
+          await expect.poll(() => fake.asked.includes("new-order"), { timeout: 20_000 }).toBe(true);
+          child.kill("SIGTERM");
+          expect((await said).json).toMatchObject({ exit: 143, outcome: "rolled_back" });
+          expect(JSON.parse(readFileSync(join(directory("b.test"), "order.json"), "utf8"))).toMatchObject({ failures: 2 });
+          expect(versions("b.test")).toEqual(kept);
+          expect((await seen("b.test", root)).certificate.fingerprint256).toBe(before);
+        } finally {
+          await web.hub.ok(["save", "@server_master", `--acme_directory=${pebble.directory}`, `--acme_ca_file=${pebble.caFile}`]);
+          await fake.stop();
+        }
+        expect((await web.hub.document("verify @b.test")).counts.changed).toBe(0);
+      },
+    );
 
     whole("past already, with the authority down: what is served stays, and all who are asked say so", async () => {
       age(

@@ -93,6 +93,43 @@ libraries:
     }
   });
 
+  it("what it writes is clean to make-check --strict, in either notation, of platform and site", async () => {
+    for (const name of ["again.make", "again.make.yml"]) {
+      for (const context of ["@platform_d7", "@a.localhost"]) {
+        expect((await provision("make-generate", context, name, "--yes")).code).toBe(0);
+        const checked = await provision("make-check", "--strict", name);
+        expect(checked.code, checked.stdout + checked.stderr).toBe(0);
+        expect(checked.stderr).toContain("1 file: 0 errors, 0 warnings");
+      }
+    }
+  });
+
+  it("as composer.json: exactly the versions that are there, patches, own code listed; the result names own code too", async () => {
+    const ended = await provision("make-generate", "@platform_d7", "composer.json", "--json");
+    expect(ended.code, ended.stderr).toBe(0);
+    expect(JSON.parse(ended.stdout).data).toEqual({
+      format: "composer",
+      path: "composer.json",
+      own: [
+        { name: "lib", type: "library", path: "sites/all/libraries/lib" },
+        { name: "own", type: "module", path: "sites/all/modules/custom/own" },
+      ],
+    });
+    const json = JSON.parse(readFileSync(join(hub, "composer.json"), "utf8"));
+    expect(json).toMatchObject({
+      name: "provision/platform-d7",
+      require: { "drupal/views": "3.29", "cweagans/composer-patches": "^1.7" },
+      extra: {
+        "own-code": { lib: "sites/all/libraries/lib", own: "sites/all/modules/custom/own" },
+        patches: { "drupal/views": { fix: join(root, "sites/all/modules/contrib/views/fix.patch") } },
+      },
+    });
+    expect(json.require).not.toHaveProperty("drupal/own");
+    expect(JSON.parse(ended.stdout).warnings).toContain(
+      "own is not known to be a release of drupal.org or a package: take it along from sites/all/modules/custom/own, or name its repository",
+    );
+  });
+
   it("of a site: only what is enabled", async () => {
     const projects = async () => {
       const ended = await provision("make-generate", "@a.localhost");

@@ -1,8 +1,11 @@
-import { readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { readdirSync, readFileSync, realpathSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { parse } from "yaml";
 import { type Said, TestHub } from "../support/hub.js";
+import { PROJECT } from "../support/project.js";
 
 /** Every file below a directory, with its content. */
 function contents(directory: string): readonly (readonly [string, string])[] {
@@ -119,4 +122,43 @@ describe("secrets stay where they belong", () => {
     const holders = contents(hub.path("state")).filter(([, text]) => text.includes(link));
     expect(holders).toEqual([]);
   });
+});
+
+describe("a password that is given by a file", () => {
+  let hub: TestHub;
+  beforeAll(async () => {
+    hub = await TestHub.empty();
+  });
+  afterAll(() => hub.remove());
+  const PASSWORD = "pa ss'\"wörd";
+  const kept = () => readFileSync(hub.path("secrets/server_db.yml"), "utf8");
+  const save = ["save", "@server_db", "--context_type=server", "--db_service_type=mysql", "--master_db=mysql://root@127.0.0.1:3399"];
+
+  test("or by standard input goes to secrets/, and the same again changes nothing", async () => {
+    const file = join(hub.base, "password");
+    writeFileSync(file, `${PASSWORD}\nnot this\n`);
+    await hub.ok([...save, `--password-file=${file}`]);
+    expect(parse(kept()).master_db_password).toBe(PASSWORD);
+    expect((await hub.document(["save", "@server_db", `--password-file=${file}`])).counts.changed).toBe(0);
+    const { code } = spawnedWith(["save", "@server_db", "--password-file=-"], "another\n");
+    expect([code, parse(kept()).master_db_password]).toEqual([0, "another"]);
+    for (const [path, text] of contents(hub.path("aliases")).concat(contents(hub.path("state"))))
+      for (const word of [PASSWORD, "another"]) expect(text.includes(word), path).toBe(false);
+  });
+
+  test.each([
+    [["--password-file=/nowhere/at/all"], "cannot be read"],
+    [["--password-file=/dev/null"], "the first line of /dev/null is empty"],
+    [["--master_db=mysql://root:two@127.0.0.1:3399", "--password-file=/dev/null"], "both give a password"],
+  ])("is refused: %s", async (options, words) => {
+    const before = kept();
+    const { exit, error } = await hub.document(["save", "@server_db", ...options]);
+    expect([exit, `${error?.message} ${error?.why.join()}`]).toEqual([64, expect.stringContaining(words)]);
+    expect(kept()).toBe(before);
+  });
+
+  function spawnedWith(args: readonly string[], input: string) {
+    const { status } = spawnSync(process.execPath, [join(PROJECT, "bin/provision.js"), ...args, "--hub", hub.root], { input });
+    return { code: status };
+  }
 });

@@ -75,6 +75,11 @@ if (tree === undefined || tree === "") {
     });
   });
 
+  const copied = async (docroot: string) => {
+    await cp(tree, docroot, { recursive: true });
+    return docroot;
+  };
+
   describe(`a site of the real Drupal 7 in ${tree}, in a browser`, () => {
     const host = new LocalHost(new Scope());
     let hub: string;
@@ -163,6 +168,6 @@ if (tree === undefined || tree === "") {
     });
   });
 
-  engineSuite(drupal7, `the real Drupal 7 in ${tree}`, (docroot) => cp(tree, docroot, { recursive: true }), /^7\.\d+$/);
-  engineUpdateSuite(drupal7, `the real Drupal 7 in ${tree}`, (docroot) => cp(tree, docroot, { recursive: true }), plant7);
+  engineSuite(drupal7, `the real Drupal 7 in ${tree}`, copied, /^7\.\d+$/);
+  engineUpdateSuite(drupal7, `the real Drupal 7 in ${tree}`, copied, plant7);
 }

@@ -23,7 +23,8 @@ export async function makeSite(
   const paths = new Layout(hub).generation(uri, generation);
   const directory = more.directory ?? siteName(uri);
   const sitePath = join(docroot, "sites", directory);
-  for (const path of [paths.files, paths.private, paths.tmp, join(paths.database, ".."), sitePath]) await mkdir(path, { recursive: true });
+  for (const path of [paths.files, paths.private, paths.tmp, paths.configSync, join(paths.database, ".."), sitePath])
+    await mkdir(path, { recursive: true });
   await symlink(paths.files, join(sitePath, "files"));
   await writeFile(paths.gate, "");
   const text = engine.settings({

@@ -45,6 +45,13 @@ export async function makeFakeCore(docroot: string, { traps = [] }: { traps?: re
   return docroot;
 }
 
+const DRUPAL = fileURLToPath(new URL("../fixtures/fake-drupal", import.meta.url));
+
+/** Makes the fake core of Drupal 8 and later at `docroot`, which must not be there. Version 10.0-fixture. */
+export async function makeFakeDrupal(docroot: string): Promise<void> {
+  await cp(DRUPAL, docroot, { recursive: true });
+}
+
 export async function setTrap(docroot: string, trap: Trap): Promise<void> {
   await mkdir(join(docroot, "traps"), { recursive: true });
   await writeFile(join(docroot, "traps", trap), "");

@@ -144,7 +144,8 @@ export class FakeHub {
 }
 
 function content(path: string, full: string): string {
-  if (path.endsWith(".sqlite")) return "";
+  // Sums, sizes and times of a backup are its own.
+  if (path.endsWith(".sqlite") || path.startsWith("backups/")) return "";
   const text = readFileSync(full, "latin1");
   if (path.startsWith("secrets/")) return text.replace(/: ".*"/g, ': "…"');
   if (path.endsWith("/settings.php")) return text.replace(/(drupal_hash_salt = ').*'/g, "$1…'");

@@ -1,5 +1,6 @@
 import { basename, dirname, join } from "node:path";
 import type { Host } from "../../host/host.js";
+import { composerJson } from "./composer-json.js";
 import { PhpArray } from "./php-value.js";
 
 /** One project or library as it stands in a code tree. */
@@ -12,6 +13,8 @@ interface FoundProject {
   /** As drupal.org wrote it into the .info file; undefined for what is not from there. */
   readonly project: string | undefined;
   readonly version: string | undefined;
+  /** The Composer package that put it there, and its version. */
+  readonly composer?: { readonly name: string; readonly version: string };
   /** URLs or absolute paths, in the order in which they were applied. */
   readonly patches: readonly string[];
 }
@@ -78,14 +81,26 @@ export interface GenerateOptions {
   readonly includeVersions?: readonly string[];
 }
 
+/** Code that is no release of anybody: it has to be kept somewhere. */
+interface OwnCode {
+  readonly name: string;
+  readonly type: FoundProject["kind"];
+  /** Relative to the docroot. */
+  readonly path: string;
+}
+
 /**
  * A make file that builds what was found. What drupal.org does not offer is copied from where it stands, with a warning: a
  * place holder that works on this machine until someone names its repository.
  */
-export function generatedMakeFile(found: FoundCode, options: GenerateOptions = {}): { document: PhpArray; warnings: readonly string[] } {
+export function generatedMakeFile(
+  found: FoundCode,
+  options: GenerateOptions = {},
+): { document: PhpArray; warnings: readonly string[]; own: readonly OwnCode[] } {
   const core = `${Number.parseInt(found.coreVersion, 10)}.x`;
   const base = Number.parseInt(core, 10) < 8 ? "sites/all" : "";
   const warnings: string[] = [];
+  const own: OwnCode[] = [];
   const versioned = (name: string) =>
     options.includeVersions
       ? options.includeVersions.includes(name)
@@ -98,7 +113,7 @@ export function generatedMakeFile(found: FoundCode, options: GenerateOptions = {
   for (const each of sorted) {
     const { kind, path, version } = each;
     const entry = new PhpArray();
-    const known = each.project !== undefined && version !== undefined && RELEASE.test(version) && kind !== "library";
+    const known = isRelease(each);
     const name = known && each.project !== undefined ? each.project : each.name;
     const section = kind === "library" ? libraries : projects;
     if (section.has(name)) {
@@ -109,6 +124,7 @@ export function generatedMakeFile(found: FoundCode, options: GenerateOptions = {
     if (known && version !== undefined) entry.set("version", versioned(name) ? makeVersion(version, core) : "");
     else {
       entry.set("download", new PhpArray().set("type", "copy").set("url", join(found.docroot, path)));
+      own.push({ name, type: kind, path });
       warnings.push(`${name} is not known to be a release of drupal.org: it is copied from ${path}; name its repository or archive`);
     }
     const subdir = placeIn(entry, kind, path, base);
@@ -120,7 +136,97 @@ export function generatedMakeFile(found: FoundCode, options: GenerateOptions = {
   }
   if (warnings.length > 0) warnings.push("Some of the properties in your makefile will have to be manually edited.");
   const document = new PhpArray().set("core", core).set("api", 2).set("projects", projects);
-  return { document: libraries.size > 0 ? document.set("libraries", libraries) : document, warnings };
+  return { document: libraries.size > 0 ? document.set("libraries", libraries) : document, warnings, own };
+}
+
+/** drupal.org offers it by project and version. */
+function isRelease({ kind, project, version }: FoundProject): boolean {
+  return kind !== "library" && project !== undefined && version !== undefined && RELEASE.test(version);
+}
+
+/** What is taken from the composer.json of the platform that the code stands on. */
+export interface PlatformComposer {
+  readonly repositories?: unknown;
+  readonly require?: Readonly<Record<string, string>>;
+  readonly config?: { readonly "allow-plugins"?: unknown };
+}
+
+type Fields = Record<string, unknown>;
+
+/**
+ * composer.json for what was found: releases of drupal.org and Composer's own packages with exactly their versions, patches, and
+ * of the platform's own composer.json its repositories and whatever else it requires. Own code cannot be required from
+ * nowhere: it is listed (`extra.own-code`), with a warning.
+ */
+export function generatedComposerJson(
+  found: FoundCode,
+  name: string,
+  platform: PlatformComposer = {},
+  options: GenerateOptions = {},
+): { readonly text: string; readonly warnings: readonly string[]; readonly own: readonly OwnCode[] } {
+  const packaged = (each: FoundProject) => !isRelease(each) && each.composer !== undefined;
+  const made = generatedMakeFile({ ...found, projects: found.projects.filter(isRelease) }, options);
+  const converted = composerJson(made.document, "composer.json");
+  const json = JSON.parse(converted.text) as Fields & {
+    require: Record<string, string>;
+    repositories: unknown[];
+    config: Fields;
+    extra: Fields;
+  };
+  const require = Object.fromEntries(
+    Object.entries(json.require).map(([of, constraint]) => [
+      of,
+      of.startsWith("drupal/") ? constraint.replace(/^\^(?=\d)/, "") : constraint,
+    ]),
+  );
+  for (const { composer } of found.projects.filter(packaged)) if (composer) require[composer.name] = composer.version;
+  // Composer's name for a project may be another than drupal.org's.
+  for (const { composer, project } of found.projects)
+    if (composer && project !== undefined && composer.name !== `drupal/${project}` && `drupal/${project}` in require) {
+      require[composer.name] = require[`drupal/${project}`] ?? "*";
+      delete require[`drupal/${project}`];
+    }
+  const warnings = [...made.warnings, ...converted.warnings];
+  const [ofCode, beside] = [new Set(Object.keys(require)), Object.entries(platform.require ?? {})];
+  // What else the platform has: Drush, libraries of PHP. Its extensions are there when the site uses them.
+  for (const [of, constraint] of beside) if (!ofCode.has(of) && !/^(?:drupal|npm-asset|bower-asset)\//.test(of)) require[of] = constraint;
+  const repositories = repositoriesOf(platform.repositories);
+  const local = repositories.filter((one) => one["type"] === "path");
+  if (local.length > 0) warnings.push(`${local.length} repositories of the platform's composer.json are directories, and were left out`);
+  const known = new Set(json.repositories.map((one) => JSON.stringify(one)));
+  const own = found.projects
+    .filter((each) => !isRelease(each) && !packaged(each))
+    .map(({ name: of, kind, path }) => ({ name: of, type: kind, path }))
+    .toSorted((a, b) => (a.path < b.path ? -1 : 1));
+  for (const { name: of, path } of own)
+    warnings.push(`${of} is not known to be a release of drupal.org or a package: take it along from ${path}, or name its repository`);
+  const written = {
+    ...json,
+    name: `provision/${
+      name
+        .toLowerCase()
+        .replace(/[^a-z0-9]+/g, "-")
+        .replace(/^-|-$/g, "") || "site"
+    }`,
+    description: `What ${name} uses, by provision make-generate`,
+    repositories: [...json.repositories, ...repositories.filter((one) => one["type"] !== "path" && !known.has(JSON.stringify(one)))],
+    require: Object.fromEntries(Object.entries(require).toSorted(([a], [b]) => (a < b ? -1 : 1))),
+    config: { ...json.config, "allow-plugins": allowed(platform.config?.["allow-plugins"], json.config["allow-plugins"]) },
+    extra: { ...json.extra, ...(own.length === 0 ? {} : { "own-code": Object.fromEntries(own.map((each) => [each.name, each.path])) }) },
+  };
+  return { text: `${JSON.stringify(written, undefined, 4)}\n`, warnings, own };
+}
+
+/** What either allows; a plug-in that the platform runs is one that its other requirements may be. */
+function allowed(here: unknown, ours: unknown): unknown {
+  const fields = (value: unknown) => (typeof value === "object" && value !== null && !Array.isArray(value) ? value : {});
+  return { ...fields(here), ...fields(ours) };
+}
+
+/** A list, or an object of them by name. `packagist.org: false` is none. */
+function repositoriesOf(given: unknown): readonly Fields[] {
+  const all = Array.isArray(given) ? given : typeof given === "object" && given !== null ? Object.values(given) : [];
+  return all.filter((one): one is Fields => typeof one === "object" && one !== null && "type" in one);
 }
 
 /** `7.x-3.29`, `8.x-1.0-rc1`, `2.0.1`, `7.x-1.2+3-dev`, `7.x-1.x-dev`. */

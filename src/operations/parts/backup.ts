@@ -306,6 +306,9 @@ async function manifestOf(
     engine: core.engine,
     core: core.version,
     generation,
+    profile: site.profile,
+    root: inputs.paths.root,
+    url: use.http(inputs.webServer).url(site.uri, site.ssl !== "off"),
     database: {
       type: db.type,
       part,

@@ -12,7 +12,7 @@ export interface Pair {
 }
 
 /** Which profile of a platform a site of `profile` runs on: the same, or the one that names it as its former name; undefined: none. */
-export async function profileOn(host: Host, core: Core, profile: string): Promise<string | undefined> {
+async function profileOn(host: Host, core: Core, profile: string): Promise<string | undefined> {
   if (core.profiles.includes(profile)) return profile;
   for (const name of core.profiles) {
     for (const place of [`profiles/${name}`, `core/profiles/${name}`]) {
@@ -26,9 +26,15 @@ export async function profileOn(host: Host, core: Core, profile: string): Promis
   return undefined;
 }
 
+/** What has to be known of a site that is to run on another core: it may be one that is only in a backup. */
+export interface Running {
+  readonly site: { readonly name: string; readonly profile: string };
+  readonly core: Pick<Core, "engine" | "version">;
+}
+
 /** Core, profile and platform take this site. Rejects with what stands in the way, before anything is made. */
 export async function refuseCore(
-  now: SiteInputs,
+  now: Running,
   target: { readonly core: Core; readonly name: string; readonly host: Host },
   use: Services,
 ): Promise<string> {

@@ -19,7 +19,7 @@ export async function filesSize({ paths, server }: SiteInputs, use: Services): P
 }
 
 /** `12 MB`, as people say it. */
-export function megabytes(bytes: number): string {
+function megabytes(bytes: number): string {
   return bytes < 1_000_000 ? `${Math.ceil(bytes / 1000)} kB` : `${Math.round(bytes / 1_000_000)} MB`;
 }
 

@@ -12,6 +12,7 @@ import { onLoopback } from "../../services/http/loopback.js";
 import type { HttpAnswer } from "../../services/http/service.js";
 import { file, gone, moved } from "../../steps/files.js";
 import type { Services } from "../services.js";
+import { certificateSteps } from "./certificate.js";
 import { type Kept, keptGenerations, keptRecord, switchedChanges, switchedProperties } from "./kept.js";
 import { dropPoolUser, leavePool, poolSteps, reloadPhp, reloadPhpUndo } from "./pool.js";
 import {
@@ -27,6 +28,8 @@ import {
   grouped,
   groupOfAll,
   hashSalt,
+  publish,
+  publishCertificate,
   type SiteInputs,
   settingsFile,
   siteCode,
@@ -256,7 +259,7 @@ export function closeGate(inputs: SiteInputs, use: Services, patience = DRAIN): 
 }
 
 /** Visitors may write; after the commit. Its result: when, as that of closeGate. */
-export function openGate(inputs: SiteInputs, use: Services): Step {
+function openGate(inputs: SiteInputs, use: Services): Step {
   const host = use.host(inputs.server);
   const step = gone(host, [inputs.paths.gateClosed], { id: "gate/open", title: `${inputs.site.uri} is open to writers`, phase: "finish" });
   return {
@@ -340,7 +343,7 @@ export function switchSteps(s: Succession, use: Services): readonly Step[] {
     clientLink(next, use),
     ...basicAuthSteps(next, use),
     ...accountForRequests(next, use, () => use.db(next.dbServer).access(databaseOf(next, use, next.dbServer))),
-    http.activate("http/activate", `Vhost of ${next.site.uri}${enabled ? "" : " (disabled)"}`, [...config, ...withdrawn]),
+    publish(next, use, enabled, withdrawn),
     ...(sameServer
       ? []
       : [
@@ -351,6 +354,8 @@ export function switchSteps(s: Succession, use: Services): readonly Step[] {
     // PHP's own server starts new processes by the activation; PHP-FPM has to be told.
     ...(next.webServer.http_service_type === "php" ? [] : [reloaded(next, use)]),
     ...(enabled ? [answers(next, use)] : []),
+    // Of a new name, or on another web server.
+    ...certificateSteps(next, use, true, (version) => publishCertificate(next, use, version)),
     ...leavePool(now, next, use),
   ];
 }

@@ -31,6 +31,10 @@ const manifestSchema = z.object({
   /** Version of the core. */
   core: z.string(),
   generation: z.string(),
+  profile: z.string(),
+  /** Where the generation stood, absolute, and what visitors called the site: what may be named in the database. */
+  root: z.string(),
+  url: z.string(),
   database: z.object({
     /** db_service_type that wrote the dump, and that loads it. */
     type: z.string(),

@@ -148,7 +148,7 @@ export function siteCode(inputs: SiteInputs, use: Services): SiteCode {
   };
 }
 
-/** The site as its web server is told of it. */
+/** The site as its web server is told of it. `version`: of its certificate, another than the plan's. */
 export function vhostOf(inputs: SiteInputs, use: Services, enabled: boolean, version?: string): Vhost {
   const { site, platform, webServer, core, paths } = inputs;
   return {
@@ -256,7 +256,7 @@ function tlsOf({ site, certificate: plan }: SiteInputs, use: Services, version: 
 }
 
 /** What visitors may call the site, in sites.php. */
-export function namesOf({ site, directory }: Pick<SiteInputs, "site" | "directory">): Entries {
+function namesOf({ site, directory }: Pick<SiteInputs, "site" | "directory">): Entries {
   return Object.fromEntries([siteName(site.uri), ...site.aliases].map((name) => [name, directory]));
 }
 
@@ -487,14 +487,11 @@ export function basicAuthSteps(inputs: SiteInputs, use: Services): readonly Step
   ];
 }
 
-export function publish(inputs: SiteInputs, use: Services, enabled: boolean): Step {
+/** The site's vhost, with a certificate to name where it needs one. `withdrawn`: files of its former names that go with it. */
+export function publish(inputs: SiteInputs, use: Services, enabled: boolean, withdrawn: readonly ConfigFile[] = []): Step {
   const http = use.http(inputs.webServer);
-  const activate = http.activate(
-    "http/activate",
-    `Vhost of ${inputs.site.uri}${enabled ? "" : " (disabled)"}`,
-    siteConfig(inputs, use, enabled),
-  );
-  return withCertificate(inputs, use, activate);
+  const title = `Vhost of ${inputs.site.uri}${enabled ? "" : " (disabled)"}`;
+  return withCertificate(inputs, use, http.activate("http/activate", title, [...siteConfig(inputs, use, enabled), ...withdrawn]));
 }
 
 /** The same vhost with another version of the site's certificate. */

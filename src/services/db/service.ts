@@ -31,7 +31,7 @@ export interface DumpOptions {
 /** A program that writes a whole database to its standard output, or reads one from its standard input. */
 export interface Flow {
   readonly argv: Argv;
-  /** Programs that what it writes goes through. */
+  /** Programs that what it writes, or reads, goes through. */
   readonly through?: readonly Argv[];
   readonly secretFile?: Secret;
   readonly env?: Readonly<Record<string, string | undefined>>;
@@ -89,6 +89,9 @@ export interface DbService {
   select(database: DatabaseOf, sql: string): Promise<readonly (readonly string[])[]>;
   /** Writes all of it, in one snapshot. */
   out(database: DatabaseOf, options?: DumpOptions): Promise<Flow>;
-  /** Fills an empty database, as the site's own account. */
-  into(database: DatabaseOf): Promise<Flow>;
+  /**
+   * Fills an empty database, as the site's own account. `foreign`: what comes was not written by this service; it must name no account, and reach
+   * nothing but the database.
+   */
+  into(database: DatabaseOf, foreign?: "foreign"): Promise<Flow>;
 }

@@ -1,3 +1,4 @@
+import { messageOf } from "../../core/errors.js";
 import type { Step } from "../../core/step.js";
 import type { Host } from "../../host/host.js";
 import { compressed, decompress, type Written } from "../../steps/archive.js";
@@ -30,19 +31,21 @@ export async function writeDump(host: Host, db: DbService, database: DatabaseOf,
       secretFiles: { from: secretFile },
     });
   } catch (error) {
-    throw failure(error);
+    // Another program of the pipe says by itself what it has.
+    const ours = [argv, ...(through ?? [])].some(([program]) => messageOf(error).startsWith(`${host.name}: ${program} `));
+    throw ours ? failure(error) : error;
   }
 }
 
 /** Loads a dump, compressed or not, into the empty database that an earlier step made. */
-export function loadStep(host: Host, db: DbService, database: DatabaseOf, from: string): Step {
+export function loadStep(host: Host, db: DbService, database: DatabaseOf, from: string, foreign?: "foreign"): Step {
   return {
     id: "database/load",
     title: `Load the database of ${database.uri}`,
     undoneBy: "database/create",
     check: async () => ({ changes: [`load ${from}`] }),
     async apply() {
-      await piped(host, { argv: decompress(from) }, await db.into(database));
+      await piped(host, { argv: decompress(from) }, await db.into(database, foreign));
       return null;
     },
   };
@@ -73,7 +76,7 @@ export function copyStep(
 async function piped(host: Host, from: Partial<Flow> & Pick<Flow, "argv">, to: Partial<Flow> & Pick<Flow, "argv">): Promise<void> {
   try {
     await host.pipe(from.argv, to.argv, {
-      through: from.through ?? [],
+      through: [...(from.through ?? []), ...(to.through ?? [])],
       secretFiles: { from: from.secretFile, to: to.secretFile },
       env: { ...from.env, ...to.env },
     });

@@ -163,13 +163,14 @@ export async function reachAuthority(authority: Pick<Authority, "directory" | "c
 async function needDirectory(client: Client, { directory }: Pick<Authority, "directory">): Promise<void> {
   const conversation = CONVERSATION.getStore() as Conversation;
   await client.getTermsOfServiceUrl().catch((error: unknown) => {
-    // The library's own words for an answer that is no JSON.
-    if (conversation.answer === undefined || !(error instanceof TypeError)) throw error;
+    // An answer that is no JSON, or says that there is nothing, was an answer: it is told below what it is not.
+    const { status = 0 } = conversation.answer ?? {};
+    if (conversation.lost !== undefined || status === 0 || status === 429 || status >= 500) throw error;
   });
-  const { data } = conversation.answer ?? {};
+  const { data, status } = conversation.answer ?? {};
   if (typeof Reflect.get(Object(data), "newOrder") === "string") return;
   throw new AcmeError("SERVICE_UNAVAILABLE", `${directory} is not the directory of a certificate authority`, {
-    why: ["what it answers names no newOrder (RFC 8555 7.1.1)"],
+    why: [status === 200 ? "what it answers names no newOrder (RFC 8555 7.1.1)" : `it answers ${status}`],
     next: ["look at acme_directory of the server"],
   });
 }

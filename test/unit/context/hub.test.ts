@@ -40,6 +40,11 @@ describe("provision.yml", () => {
     });
   });
 
+  test("says of retention what differs", async () => {
+    const { settings } = await hubOf({ "provision.yml": "retention:\n  daily: 30\n  monthly: 0\n" });
+    expect(settings.retention).toEqual({ daily: 30, weekly: 4, monthly: 0 });
+  });
+
   test("holds mirrors", async () => {
     const { settings } = await hubOf({ "provision.yml": "mirrors:\n  https://a.b/c/: mirror\n  https://d.e/: https://f.g/\n" });
     expect(settings.mirrors).toEqual({ "https://a.b/c/": "mirror", "https://d.e/": "https://f.g/" });
@@ -59,6 +64,9 @@ describe("provision.yml", () => {
       "mirrors:\n  https://a.b/: x\n  https://a.b/: y\n",
       ':3:3 "https://a.b/" was given on line 2 already; keep one of the two',
     ],
+    ["retention that is no number", "retention:\n  daily: many\n", /^:2:10 retention\["daily"\] wants a whole number, not "many"/],
+    ["retention below nothing", "retention:\n  daily: -1\n", /^:2:10 retention\["daily"\] -1 is less than 0/],
+    ["retention of what it does not know", "retention:\n  yearly: 1\n", /retention .*does not know "yearly"/],
     ["a list", "mirrors: [a]\n", /^:1:10 mirrors wants keys with values, not a list/],
   ])("is refused with its place: %s", async (_, text, message) => {
     const { root } = await hubOf();

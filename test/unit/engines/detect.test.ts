@@ -8,6 +8,7 @@ import { detectCore, ENGINES, engineNamed } from "../../../src/engines/index.js"
 import { LocalHost } from "../../../src/host/local.js";
 import { failure } from "../../support/failure.js";
 
+const DRUPAL = fileURLToPath(new URL("../../fixtures/fake-drupal", import.meta.url));
 const SAMPLE = fileURLToPath(new URL("../../../src/demo/sample", import.meta.url));
 
 describe("detectCore", () => {
@@ -50,11 +51,38 @@ describe("detectCore", () => {
     },
   );
 
+  it.each(["", "web", "docroot"])("finds a Drupal 8 or later at %j of its Composer project, with its profiles", async (place) => {
+    await cp(DRUPAL, join(root, place), { recursive: true });
+    await mkdir(join(root, place, "profiles/contrib/shop"), { recursive: true });
+    await writeFile(join(root, place, "profiles/contrib/shop/shop.info.yml"), "name: Shop\n");
+    await mkdir(join(root, place, "core/profiles/testing"), { recursive: true });
+    await writeFile(join(root, place, "core/profiles/testing/testing.info.yml"), "name: Testing\n");
+    expect(await detectCore(host, root)).toEqual({
+      engine: "drupal",
+      version: "10.0-fixture",
+      docroot: join(root, place),
+      profiles: ["broken", "minimal", "shop", "standard"],
+    });
+  });
+
+  it.each([
+    ["index.php", /missing: index\.php/],
+    ["core/lib/Drupal/Core/DrupalKernel.php", /missing: .*DrupalKernel\.php/],
+    ["core/loader.php", /missing: core\/loader\.php/],
+  ])("calls a tree without %s half a Drupal, and says what to do", async (file, why) => {
+    await cp(DRUPAL, join(root, "web"), { recursive: true });
+    await rm(join(root, "web", file));
+    const error = await failure(detectCore(host, root));
+    expect(error.message).toContain("half a Drupal");
+    expect(error.why.join()).toMatch(why);
+    expect(error.next.join()).toContain("composer install");
+  });
+
   it("says what it looked for, and what is there, when there is no core", async () => {
     await writeFile(join(root, "wordpress.php"), "");
     const error = await failure(detectCore(host, root));
     expect(error.code).toBe("NOT_A_PLATFORM");
-    expect(error.why.join()).toMatch(/Drupal 7.*wordpress\.php/);
+    expect(error.why.join()).toMatch(/Drupal 7.*Drupal 8\+.*wordpress\.php/);
   });
 
   it("takes neither Drupal 6 nor Drupal 8 for Drupal 7", async () => {

@@ -149,13 +149,23 @@ describe("Drupal 7", () => {
     expect(paths(await scan("drupal7", "7.99"))).toEqual([]);
   });
 
-  it("directories that are links, once, and not those that lead upwards", async () => {
+  it("directories that are links, also several to one, and not those that lead back", async () => {
     plant(root, oldModule("elsewhere/linked", "linked", { core: "7.x", version: "7.x-1.0" }));
     mkdirSync(join(root, "sites/all/modules"), { recursive: true });
     symlinkSync(join(root, "elsewhere/linked"), join(root, "sites/all/modules/linked"));
     symlinkSync(root, join(root, "sites/all/modules/loop"));
     symlinkSync("gone", join(root, "sites/all/modules/broken"));
-    expect(paths(await scan("drupal7", "7.99"))).toEqual(["module sites/all/modules/linked linked"]);
+    mkdirSync(join(root, "sites/a.test"));
+    symlinkSync(join(root, "elsewhere"), join(root, "sites/a.test/modules"));
+    // Each leads to the other.
+    symlinkSync(join(root, "other"), join(root, "elsewhere/linked/to"));
+    mkdirSync(join(root, "other"));
+    symlinkSync(join(root, "elsewhere/linked"), join(root, "other/back"));
+    expect(paths(await scan("drupal7", "7.99"))).toEqual([
+      "module sites/a.test/modules/linked linked",
+      "module sites/a.test/modules/linked/to/back linked",
+      "module sites/all/modules/linked linked",
+    ]);
   });
 
   it("updates in files beside .install, by their names alone; comments and other modules' functions are none", async () => {
@@ -324,7 +334,13 @@ describe("Drupal 8 and later", () => {
     });
     const found = await scan("drupal", "10.4.9", docroot());
     expect(found.packages).toEqual([
-      { type: "library", name: "select2", path: "libraries/select2", version: "4.0.13", composer: "acme/select2" },
+      {
+        type: "library",
+        name: "select2",
+        path: "libraries/select2",
+        version: "4.0.13",
+        composer: { name: "acme/select2", version: "4.0.13" },
+      },
       {
         type: "module",
         name: "token",
@@ -333,7 +349,7 @@ describe("Drupal 8 and later", () => {
         project: "token",
         core: "^9.2 || ^10",
         php: "7.4",
-        composer: "drupal/token",
+        composer: { name: "drupal/token", version: "1.15.0" },
       },
       {
         type: "module",
@@ -343,7 +359,7 @@ describe("Drupal 8 and later", () => {
         project: "webform",
         core: "^10.3",
         dependencies: ["field", "webform_other"],
-        composer: "drupal/webform",
+        composer: { name: "drupal/webform", version: "6.2.9" },
         patches: ["https://www.drupal.org/files/w.patch"],
       },
       {

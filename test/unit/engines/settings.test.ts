@@ -8,6 +8,7 @@ import { Layout } from "../../../src/context/layout.js";
 import { ProvisionError } from "../../../src/core/errors.js";
 import { Secret } from "../../../src/core/secret.js";
 import { accountFile } from "../../../src/engines/cloaked-account.js";
+import { settings as settings8 } from "../../../src/engines/drupal/settings.js";
 import { settings } from "../../../src/engines/drupal7/settings.js";
 import type { SettingsInput } from "../../../src/engines/engine.js";
 
@@ -103,5 +104,68 @@ describe("settings.php of Drupal 7", () => {
 
   it.each(["a.test*/ system('id'); /*", "../etc", "a.test\n", ""])("refuses the uri %j, which would stand in a comment", (uri) => {
     expect(() => settings(input(SQLITE, { uri }))).toThrow(ProvisionError);
+  });
+});
+
+describe("settings.php of Drupal 8 and later", () => {
+  it.each([
+    ["sqlite", input(SQLITE, { aliases: ["www.example.com", "*.shop.example.com"] })],
+    ["mysql", input(server("mysql"))],
+    ["pgsql-tls", input({ ...server("pgsql"), tls: { verify: true, ca: "/etc/ssl/it's ca.pem" } } as DatabaseAccess)],
+    ["subdirectory", input(SQLITE, { uri: "example.com/foo", quarantine: true })],
+  ] as const)("for %s is as reviewed", async (name, of) => {
+    await expect(settings8(of)).toMatchFileSnapshot(`../../golden/engines/drupal-settings-${name}.php`);
+  });
+
+  /** What core's Settings::initialize() has of it, read as often as core may read it. */
+  const read = (of: SettingsInput) => {
+    const script = `${settings8(of).replace("<?php", "")}`;
+    const program = `<?php
+      define('TEXT', ${JSON.stringify(Buffer.from(script).toString("base64"))});
+      function read($app_root, $site_path) { global $config; $config = $settings = $databases = []; eval(base64_decode(TEXT)); return [$databases, $settings, $config]; }
+      read('/nowhere', 'sites/x'); echo json_encode(read('/nowhere', 'sites/x')), "\n", umask();`;
+    const [json, umask] = execFileSync("php", {
+      input: program,
+      encoding: "utf8",
+      env: { ...process.env, PROVISION_OPERATION: "1" },
+    }).split("\n");
+    const [databases, values, config] = JSON.parse(json ?? "") as [
+      { default: { default: Record<string, unknown> } },
+      Record<string, unknown>,
+      unknown,
+    ];
+    return { database: databases.default.default, settings: values, config, umask };
+  };
+
+  it("gives PHP the password as it is also when it is read twice, and prints nothing", () => {
+    const { database, umask } = read(input(server("mysql")));
+    expect(database).toMatchObject({ password: "it's \\ a $secret <?php ?>\n", port: "3306", charset: "utf8mb4" });
+    expect(database["init_commands"]).toEqual({ isolation_level: "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED" });
+    expect(umask).toBe("2");
+  });
+
+  it.each([
+    ["example.com", true],
+    ["EXAMPLE.com", true],
+    ["www.example.com", true],
+    ["a.shop.example.com", true],
+    ["a.b.shop.example.com", true],
+    ["shop.example.com", false],
+    ["examplexcom", false],
+    ["evil-example.com", false],
+    ["example.com.evil.test", false],
+  ])("trusts the host %s: %s", (host, trusted) => {
+    const values = read(input(SQLITE, { aliases: ["www.example.com", "*.shop.example.com"] })).settings;
+    const patterns = values["trusted_host_patterns"] as string[];
+    // Core puts braces around them, and looks at no case.
+    expect(patterns.some((pattern) => new RegExp(pattern, "i").test(host))).toBe(trusted);
+  });
+
+  it("quarantine stops mail and cron", () => {
+    expect(read(input(SQLITE)).config).toEqual([]);
+    expect(read(input(SQLITE, { quarantine: true })).config).toMatchObject({
+      "system.mail": { interface: { default: "test_mail_collector" } },
+      "automated_cron.settings": { interval: 0 },
+    });
   });
 });

@@ -440,7 +440,7 @@ describe("Drupal 8 and later", () => {
           version: "8.x-1.15",
           project: "token",
           core: "^9.2 || ^10 || ^11",
-          composer: "drupal/token",
+          composer: { name: "drupal/token", version: "1.15.0" },
         },
         { type: "profile", name: "minimal", path: "core/profiles/minimal", version: "10.4.9" },
       ];

@@ -9,6 +9,7 @@ import { databaseNames, firstUser, nextUser, sameFamily } from "../names.js";
 import { forgetPasswords, formerUsers, passwordOf, passwordStep, randomPassword } from "../password.js";
 import type { DatabaseNames, DatabaseOf, DbService, DumpOptions, Flow, TableMarks } from "../service.js";
 import { MysqlClient, type MysqlLogin } from "./client.js";
+import { portable } from "./dump.js";
 import { account, grantPattern, identifier, literal } from "./sql.js";
 
 /** The collation that every MariaDB and MySQL has: a dump of one loads on the other. */
@@ -399,10 +400,12 @@ class Mysql implements DbService {
     return { ...flow, failure: this.#flowFailure(login, `dumping ${database}`) };
   }
 
-  async into({ site, names }: DatabaseOf): Promise<Flow> {
+  async into({ site, names }: DatabaseOf, foreign?: "foreign"): Promise<Flow> {
     const { database, user } = namesIn(names);
     const login = await this.#siteLogin(user, await passwordOf(this.#setup.secrets, site, user));
-    return { ...(await this.#client.loading(login, database)), failure: this.#flowFailure(login, `loading ${database}`) };
+    // The client takes no commands of its own from its input (--binary-mode), and the account reaches no other database.
+    const through = foreign === undefined ? {} : { through: [portable([])] };
+    return { ...(await this.#client.loading(login, database)), ...through, failure: this.#flowFailure(login, `loading ${database}`) };
   }
 
   #flowFailure(login: MysqlLogin, doing: string) {

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { MASTER_PASSWORD, type MasterDb, parseMasterDb } from "../../../context/master-db.js";
 import { ProvisionError } from "../../../core/errors.js";
 import type { Secret } from "../../../core/secret.js";
@@ -8,7 +9,7 @@ import { databaseNames, firstUser, nextUser, sameFamily } from "../names.js";
 import { forgetPasswords, formerUsers, passwordOf, passwordStep, randomPassword } from "../password.js";
 import type { DatabaseNames, DatabaseOf, DbService, DumpOptions, Flow, TableMarks } from "../service.js";
 import { PgsqlClient, type PgsqlLogin } from "./client.js";
-import { PORTABLE } from "./dump.js";
+import { PORTABLE, restricted } from "./dump.js";
 import { identifier, literal, scramVerifier, tablePattern } from "./sql.js";
 
 const OLDEST = 12;
@@ -428,10 +429,11 @@ class Pgsql implements DbService {
     return { ...this.#client.dumping(await this.#login(), database, without, `dumping ${database}`), through: [PORTABLE] };
   }
 
-  async into({ site, names }: DatabaseOf): Promise<Flow> {
+  async into({ site, names }: DatabaseOf, foreign?: "foreign"): Promise<Flow> {
     const { database, user } = namesIn(names);
     const login = await this.#siteLogin(user, await passwordOf(this.#setup.secrets, site, user));
-    return this.#client.loading(login, database, `loading ${database}`);
+    const flow = this.#client.loading(login, database, `loading ${database}`);
+    return foreign === undefined ? flow : { ...flow, through: [restricted(randomBytes(16).toString("hex"))] };
   }
 
   serverSteps(): readonly Step[] {
