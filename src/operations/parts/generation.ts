@@ -207,6 +207,8 @@ export function ownCode(now: SiteInputs, staged: SiteInputs, use: Services): Ste
     async apply() {
       await host.run([
         ...(["rsync", "-a", "--exclude=/settings.php", "--exclude=/files", "--exclude=/.*.provision-new"] as const),
+        // Directories that were made for the group of another pool keep it; what comes into them gets it with the rest.
+        ...(now.gid === staged.gid ? [] : ["--no-group"]),
         "--",
         `${now.siteDirectory}/`,
         `${staged.siteDirectory}/`,

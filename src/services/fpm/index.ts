@@ -48,10 +48,16 @@ export function fpmService({ layout, server, of, host, patience = PROOF_TIMEOUT 
     test: async () => (of.test === null ? asRoot([(await program()).program, "-t"]) : argvOf(of.test)),
     reload: async () => (of.reload === null ? asRoot(["systemctl", "reload", (await program()).unit]) : argvOf(of.reload)),
     include: async () => {
-      const { poolDirectory } = await program();
+      const { poolDirectory, program: found } = await program();
+      const test =
+        of.test === null
+          ? `${found} -t`
+          : argvOf(of.test)
+              .filter((word) => !["sudo", "-n"].includes(word))
+              .join(" ");
       const reload = of.reload === null ? ["systemctl", "reload", (await program()).unit] : argvOf(of.reload);
       const name = `provision-${server.name.slice(1)}-${fpmKey(of.php)}.conf`;
-      return `as root: echo 'include=${place.top}' > ${poolDirectory}/${name}; ${reload.filter((word) => !["sudo", "-n"].includes(word)).join(" ")}`;
+      return `as root: echo 'include=${place.top}' > ${poolDirectory}/${name}; ${test} && ${reload.filter((word) => !["sudo", "-n"].includes(word)).join(" ")}`;
     },
   };
   return {
