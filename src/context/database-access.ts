@@ -1,4 +1,4 @@
-import type { Secret } from "../core/secret.js";
+import { Secret } from "../core/secret.js";
 
 /** How a site reaches its database; what settings.php is given. */
 export type DatabaseAccess =
@@ -16,3 +16,13 @@ export type DatabaseAccess =
       readonly username: string;
       readonly password: Secret;
     };
+
+/** Names by which PHP is told a database account that is not in settings.php; Aegir's. */
+export const ACCOUNT_VARIABLES = ["db_name", "db_user", "db_passwd"] as const;
+
+/** The account by those names, percent-encoded: letters, digits and `-_.~!*'()%`. Undefined where there is none to tell. */
+export function accountVariables(access: DatabaseAccess): Readonly<Record<(typeof ACCOUNT_VARIABLES)[number], Secret>> | undefined {
+  if (access.driver === "sqlite") return undefined;
+  const encoded = (value: string) => new Secret(encodeURIComponent(value));
+  return { db_name: encoded(access.database), db_user: encoded(access.username), db_passwd: encoded(access.password.reveal()) };
+}

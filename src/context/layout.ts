@@ -86,8 +86,10 @@ export class Layout {
       files: join(root, "files"),
       private: join(root, "private"),
       tmp: join(root, "tmp"),
+      config: join(root, "config"),
       configSync: join(root, "config", "sync"),
       database: join(root, "db", "site.sqlite"),
+      account: join(root, "account.settings.php"),
       gate: join(root, "gate"),
       gateClosed: join(root, "gate.closed"),
     };
@@ -118,9 +120,13 @@ export interface GenerationPaths {
   readonly files: string;
   readonly private: string;
   readonly tmp: string;
+  /** Holds the directories that the core writes its configuration to; which ones, its engine says. */
+  readonly config: string;
   readonly configSync: string;
   /** With SQLite only; its directory is writable too, for the journal beside it. */
   readonly database: string;
+  /** The database account for the command line, where settings.php does not hold it. */
+  readonly account: string;
   /** What writers hold a lock on. */
   readonly gate: string;
   /** There while nobody may write. */

@@ -114,6 +114,43 @@ const addresses = () =>
     .meta({ examples: [["192.0.2.0/24"]] })
     .default([]);
 
+/** Bytes as PHP writes them. */
+const PHP_SIZE = /^[1-9]\d{0,4}[KMG]$/;
+const phpSize = (example: string) =>
+  text(matches(PHP_SIZE, "is not a size as PHP knows it: digits and K, M or G"), { example, pattern: PHP_SIZE.source });
+const count = (example: number, min: number, max: number) =>
+  z
+    .int()
+    .min(min)
+    .max(max)
+    .meta({ examples: [example] });
+
+/** What PHP may take for a request; of a site, and of a server as the default of its sites. */
+const phpLimits = (of: string) => ({
+  php_memory_limit: phpSize("256M").optional().describe(`Most memory of a PHP request${of}.`),
+  php_max_execution_time: count(120, 1, 86_400)
+    .optional()
+    .describe(`Seconds a PHP request may compute${of}; code of the site may ask for more.`),
+  php_upload_max_filesize: phpSize("32M").optional().describe(`Largest file that visitors may upload${of}.`),
+  php_post_max_size: phpSize("40M").optional().describe(`Largest request body that PHP takes${of}.`),
+  php_max_input_vars: count(5000, 100, 1_000_000).optional().describe(`Most fields of a form${of}.`),
+});
+
+/** Bytes of a size of PHP's. */
+export function phpBytes(size: string): number {
+  return Number.parseInt(size, 10) * { K: 1024, M: 1024 ** 2, G: 1024 ** 3 }[size.slice(-1) as "K" | "M" | "G"];
+}
+
+/** An upload is part of a request's body. */
+function uploadProblem(limits: {
+  php_upload_max_filesize?: string | undefined;
+  php_post_max_size?: string | undefined;
+}): string | undefined {
+  const { php_upload_max_filesize: file, php_post_max_size: post } = limits;
+  if (file === undefined || post === undefined || !PHP_SIZE.test(file) || !PHP_SIZE.test(post)) return undefined;
+  return phpBytes(file) > phpBytes(post) ? `is more than php_post_max_size (${post}), which holds it` : undefined;
+}
+
 /** The user that runs provision; a container may run as a number that has no name. */
 function currentUser(): string {
   try {
@@ -140,6 +177,9 @@ const serverSchema = z
     web_group: user("www-data")
       .optional()
       .describe("Group of the web server; site files are writable through it. Default: the group of script_user."),
+    web_user: user("www-data")
+      .optional()
+      .describe("User of the web server; with php_pool client or site it is let into the group of each pool. Default: named as web_group."),
     admin_email: email().optional().describe("Address for mail about the server; default site mail."),
     http_service_type: z
       .enum(["nginx", "apache", "php", "none"])
@@ -199,8 +239,34 @@ const serverSchema = z
     php_fpm_restart_cmd: command("sudo -n systemctl reload php8.2-fpm")
       .optional()
       .describe("Has PHP-FPM start its processes anew, as http_test_cmd. Default: systemctl reload."),
+    php_fpm_test_cmd: command("sudo -n /usr/sbin/php-fpm8.2 -t")
+      .optional()
+      .describe("Tests the whole configuration of PHP-FPM, as http_test_cmd. Default: php-fpm -t of the PHP that is used."),
+    php_pool: z
+      .enum(["shared", "client", "site"])
+      .meta({ examples: ["site"] })
+      .default("shared")
+      .describe(
+        "Whose PHP runs together on nginx and Apache. shared: all sites in the pool that php_fpm_listen names. client, site: a pool for each client or site, with a Unix user of its own.",
+      ),
+    ...phpLimits(" of sites that say nothing else"),
   })
-  .superRefine(({ db_service_type, master_db }, check) => {
+  .superRefine(({ db_service_type, master_db, php_pool, web_group, http_service_type, ...limits }, check) => {
+    const upload = uploadProblem(limits);
+    if (upload) check.addIssue({ code: "custom", path: ["php_upload_max_filesize"], message: upload });
+    // Of the other property, as for master_db: `save` looks at the options by themselves first.
+    if (php_pool !== "shared" && http_service_type !== "nginx" && http_service_type !== "apache")
+      check.addIssue({
+        code: "custom",
+        path: ["http_service_type"],
+        message: `runs no PHP-FPM, which php_pool ${php_pool} is for; for example nginx`,
+      });
+    else if (php_pool !== "shared" && web_group === undefined)
+      check.addIssue({
+        code: "custom",
+        path: ["web_group"],
+        message: `is needed with php_pool ${php_pool}: only the web server may open the sockets; for example www-data`,
+      });
     if (db_service_type !== "mysql" && db_service_type !== "pgsql") return;
     const wrong =
       master_db === undefined
@@ -284,6 +350,12 @@ const platformSchema = z
     php_fpm_listen: fpmListen()
       .optional()
       .describe("Where the PHP-FPM of this platform listens: a socket or host:port. Default: the server's, or Debian's socket for php."),
+    php_fpm_restart_cmd: command("sudo -n systemctl reload php7.4-fpm")
+      .optional()
+      .describe("Has the PHP-FPM of this platform start its processes anew. Default: the server's; with php of its own systemctl reload."),
+    php_fpm_test_cmd: command("sudo -n /usr/sbin/php-fpm7.4 -t")
+      .optional()
+      .describe("Tests the configuration of the PHP-FPM of this platform. Default: the server's; with php of its own its php-fpm -t."),
     locked: flag(true).default(false).describe("A locked platform takes no new sites (`provision lock`)."),
   })
   .superRefine((platform, check) => {
@@ -407,6 +479,10 @@ const siteSchema = z
       .meta({ examples: [["sites/all/modules/civicrm/extern/rest.php"]] })
       .default([])
       .describe("Further PHP files that visitors may reach, relative to the docroot; all but Drupal's own are refused."),
+    ...phpLimits(""),
+    php_max_children: count(8, 1, 1000)
+      .optional()
+      .describe("Most PHP processes at once, with php_pool site or client (the largest of a client's sites counts). Default: 5."),
     write_paths: z
       .array(
         text(matches(WRITE_PATH, "is not a path of a site: letters, digits and . _ - / *, not with / first"), {
@@ -443,6 +519,8 @@ const siteSchema = z
   })
   .superRefine(({ uri, aliases, redirection, ssl, ssl_issuer, ssl_certificate, ssl_certificate_key, ...site }, check) => {
     const basicAuth = site.http_basic_auth_username !== undefined;
+    const upload = uploadProblem(site);
+    if (upload) check.addIssue({ code: "custom", path: ["php_upload_max_filesize"], message: upload });
     if (!basicAuth && site.http_basic_auth_whitelist.length > 0)
       check.addIssue({
         code: "custom",

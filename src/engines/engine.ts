@@ -38,6 +38,8 @@ export interface SettingsInput {
   readonly paths: GenerationPaths;
   readonly database: DatabaseAccess;
   readonly hashSalt: Secret;
+  /** settings.php holds no database account (engines/cloaked-account.ts); this file has it for the command line. Undefined: it holds it. */
+  readonly accountFile?: string;
   /** Paths that write also when they are only fetched (write-gate.ts). */
   readonly writePaths?: readonly string[];
   /** The site sends no mail, runs no cron by the web, and is not for search engines. */
@@ -170,10 +172,14 @@ export interface Engine {
    * below sites/; a sub-directory site's key is its siteName. Same input, same bytes.
    */
   sitesPhp(names: ReadonlyMap<string, string>): string;
-  /** Reads what sitesPhp wrote; undefined for a file that it did not write. */
+  /** Reads what sitesPhp wrote, or what says nothing in the core's own archive; undefined for any other file. */
   readSitesPhp(text: string): ReadonlyMap<string, string> | undefined;
   /** PHP files a visitor may reach, relative to the docroot: index.php, update.php … */
   readonly frontControllers: readonly string[];
+  /** Kinds of database that the core has a driver for. */
+  readonly databases: readonly DatabaseAccess["driver"][];
+  /** Directories that the site writes its configuration to, below `config/` of its generation. */
+  readonly configDirectories: readonly string[];
 
   /**
    * settings.php exists and names an empty database (SQLite: its directory exists). `login` is the first account's one-time

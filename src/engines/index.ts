@@ -1,11 +1,12 @@
 import { ProvisionError } from "../core/errors.js";
 import type { Host } from "../host/host.js";
+import { backdrop } from "./backdrop/index.js";
 import { drupal } from "./drupal/index.js";
 import { drupal7 } from "./drupal7/index.js";
 import type { Core, Engine } from "./engine.js";
 
 /** Every engine, by the name that Core.engine gives. */
-export const ENGINES: ReadonlyMap<string, Engine> = new Map([drupal7, drupal].map((engine) => [engine.name, engine]));
+export const ENGINES: ReadonlyMap<string, Engine> = new Map([drupal7, drupal, backdrop].map((engine) => [engine.name, engine]));
 
 /** The core at `root` (absolute), whichever engine drives it. Rejects with FILE_NOT_FOUND, or NOT_A_PLATFORM when there is none or half of one. */
 export async function detectCore(host: Host, root: string): Promise<Core> {

@@ -82,7 +82,8 @@ final class ProvisionRewrite {
     return $changed === $before ? $raw : serialize($value);
   }
 
-  private function value($value, &$changed, &$left, $depth) {
+  /** A value as PHP has it: strings in arrays and plain objects. Counts as stored() does. */
+  public function value($value, &$changed, &$left, $depth = 0) {
     if (is_string($value)) {
       return $this->stored($value, $changed, $left, $depth);
     }

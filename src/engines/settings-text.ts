@@ -1,6 +1,7 @@
 import type { DatabaseAccess } from "../context/database-access.js";
 import { siteName, uriProblem } from "../context/names.js";
 import { ProvisionError } from "../core/errors.js";
+import { accountValue, withAccount } from "./cloaked-account.js";
 import type { SettingsInput } from "./engine.js";
 import { phpString } from "./php-literal.js";
 import { writeGate } from "./write-gate.js";
@@ -33,16 +34,18 @@ export function settingsHead({ uri, generation }: Pick<SettingsInput, "uri" | "g
 }
 
 /** `$databases`, and what a driver's library reads from the environment. `more`: lines for the array of the connection. */
-export function databasesText(database: DatabaseAccess, more = ""): string {
-  return `$databases = array(
+export function databasesText({ database, accountFile }: Pick<SettingsInput, "database" | "accountFile">, more = ""): string {
+  const cloaked = accountFile !== undefined && database.driver !== "sqlite";
+  const lines = `$databases = array(
   'default' => array(
     'default' => array(
-${databaseLines(database)
-  .map(([key, value]) => `      ${phpString(key)} => ${phpString(value)},\n`)
+${databaseLines(database, cloaked)
+  .map(([key, value]) => `      ${phpString(key)} => ${value},\n`)
   .join("")}${pdoLines(database)}${more}    ),
   ),
 );
-${environmentLines(database)}`;
+`;
+  return `${cloaked ? withAccount(accountFile, lines) : lines}${environmentLines(database)}`;
 }
 
 /** Prefix of everything that one generation keeps in a cache it shares with others: generations of one site never share one. */
@@ -77,24 +80,25 @@ export function lastLines({ paths, writePaths, quarantine }: SettingsInput, quar
   return `${quarantine === true ? quarantined : ""}${gate}`;
 }
 
-function databaseLines(database: DatabaseAccess): readonly (readonly [string, string])[] {
+/** Keys and PHP expressions. */
+function databaseLines(database: DatabaseAccess, cloaked: boolean): readonly (readonly [string, string])[] {
   if (database.driver === "sqlite") {
     return [
-      ["driver", "sqlite"],
-      ["database", database.database],
+      ["driver", phpString("sqlite")],
+      ["database", phpString(database.database)],
     ];
   }
   return [
-    ["driver", database.driver],
-    ["host", database.host],
-    ["port", String(database.port)],
-    ["database", database.database],
-    ["username", database.username],
-    ["password", database.password.reveal()],
+    ["driver", phpString(database.driver)],
+    ["host", phpString(database.host)],
+    ["port", phpString(String(database.port))],
+    ["database", cloaked ? accountValue("db_name") : phpString(database.database)],
+    ["username", cloaked ? accountValue("db_user") : phpString(database.username)],
+    ["password", cloaked ? accountValue("db_passwd") : phpString(database.password.reveal())],
     // Goes before host and port, which stay for modules that ask for them.
-    ...(database.socket === undefined ? [] : ([["unix_socket", database.socket]] as const)),
+    ...(database.socket === undefined ? [] : ([["unix_socket", phpString(database.socket)]] as const)),
     // Drupal 7 understands it from 7.50 on, and ignored it before. A collation would break the older ones.
-    ...(database.driver === "mysql" ? ([["charset", "utf8mb4"]] as const) : []),
+    ...(database.driver === "mysql" ? ([["charset", phpString("utf8mb4")]] as const) : []),
   ];
 }
 

@@ -13,14 +13,18 @@ import { comparison, refuseIncompatible } from "./parts/compatible.js";
 import { contextFile } from "./parts/contexts.js";
 import { copyDatabase, copyFiles, filesSize, filesUpToDate } from "./parts/copy.js";
 import { answers, ownCode, ownDirectories, reloaded, resolveAs } from "./parts/generation.js";
+import { poolSteps, refusePool } from "./parts/pool.js";
 import { refuseConflicts, refuseFullDisk, siteState } from "./parts/preflight.js";
 import {
+  accountForCommands,
+  accountForRequests,
   basicAuthSteps,
   clientLink,
   databaseOf,
   databaseProperties,
   filesLink,
   gateFile,
+  groupOfAll,
   hashSalt,
   publish,
   type SiteInputs,
@@ -148,6 +152,7 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
         why: problems,
         state: "nothing was changed",
       });
+    await refusePool(to, use);
     await use.db(to.dbServer).reach();
     await use.db(from.dbServer).reach();
     await refuseIncompatible(inputs, from, to, use);
@@ -166,12 +171,14 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
       comparison(inputs, to),
       // The name is ours from now on: nobody else can save it.
       ...(made ? [claim(from, to, use)] : []),
+      ...poolSteps(to, use),
       ownDirectories(to, use),
       gateFile(to, use),
       ...db.create(database),
       siteDirectories(to, use),
       ownCode(from, to, use),
       salt,
+      ...accountForCommands(to, use, () => db.access(database)),
       settingsFile(to, use, () => db.access(database), salt),
       filesLink(to, use),
       siteEntries(to, use),
@@ -185,6 +192,9 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
       ...(sanitize === null ? [] : [sanitized(to, sanitize, use)]),
       clientLink(to, use),
       ...basicAuthSteps(to, use),
+      ...accountForRequests(to, use, () => db.access(database)),
+      // What was copied has the group of what it was copied from.
+      groupOfAll(to, use, { undoneBy: "site/directories" }),
       publish(to, use, to.site.site_enabled),
       ...(to.webServer.http_service_type === "php" ? [] : [reloaded(to, use)]),
       ...(to.site.site_enabled ? [answers(to, use)] : []),

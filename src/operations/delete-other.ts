@@ -6,8 +6,9 @@ import { ProvisionError } from "../core/errors.js";
 import type { Operation } from "../core/step.js";
 import { gone, moved, symlink } from "../steps/files.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { codePlace } from "./parts/code-place.js";
 import { allKept } from "./parts/kept.js";
-import { codePlace, currentBuild, readRecord, recordFile } from "./parts/platform-code.js";
+import { currentBuild, readRecord, recordFile } from "./parts/platform-code.js";
 import { inventoryFile } from "./parts/platform-inventory.js";
 import type { Services } from "./services.js";
 

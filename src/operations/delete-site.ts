@@ -10,13 +10,14 @@ import { type BackupInputs, backupData, backupInputs, backupSteps, refuseNoRoom 
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { certificateDirectory } from "./parts/certificate.js";
 import { siteLocks } from "./parts/locks.js";
+import { dropPoolUsers, leavePools, type PoolInputs, poolsOf } from "./parts/pool.js";
 import { siteState } from "./parts/preflight.js";
 import { databaseOf, type SiteInputs, siteInputs } from "./parts/site.js";
 import { namesOfDirectory, sitesPhpEntries } from "./parts/sites-php.js";
 import { allGoing, pruneSteps } from "./prune-generations.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
-interface Inputs extends SiteAndAll {
+interface Inputs extends SiteAndAll, Pick<PoolInputs, "formerPools"> {
   /** Engine of the platform; undefined when its code is gone. */
   readonly engine?: string;
   readonly docroot: string;
@@ -74,6 +75,7 @@ export const deleteSite: Operation<DeleteSiteArgs, Inputs, Services> = {
       generations,
       kept: await allGoing(name, use),
       aside: [aside(siteDirectory, id), aside(generations, id)],
+      formerPools: await poolsOf(use, all),
       baseline: await baselineOf(host, [siteDirectory, generations, use.layout.contextFile(name), use.layout.secretsFile(name)]),
     };
     return { inputs, locks: siteLocks(all) };
@@ -97,6 +99,7 @@ export const deleteSite: Operation<DeleteSiteArgs, Inputs, Services> = {
     return [
       ...(last ? backupSteps(last.site, last.backup, use) : []),
       ...(http ? [http.activate("http/withdraw", `Withdraw ${site.uri}`, http.noSiteFiles(inputs.names, site.uri))] : []),
+      ...leavePools(inputs, use),
       // A site that was never installed has no directories here; one that stands at its name is somebody else's.
       ...(installed
         ? [
@@ -108,6 +111,8 @@ export const deleteSite: Operation<DeleteSiteArgs, Inputs, Services> = {
       ...inputs.kept.flatMap((one) => pruneSteps(site.name, one, use)),
       gone(host, [code, generations], { id: "files/remove", title: "Remove what was set aside", phase: "finish" }),
       ...names(inputs, use),
+      ...dropPoolUsers(inputs, use),
+      ...(http?.environment ? [http.environment.removeFormer(site.uri, undefined)] : []),
       ...(http
         ? [
             gone(use.host(webServer), [http.passwordFile(site.uri), ...(inputs.certificates === undefined ? [] : [inputs.certificates])], {

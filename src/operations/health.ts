@@ -133,6 +133,9 @@ export async function hubFindings(use: Services): Promise<readonly Finding[]> {
           message,
         })),
       );
+      const { fpmsWithPools, poolProblems } = await import("./parts/pool.js");
+      for (const message of await poolProblems(server, await fpmsWithPools(server, use), use))
+        findings.push({ check: `PHP-FPM of ${server.name}`, ok: false, message });
       if (problems.length === 0)
         findings.push({ check: `http of ${server.name}`, ok: true, message: `${server.http_service_type} is well` });
     }

@@ -13,8 +13,11 @@ import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { certificateSteps, refuseUnprovable } from "./parts/certificate.js";
 import { contextFile } from "./parts/contexts.js";
 import { siteLocks } from "./parts/locks.js";
-import { refuseConflicts, refuseFullDisk, siteState } from "./parts/preflight.js";
+import { poolSteps, refusePool } from "./parts/pool.js";
+import { refuseConflicts, refuseForeignDatabase, refuseFullDisk, siteState } from "./parts/preflight.js";
 import {
+  accountForCommands,
+  accountForRequests,
   basicAuthSteps,
   clientLink,
   databaseOf,
@@ -22,6 +25,7 @@ import {
   filesLink,
   gateFile,
   generationDirectories,
+  groupOfAll,
   hashSalt,
   publish,
   publishCertificate,
@@ -98,6 +102,7 @@ export const install: Operation<InstallArgs, Inputs, Services> = {
       });
     void askServers(all, use);
     const core = await detectCore(host, root);
+    refuseForeignDatabase(use.engine(core.engine), all);
     if (!core.profiles.includes(site.profile)) {
       throw new ProvisionError("REFUSED", `${platform.name} has no install profile ${site.profile}`, {
         why: [`profiles there: ${core.profiles.join(", ")}`],
@@ -124,6 +129,7 @@ export const install: Operation<InstallArgs, Inputs, Services> = {
     if (problems.length > 0)
       throw new ProvisionError("SERVICE_UNAVAILABLE", `the web server of ${inputs.webServer.name} is not well`, { why: problems });
     if (inputs.former) await refuseNoRoom(inputs.former.site, use);
+    await refusePool(inputs, use);
   },
 
   steps(inputs, use) {
@@ -134,6 +140,7 @@ export const install: Operation<InstallArgs, Inputs, Services> = {
     const salt = hashSalt(inputs, use);
     const made = madeDirectories(inputs, use);
     return [
+      ...poolSteps(inputs, use),
       ...(former
         ? [
             ...backupSteps(former.site, former.backup, use),
@@ -145,6 +152,7 @@ export const install: Operation<InstallArgs, Inputs, Services> = {
       ...db.create(database),
       siteDirectories(inputs, use),
       salt,
+      ...accountForCommands(inputs, use, () => db.access(database)),
       settingsFile(inputs, use, () => db.access(database), salt),
       filesLink(inputs, use),
       siteEntries(inputs, use),
@@ -159,9 +167,11 @@ export const install: Operation<InstallArgs, Inputs, Services> = {
       },
       clientLink(inputs, use),
       ...basicAuthSteps(inputs, use),
+      ...accountForRequests(inputs, use, () => db.access(database)),
       publish(inputs, use, site.site_enabled),
       answers(inputs, use),
       ...certificateSteps(inputs, use, true, (version) => publishCertificate(inputs, use, version)),
+      groupOfAll(inputs, use, { phase: "finish" }),
       contextFile(use, site.name, "site", new Map([["generation", generation], ...databaseProperties(database)]), {
         id: "context",
         title: `Save ${site.name}`,

@@ -34,12 +34,17 @@ import {
 import { switchedChanges, switchedProperties } from "./parts/kept.js";
 import { lateWrites, marksOf } from "./parts/late-writes.js";
 import { siteLocks } from "./parts/locks.js";
+import { dropPoolUser, leavePool, poolSteps, refusePool } from "./parts/pool.js";
 import { refuseConflicts, refuseFullDisk, siteState } from "./parts/preflight.js";
 import {
+  accountForCommands,
+  accountForRequests,
   basicAuthSteps,
   clientLink,
   databaseOf,
   filesLink,
+  generationDirectories,
+  groupOfAll,
   hashSalt,
   publishCertificate,
   type SiteInputs,
@@ -195,6 +200,7 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
         why: problems,
         state: "nothing was changed",
       });
+    await refusePool(next, use);
     await use.db(next.dbServer).reach();
     await use.db(now.dbServer).reach();
     if (inputs.kind === "move") await refuseIncompatible(inputs, now, next, use);
@@ -357,20 +363,27 @@ function renameSteps(now: SiteInputs, next: SiteInputs, pairs: readonly Pair[], 
   const others = [now.site.uri, ...now.site.aliases].filter((other) => other !== next.site.uri && !next.site.aliases.includes(other));
   const withdrawn = http.noSiteFiles(others, now.site.uri).filter((one) => !written.has(one.path));
   const finish = { phase: "finish" } as const;
+  const access = () => db.access(databaseOf(next, use, next.dbServer));
   return [
+    ...poolSteps(next, use),
     moveData(now, next, use),
+    { ...generationDirectories(next, use), id: "site/directories-modes", title: `Directories of ${next.site.uri}` },
     secretsOf(now, next, use),
     siteTree(next, use),
     { ...ownCode(now, next, use), undoneBy: "site/code" },
-    settingsFile(next, use, () => db.access(databaseOf(next, use, next.dbServer)), salt),
+    ...accountForCommands(next, use, access),
+    settingsFile(next, use, access, salt),
     filesLink(next, use),
     siteEntries(next, use),
     clientLink(next, use),
     ...basicAuthSteps(next, use),
+    ...accountForRequests(next, use, access),
+    groupOfAll(next, use, { former: now }),
     http.activate("http/activate", `Vhost of ${next.site.uri}`, [...config, ...withdrawn]),
     ...(next.webServer.http_service_type === "php" ? [] : [reloaded(next, use)]),
     ...(next.site.site_enabled ? [answers(next, use)] : []),
     ...certificateSteps(next, use, true, (version) => publishCertificate(next, use, version)),
+    ...leavePool(now, next, use),
     file(
       use.local,
       path,
@@ -383,6 +396,7 @@ function renameSteps(now: SiteInputs, next: SiteInputs, pairs: readonly Pair[], 
     ),
     ...codeMoved(engine, siteCode(next, use), { from: next.site.profile, to: next.site.profile }, finish),
     ...paths(engine, siteCode(next, use), pairs, finish),
+    ...dropPoolUser(now, next, use),
     formerPlaces(now, use),
     formerEntries(now, next, use),
     ...formerUri(now, use),

@@ -8,19 +8,18 @@ import type { Core } from "../engines/engine.js";
 import { detectCore } from "../engines/index.js";
 import { file, gone } from "../steps/files.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { codePlace, sourceName } from "./parts/code-place.js";
 import {
   type BuildInputs,
   buildStep,
   builtReport,
   changedTree,
-  codePlace,
   currentBuild,
   linkTarget,
   readRecord,
   recordFile,
   recordStep,
   restoreLink,
-  sourceName,
 } from "./parts/platform-code.js";
 import { inventoryFile, inventoryText } from "./parts/platform-inventory.js";
 import { answersOf, answersStep, type PlatformSite, reloadSites, reloadUndo, sitesOf } from "./parts/platform-sites.js";
@@ -278,13 +277,13 @@ function exchange(inputs: Inputs, use: Services, carried: Step): Step {
       return {
         changes: [`point ${project} to ${target} (is ${oldTarget})`, ...(sites.length > 0 ? [`reload PHP of ${webServer.name}`] : [])],
         // Undone from the end: first the link, then PHP.
-        undo: [...reloadUndo(use, webServer, sites), restoreLink(host, project, oldTarget)],
+        undo: [...reloadUndo(use, inputs, sites), restoreLink(host, project, oldTarget)],
       };
     },
     async apply() {
       const before = await answersOf(use, webServer, sites);
       await host.symlink(target, project);
-      await reloadSites(use, webServer, sites);
+      await reloadSites(use, inputs, sites);
       return before;
     },
   };

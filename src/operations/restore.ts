@@ -8,6 +8,7 @@ import { loadStep } from "../services/db/transfer.js";
 import { type BackupInputs, backupData, backupInputs, backupSteps, refuseNoRoom } from "./parts/backup.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { codeMoved, type Pair, paths, refuseCore, updates } from "./parts/code-moved.js";
+import { codePlace } from "./parts/code-place.js";
 import {
   closeGate,
   finishSwitch,
@@ -21,7 +22,7 @@ import {
 } from "./parts/generation.js";
 import { siteLocks } from "./parts/locks.js";
 import { type Origin, originOf } from "./parts/origin.js";
-import { codePlace, currentBuild, readRecord } from "./parts/platform-code.js";
+import { currentBuild, readRecord } from "./parts/platform-code.js";
 import { siteState } from "./parts/preflight.js";
 import { databaseOf, type SiteInputs, siteCode, siteInputs, sitePaths } from "./parts/site.js";
 import { backupNamed } from "./parts/stored-backups.js";

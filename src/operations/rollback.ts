@@ -17,6 +17,7 @@ import {
   switchSteps,
 } from "./parts/generation.js";
 import { type Kept, keptGenerations } from "./parts/kept.js";
+import { poolSteps } from "./parts/pool.js";
 import { siteState } from "./parts/preflight.js";
 import { type Since, since } from "./parts/since.js";
 import { databaseOf, type SiteInputs, siteInputs, sitePaths } from "./parts/site.js";
@@ -76,6 +77,7 @@ export const rollback: Operation<{ readonly name: string; readonly generation?: 
   steps({ succession: s }, use) {
     return [
       ...makeRoom(s, use),
+      ...poolSteps(s.next, use),
       closeGate(s.now, use),
       counted(s.now, s.next, use),
       smokeTest(s, use, "gate/close"),

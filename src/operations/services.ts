@@ -16,8 +16,12 @@ import type { Host } from "../host/host.js";
 import { LocalHost } from "../host/local.js";
 import { dbServices } from "../services/db/index.js";
 import type { DbService } from "../services/db/service.js";
+import { fpmService } from "../services/fpm/index.js";
+import type { FpmOf, FpmService, PoolEdit } from "../services/fpm/service.js";
+import { removeUser, userSetupOf } from "../services/fpm/users.js";
 import { httpServices } from "../services/http/index.js";
 import type { HttpService } from "../services/http/service.js";
+import { groupAccessUndo } from "../steps/group-access.js";
 import { generationUndo } from "./parts/generation.js";
 import { sitesPhpUndo } from "./parts/sites-php.js";
 import { workingCopyUndo } from "./parts/working-copy.js";
@@ -36,6 +40,7 @@ export class Services {
   readonly #gathering: Gathering | undefined;
   readonly #http = new Map<string, HttpService>();
   readonly #db = new Map<string, DbService>();
+  readonly #fpm = new Map<string, FpmService>();
 
   constructor(hub: Hub, scope: Scope, gathering?: Gathering) {
     this.hub = hub;
@@ -73,6 +78,15 @@ export class Services {
     return remembered(this.#http, server, () => this.#makeHttp(server));
   }
 
+  fpm(server: Server, of: FpmOf): FpmService {
+    return remembered(this.#fpm, [server, of], () => fpmService({ layout: this.layout, server, of, host: this.host(server) }));
+  }
+
+  /** PHP that begins now serves these sites; `of`: their PHP-FPM, else the server's own. */
+  async reloadPhp(server: Server, of: FpmOf | undefined, uris: readonly string[]): Promise<void> {
+    await this.http(server).reload(uris, of && (await this.fpm(server, of).commands()).reload);
+  }
+
   db(server: Server): DbService {
     return remembered(this.#db, server, () => this.#makeDb(server));
   }
@@ -105,6 +119,7 @@ export class Services {
       ...databaseUndoKinds(async (server) => this.db(await this.store.need(server, "server"))),
       ...workingCopyUndo({ host: hosts }),
       ...generationUndo({ host: hosts }),
+      ...groupAccessUndo({ host: hosts }),
       ...sitesPhpUndo({ host: hosts, engine: engineNamed, locks: this.operations.locks }),
       http_restore: async (undone) => {
         const server = await this.store.need(String(undone["server"]), "server");
@@ -113,7 +128,22 @@ export class Services {
       /** PHP that began with code that was taken back. */
       http_reload: async (undone) => {
         const server = await this.store.need(String(undone["server"]), "server");
-        await this.http(server).reload(undone["uris"] as readonly string[]);
+        await this.reloadPhp(server, undone["fpm"] as FpmOf | undefined, undone["uris"] as readonly string[]);
+      },
+      /** Places of sites in their pools. */
+      fpm_restore: async (undone) => {
+        const server = await this.store.need(String(undone["server"]), "server");
+        // The journal knows null, not undefined.
+        const edits = (undone["edits"] as unknown as readonly PoolEdit[]).map(({ member, ...edit }) => ({
+          ...edit,
+          member: member ?? undefined,
+        }));
+        await this.fpm(server, undone["fpm"] as unknown as FpmOf).restore(edits);
+      },
+      /** A user that was made for a pool. */
+      unix_user_remove: async (undone) => {
+        const server = await this.store.need(String(undone["server"]), "server");
+        await removeUser(userSetupOf(server, this.host(server), this.operations.locks), String(undone["user"]));
       },
     };
     return {
@@ -129,9 +159,9 @@ export class Services {
   }
 }
 
-function remembered<T>(known: Map<string, T>, server: Server, make: () => T): T {
+function remembered<T>(known: Map<string, T>, by: unknown, make: () => T): T {
   // By everything the context says: a server that was saved anew is another.
-  const key = JSON.stringify(server);
+  const key = JSON.stringify(by);
   const found = known.get(key) ?? make();
   known.set(key, found);
   return found;

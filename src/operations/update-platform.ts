@@ -9,15 +9,8 @@ import type { Operation, Step } from "../core/step.js";
 import { detectCore } from "../engines/index.js";
 import { file } from "../steps/files.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
-import {
-  type BuildInputs,
-  type BuildRecord,
-  codePlace,
-  currentBuild,
-  platformCode,
-  readRecord,
-  recordFile,
-} from "./parts/platform-code.js";
+import { codePlace } from "./parts/code-place.js";
+import { type BuildInputs, type BuildRecord, currentBuild, platformCode, readRecord, recordFile } from "./parts/platform-code.js";
 import { inventoryFile, inventoryText } from "./parts/platform-inventory.js";
 import { answersOf, answersStep, type PlatformSite, reloadSites, reloadUndo, sitesOf } from "./parts/platform-sites.js";
 import { refuseConflicts } from "./parts/preflight.js";
@@ -153,7 +146,7 @@ function checkout(inputs: Inputs, use: Services): Step {
           `check out ${target.slice(0, 12)} (is ${commit.slice(0, 12)})`,
           ...(sites.length > 0 ? [`reload PHP of ${webServer.name}`] : []),
         ],
-        undo: [...reloadUndo(use, webServer, sites), { do: "git_checkout", host: host.name, path: build, commit, branch }],
+        undo: [...reloadUndo(use, inputs, sites), { do: "git_checkout", host: host.name, path: build, commit, branch }],
       };
     },
     async apply() {
@@ -173,7 +166,7 @@ function checkout(inputs: Inputs, use: Services): Step {
           },
         );
       await detectCore(host, inputs.root);
-      await reloadSites(use, webServer, sites);
+      await reloadSites(use, inputs, sites);
       return answers;
     },
   };

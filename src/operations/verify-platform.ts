@@ -7,18 +7,17 @@ import type { Core } from "../engines/engine.js";
 import { detectCore } from "../engines/index.js";
 import { file } from "../steps/files.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { codePlace, sourceName } from "./parts/code-place.js";
 import { platformLocks } from "./parts/locks.js";
 import {
   type BuildInputs,
   buildStep,
   builtReport,
-  codePlace,
   driftStep,
   linkTarget,
   recordFile,
   recordStep,
   restoreLink,
-  sourceName,
 } from "./parts/platform-code.js";
 import { inventoryFile, inventoryText } from "./parts/platform-inventory.js";
 import { refuseConflicts } from "./parts/preflight.js";

@@ -1,12 +1,16 @@
 import { join } from "node:path";
 import type { Server } from "../context/schema.js";
 import type { Operation } from "../core/step.js";
+import type { FpmOf } from "../services/fpm/service.js";
 import { directories } from "../steps/files.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { fpmsWithPools, poolProblems } from "./parts/pool.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
 interface Inputs {
   readonly server: Server;
+  /** Every PHP-FPM that has pools of ours. */
+  readonly fpms: readonly FpmOf[];
   readonly baseline: Baseline;
 }
 
@@ -21,6 +25,7 @@ export const verifyServer: Operation<{ readonly name: string }, Inputs, Services
     return {
       inputs: {
         server,
+        fpms: await fpmsWithPools(server, use),
         baseline: await baselineOf(
           use.host(server),
           tree(server, use).map(({ path }) => path),
@@ -33,18 +38,20 @@ export const verifyServer: Operation<{ readonly name: string }, Inputs, Services
     };
   },
 
-  steps({ server }, use) {
+  steps({ server, fpms }, use) {
     return [
       directories(use.host(server), tree(server, use), { id: "directories", title: "Directories of the hub and the server" }),
       ...(server.db_service_type === "none" ? [] : use.db(server).serverSteps()),
       ...(server.http_service_type === "none" ? [] : use.http(server).serverSteps()),
+      ...fpms.flatMap((fpm) => use.fpm(server, fpm).serverSteps()),
     ];
   },
 
   /** What root has to do before sites can be served, and whatever else is wrong with the web server. */
-  async data({ server }, _run, use): Promise<{ readonly problems: readonly string[] }> {
+  async data({ server, fpms }, _run, use): Promise<{ readonly problems: readonly string[] }> {
     if (server.http_service_type === "none" || server.http_service_type === "php") return { problems: [] };
-    return { problems: (await use.http(server).problems()).map(({ message }) => message) };
+    const web = (await use.http(server).problems()).map(({ message }) => message);
+    return { problems: [...web, ...(await poolProblems(server, fpms, use))] };
   },
   lines: ({ problems }) => problems as readonly string[],
 

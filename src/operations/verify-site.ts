@@ -7,16 +7,23 @@ import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { certificateSteps, formerCertificates, refuseUnprovable } from "./parts/certificate.js";
 import { contextFile } from "./parts/contexts.js";
 import { siteLocks } from "./parts/locks.js";
+import { dropPoolUsers, leavePools, poolSteps, refusePool, reloadPhp, reloadPhpUndo } from "./parts/pool.js";
 import { refuseConflicts, siteState } from "./parts/preflight.js";
 import {
+  accountForCommands,
+  accountForRequests,
   basicAuthSteps,
   clientLink,
   databaseOf,
   databaseProperties,
   filesLink,
+  formerAccounts,
+  formerGroup,
   gateFile,
   generationDirectories,
+  groupOfAll,
   hashSalt,
+  isCloaked,
   publish,
   publishCertificate,
   type SiteInputs,
@@ -82,6 +89,7 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
     return {
       inputs: {
         ...inputs,
+        account: database.names,
         database,
         ...(rotation ? { rotation } : {}),
         baseline: await baselineOf(use.host(all.server), sitePaths(inputs, use)),
@@ -89,6 +97,8 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
       locks: siteLocks(all),
     };
   },
+
+  preflight: (inputs, use) => refusePool(inputs, use),
 
   steps(inputs, use) {
     const { site, database, rotation } = inputs;
@@ -101,21 +111,32 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
       if (password && (await password.check(run)).changes.length > 0) run.need(password);
       return db.access(database);
     };
+    const cloaked = isCloaked(inputs);
+    const settings = settingsFile(inputs, use, access, salt);
     return [
+      ...poolSteps(inputs, use),
       generationDirectories(inputs, use),
       gateFile(inputs, use),
       siteDirectories(inputs, use),
       salt,
       ...account,
-      settingsFile(inputs, use, access, salt),
+      ...accountForCommands(inputs, use, access),
+      ...accountForRequests(inputs, use, access),
+      // Who takes the account out of settings.php has the web server tell it before, and who puts it in takes it from there after.
+      ...(cloaked ? [] : [settings]),
       filesLink(inputs, use),
       siteEntries(inputs, use),
       clientLink(inputs, use),
       ...basicAuthSteps(inputs, use),
+      groupOfAll(inputs, use, { former: formerGroup(inputs) }),
       publish(inputs, use, inputs.site.site_enabled),
+      ...(cloaked ? [settings] : []),
+      ...leavePools(inputs, use),
       // An authority that is down, or does not find a new name yet, is no reason to take all this back.
       ...certificateSteps(inputs, use, true, (version) => publishCertificate(inputs, use, version)),
       ...(rotation ? [reloaded(inputs, use), answersAsBefore(inputs, use, rotation.status)] : []),
+      ...formerAccounts(inputs, use),
+      ...dropPoolUsers(inputs, use),
       ...(rotation
         ? [
             contextFile(use, site.name, "site", databaseProperties(database), {
@@ -135,7 +156,7 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
 };
 
 /** Its undo comes when the old settings.php is back: PHP takes that, and then the account goes. */
-function newAccount({ site, webServer, dbServer, database }: Inputs, use: Services): readonly Step[] {
+function newAccount({ site, webServer, platform, dbServer, database }: Inputs, use: Services): readonly Step[] {
   return use
     .db(dbServer)
     .createAccount(database)
@@ -144,8 +165,7 @@ function newAccount({ site, webServer, dbServer, database }: Inputs, use: Servic
       async check(run) {
         const decision = await step.check(run);
         if (step.id !== ACCOUNT || decision.undo === undefined) return decision;
-        const reload = { do: "http_reload", host: use.host(webServer).name, server: webServer.name, uris: [site.uri] };
-        return { ...decision, undo: [...decision.undo, reload] };
+        return { ...decision, undo: [...decision.undo, reloadPhpUndo(use, { platform, webServer }, [site.uri])] };
       },
     }));
 }
@@ -154,14 +174,14 @@ function newAccount({ site, webServer, dbServer, database }: Inputs, use: Servic
 const ACCOUNT = "database/account";
 
 /** PHP that keeps compiled files would go on with the old settings.php; none of it is left after this. */
-function reloaded({ site, webServer }: Inputs, use: Services): Step {
+function reloaded({ site, webServer, platform }: Inputs, use: Services): Step {
   return {
     id: "http/reload",
     title: "PHP takes the new settings.php",
     undoneBy: ACCOUNT,
     check: async () => ({ changes: [`reload PHP of ${webServer.name}`] }),
     async apply() {
-      await use.http(webServer).reload([site.uri]);
+      await reloadPhp(use, { platform, webServer }, [site.uri]);
       return null;
     },
   };

@@ -9,17 +9,18 @@ import { drupal7 } from "../../src/engines/drupal7/index.js";
 import { ENGINES } from "../../src/engines/index.js";
 import { LocalHost } from "../../src/host/local.js";
 import { installInput, makeSite } from "../support/engine-site.js";
-import { type CoreTraits, DRUPAL7, DRUPAL8, engineSuite } from "../support/engine-suite.js";
+import { BACKDROP, type CoreTraits, DRUPAL7, DRUPAL8, engineSuite } from "../support/engine-suite.js";
 import { engineUpdateSuite } from "../support/engine-update-suite.js";
 import { failure } from "../support/failure.js";
-import { makeFakeCore, makeFakeDrupal, type Trap, trapped } from "../support/fake-core.js";
-import { type Plant, plant7, plant8 } from "../support/plant.js";
+import { makeFakeBackdrop, makeFakeCore, makeFakeDrupal, type Trap, trapped } from "../support/fake-core.js";
+import { type Plant, plant7, plant8, plantBackdrop } from "../support/plant.js";
 import { PROJECT } from "../support/project.js";
 
 /** The fake core of each engine; an engine without one fails here, and not silently. */
 const FAKES: Readonly<Record<string, { make: (docroot: string) => Promise<unknown>; version: RegExp; traits: CoreTraits; plant: Plant }>> =
   {
     drupal7: { make: (docroot) => makeFakeCore(docroot), version: /^7\.0-fixture$/, traits: DRUPAL7, plant: plant7 },
+    backdrop: { make: makeFakeBackdrop, version: /^1\.0-fixture$/, traits: BACKDROP, plant: plantBackdrop },
     drupal: { make: makeFakeDrupal, version: /^10\.0-fixture$/, traits: DRUPAL8, plant: plant8 },
   };
 

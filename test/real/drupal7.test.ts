@@ -164,6 +164,10 @@ if (tree === undefined || tree === "") {
         "a core older than its PHP queues messages for deprecations, and caches no page",
       );
       expect(cached).toBe("HIT");
+      await drupal7.maintenance(site, true);
+      expect((await server.get("a.test", "/")).status).toBe(503);
+      await drupal7.maintenance(site, false);
+      expect((await server.get("a.test", "/")).status).toBe(200);
       expect((await drupal7.cron(site)).result.lastCron).toBeGreaterThan(0);
     });
   });

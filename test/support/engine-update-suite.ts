@@ -4,11 +4,25 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Scope } from "../../src/core/scope.js";
 import { type Engine, SANITIZE, type SiteCode } from "../../src/engines/engine.js";
+import type { Host } from "../../src/host/host.js";
 import { LocalHost } from "../../src/host/local.js";
 import { installInput, makeSite } from "./engine-site.js";
 import { failure } from "./failure.js";
-import { type Failing, type Plant, plant7 } from "./plant.js";
+import type { Failing, Plant } from "./plant.js";
 import { sqlite } from "./sqlite.js";
+
+type TestSite = SiteCode & { readonly sitePath: string; readonly database: string };
+
+/** Where a suite's sites are: directories and settings of one, and a statement on its database (rows as lists of texts). */
+export interface SitePlace {
+  make(engine: Engine, host: Host, hub: string, docroot: string, uri: string): Promise<TestSite>;
+  sql(host: Host, site: TestSite, statement: string): Promise<readonly (readonly string[])[]>;
+}
+
+const onSqlite: SitePlace = {
+  make: makeSite,
+  sql: (host, site, statement) => sqlite(host, site.database, statement),
+};
 
 /** What every engine does when code has changed, moved or gone, and with the contents of a site. */
 export function engineUpdateSuite(
@@ -16,17 +30,18 @@ export function engineUpdateSuite(
   core: string,
   makeCore: (root: string) => Promise<string | undefined>,
   plant: Plant,
+  place: SitePlace = onSqlite,
 ): void {
   describe(`${engine.label} engine on ${core}, when code changes`, () => {
     const host = new LocalHost(new Scope());
     let hub: string;
     let docroot: string;
-    let site: SiteCode & { readonly sitePath: string; readonly database: string };
+    let site: TestSite;
     let module = plant.module;
 
     /** Name of the planted module's update so many after its first. */
     const nth = (count: number) => `plant_update_${plant.first + count}`;
-    const sql = (statement: string) => sqlite(host, site.database, statement);
+    const sql = (statement: string) => place.sql(host, site, statement);
     const enabled = async (name: string) => {
       const { result } = await engine.inventory(site);
       return result.extensions.find((extension) => extension.name === name && extension.enabled);
@@ -38,9 +53,9 @@ export function engineUpdateSuite(
       const root = join(hub, "platform");
       docroot = (await makeCore(root)) ?? root;
       // As verify @platform leaves it.
-      await host.writeFile(join(docroot, "sites/sites.php"), engine.sitesPhp(new Map()));
+      await host.writeFile(join(docroot, "sites/sites.php"), engine.sitesPhp(new Map([["old.example", "old.example"]])));
       await plant.lay(docroot);
-      site = await makeSite(engine, host, hub, docroot, "old.example");
+      site = await place.make(engine, host, hub, docroot, "old.example");
       await engine.install(site, installInput({ profile: "acme" }));
     });
     afterAll(() => host.remove(hub));
@@ -76,7 +91,7 @@ export function engineUpdateSuite(
     it.each<[Exclude<Failing, undefined>, RegExp]>([
       ["type-error", /TypeError: strlen\(\)/],
       ["exit", /ended PHP before the work was done/],
-      ["killed", /SIGKILL[\s\S]*running plant_update_[78]003 of plant/],
+      ["killed", /SIGKILL[\s\S]*running plant_update_[178]003 of plant/],
     ])("goes on from there, and tells an update that ends with %s", async (failing, why) => {
       await plant.renew(docroot, failing);
       const error = await failure(engine.update(site));
@@ -168,7 +183,7 @@ export function engineUpdateSuite(
       expect(await body("json")).toBe(String.raw`{"src":"\/sites\/new.example\/files\/x.png"}`);
       expect(await body("serialized")).toBe(file.replaceAll("old.example", "new.example").replace('s:25:"http:', 's:26:"https:'));
       expect(await body("object")).toBe(object);
-      if (plant === plant7) expect(await sql("SELECT COUNT(*) FROM cache_plant")).toEqual([["0"]]);
+      if (plant.pages.body === "plant_page.body") expect(await sql("SELECT COUNT(*) FROM cache_plant")).toEqual([["0"]]);
 
       const again = await engine.rewritePaths(site, { pairs: PAIRS });
       expect(again.result).toEqual({ changed: [], left: result.left });

@@ -1,4 +1,4 @@
-import { appendFile, cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { appendFile, cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -50,6 +50,47 @@ const DRUPAL = fileURLToPath(new URL("../fixtures/fake-drupal", import.meta.url)
 /** Makes the fake core of Drupal 8 and later at `docroot`, which must not be there. Version 10.0-fixture. */
 export async function makeFakeDrupal(docroot: string): Promise<void> {
   await cp(DRUPAL, docroot, { recursive: true });
+}
+
+const BACKDROP = fileURLToPath(new URL("../fixtures/fake-backdrop", import.meta.url));
+
+/**
+ * Makes the fake core of Backdrop at `docroot`, which must not be there: the sample core below core/, under Backdrop's names,
+ * with the functions in which Backdrop is different. Version 1.0-fixture.
+ */
+export async function makeFakeBackdrop(docroot: string): Promise<void> {
+  for (const name of ["includes", "modules", "profiles", "themes", "misc", "cron.php", "update.php"])
+    await cp(join(SAMPLE, name), join(docroot, "core", name), { recursive: true });
+  await cp(join(SAMPLE, "index.php"), join(docroot, "index.php"));
+  await mkdir(join(docroot, "sites"));
+  await writeFile(join(docroot, "settings.php"), "<?php\n$database = 'mysql://user:pass@localhost/database_name';\n");
+  const files = (await readdir(docroot, { recursive: true })).filter((name) => /\.(inc|module|install|info|php)$/.test(name));
+  for (const name of files) {
+    const path = join(docroot, name);
+    const own = await readFile(join(BACKDROP, name), "utf8").catch(() => "");
+    await writeFile(path, withFunctions(backdropNames(await readFile(path, "utf8")), own));
+  }
+  await cp(join(BACKDROP, "core/includes/config.inc"), join(docroot, "core/includes/config.inc"));
+}
+
+function backdropNames(text: string): string {
+  return text
+    .replace("const VERSION = '7.0-sample';", "define('BACKDROP_VERSION', '1.0-fixture');")
+    .replace(/\bVERSION' => VERSION/, "VERSION' => BACKDROP_VERSION")
+    .replaceAll("install_drupal", "install_backdrop")
+    .replaceAll("drupal_", "backdrop_")
+    .replaceAll("DRUPAL_", "BACKDROP_")
+    .replace(/(['"])\/(includes|modules)\//g, "$1/core/$2/")
+    .replaceAll("{variable}", "{state}")
+    .replace("'variable' => array(", "'state' => array(")
+    .replace(/^core = 7\.x$/m, "backdrop = 1.x");
+}
+
+/** `text` with the functions of `own` instead of those of the same names; those that it did not have are added. */
+function withFunctions(text: string, own: string): string {
+  const names = [...own.matchAll(/^function (\w+)\(/gm)].map(([, name = ""]) => name);
+  const without = names.reduce<string>((rest, name) => rest.replace(new RegExp(`^function ${name}\\([\\s\\S]*?\\n}\\n`, "m"), ""), text);
+  return without + own.replace(/^<\?php\n/, "");
 }
 
 export async function setTrap(docroot: string, trap: Trap): Promise<void> {

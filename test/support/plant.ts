@@ -49,7 +49,8 @@ export interface Pages {
 
 const quoted = (text: string) => `'${text.replaceAll("'", "''")}'`;
 
-const PAGES7: Pages = {
+/** `quoted`: a text as the database's SQL has it. */
+const pagesOfPlant = (quoted: (text: string) => string): Pages => ({
   body: "plant_page.body",
   title: "plant_page.title",
   room: 60,
@@ -65,7 +66,7 @@ const PAGES7: Pages = {
     await sql("INSERT INTO plant_keyless (body) VALUES ('see sites/old.example/files/y.pdf')");
     await sql("INSERT INTO cache_plant (cid, data, expire) VALUES ('a', 'sites/old.example/files', 0)");
   },
-};
+});
 
 /** Numbers of pages by name: a row of a field's table has no other. */
 const number = (name: string) => 100 + [...name].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 100_000, 7);
@@ -110,7 +111,7 @@ const FAILURE: Readonly<Record<Exclude<Failing, undefined>, string>> = {
 const text = "array('type' => 'text', 'size' => 'big', 'not null' => TRUE)";
 const name = "array('type' => 'varchar', 'length' => 60, 'not null' => TRUE)";
 
-const install = (updates: string) => `<?php
+const install = (base: number, updates: string) => `<?php
 function plant_schema() {
   return array(
     'plant_page' => array('fields' => array('name' => ${name}, 'title' => ${name}, 'body' => ${text}), 'primary key' => array('name')),
@@ -121,109 +122,146 @@ function plant_schema() {
 /**
  * What the installation has already.
  */
-function plant_update_7001() {
+function plant_update_${base + 1}() {
 }
 ${updates}`;
 
-const updates = (failing: Failing) => `
+const updates = (base: number, failing: Failing) => `
 /**
  * Goes through all pages
  * a few at a time.
  *
  * Not a part of the description.
  */
-function plant_update_7002(&$sandbox) {
+function plant_update_${base + 2}(&$sandbox) {
   $sandbox['pass'] = isset($sandbox['pass']) ? $sandbox['pass'] + 1 : 1;
-  variable_set('plant_passes', $sandbox['pass']);
   $sandbox['#finished'] = $sandbox['pass'] / 3;
   return "pass $sandbox[pass]";
 }
 /** Implements hook_update_N(): the one that can fail. */
-function plant_update_7003() {
+function plant_update_${base + 3}() {
   ${failing === undefined ? "" : FAILURE[failing]}
 }
-function plant_update_7004() {
+function plant_update_${base + 4}() {
 }
 `;
 
-export const plant7: Plant = {
-  first: 7001,
-  accounts: "users",
-  // The class registry has the old place.
-  stale: /PlantThing/,
-  pages: PAGES7,
-  module: "sites/all/modules/plant",
+/** What cores of procedures differ in: `info` of an extension of a type, where modules lie, and how a module names its classes. */
+interface Kind {
+  readonly base: number;
+  readonly modules: string;
+  info(type: "module" | "profile"): string;
+  readonly classes: { readonly info: string; readonly code: string };
+  /** Table of names and serialized values. */
+  readonly stored: string;
+}
 
-  async lay(docroot) {
-    const module = join(docroot, this.module);
-    const profile = join(docroot, "profiles/acme");
-    await mkdir(module, { recursive: true });
-    await mkdir(profile, { recursive: true });
-    await writeFile(join(module, "plant.info"), "name = Plant\ncore = 7.x\nversion = 7.x-1.0\nproject = plant\nfiles[] = thing.inc\n");
-    await writeFile(join(module, "thing.inc"), "<?php\nclass PlantThing {\n}\n");
-    await writeFile(
-      join(module, "plant.module"),
-      `<?php
+function plantOf({ base, modules, info, classes, stored }: Kind): Plant {
+  const place = `${modules}/plant`;
+  return {
+    first: base + 1,
+    accounts: "users",
+    // The class registry has the old place.
+    stale: classes.info === "" ? undefined : /PlantThing/,
+    pages: pagesOfPlant(quoted),
+    module: place,
+
+    async lay(docroot) {
+      const module = join(docroot, place);
+      const profile = join(docroot, "profiles/acme");
+      await mkdir(module, { recursive: true });
+      await mkdir(profile, { recursive: true });
+      await writeFile(join(module, "plant.info"), `name = Plant\n${info("module")}version = 1.0\nproject = plant\n${classes.info}`);
+      await writeFile(join(module, "thing.inc"), "<?php\nclass PlantThing {\n}\n");
+      await writeFile(
+        join(module, "plant.module"),
+        `<?php
 function plant_init() {
   new PlantThing();
 }
+${classes.code}
 function plant_cron() {
   if (is_file(__DIR__ . '/cron-throws')) {
     throw new Exception('the planted cron failed');
   }
 }
 `,
-    );
-    await writeFile(join(module, "plant.install"), install(""));
-    await writeFile(join(profile, "acme.info"), "name = Acme\ncore = 7.x\nversion = 7.x-1.0\ndependencies[] = plant\n");
-    await writeFile(join(profile, "acme.profile"), "<?php\n");
-  },
-
-  renew: (docroot, failing) => writeFile(join(docroot, plant7.module, "plant.install"), install(updates(failing))),
-
-  async move(docroot) {
-    const profile = join(docroot, "profiles/acme2");
-    await rename(join(docroot, "profiles/acme"), profile);
-    await rename(join(profile, "acme.profile"), join(profile, "acme2.profile"));
-    await writeFile(
-      join(profile, "acme2.info"),
-      "name = Acme 2\ncore = 7.x\nversion = 7.x-2.0\nold_short_name = acme\ndependencies[] = plant\n",
-    );
-    await writeFile(join(profile, "acme2.install"), "<?php\nfunction acme2_update_7001() {\n}\n");
-    await mkdir(join(profile, "modules"));
-    await rename(join(docroot, this.module), join(profile, "modules/plant"));
-    await rm(join(profile, "acme.info"));
-    return "profiles/acme2/modules/plant";
-  },
-
-  async people(sql) {
-    const extra = (await columns(sql, "users")).has("signature")
-      ? { into: ", signature, created", values: ", '', 1" }
-      : { into: "", values: "" };
-    for (const [uid, name] of [
-      [7, "user8"],
-      [8, "Jane Doe"],
-    ] as const) {
-      await sql(
-        `INSERT INTO users (uid, name, pass, mail, init, status, login${extra.into}) VALUES (${uid}, '${name}', 'secret', 'j${uid}@example.com', 'j${uid}@example.com', 1, 0${extra.values})`,
       );
-    }
-    const session = (await columns(sql, "sessions")).has("ssid")
-      ? ["sid, ssid, uid, hostname, timestamp", "'s', 't', 7, '', 1"]
-      : ["sid, uid, created", "'s', 7, 1"];
-    await sql(`INSERT INTO sessions (${session[0]}) VALUES (${session[1]})`);
-    await sql(
-      `INSERT INTO variable (name, value) VALUES ('plant_api_key', 's:3:"key";'), ('plant_shop', 'a:2:{s:4:"name";s:1:"x";s:10:"api_secret";s:3:"key";}')`,
-    );
-  },
+      await writeFile(join(module, "plant.install"), install(base, ""));
+      await writeFile(join(profile, "acme.info"), `name = Acme\n${info("profile")}version = 1.0\ndependencies[] = plant\n`);
+      await writeFile(join(profile, "acme.profile"), "<?php\n");
+    },
 
-  breakCron: (docroot, module) => writeFile(join(docroot, module, "cron-throws"), ""),
+    renew: (docroot, failing) => writeFile(join(docroot, place, "plant.install"), install(base, updates(base, failing))),
+
+    async move(docroot) {
+      const profile = join(docroot, "profiles/acme2");
+      await rename(join(docroot, "profiles/acme"), profile);
+      await rename(join(profile, "acme.profile"), join(profile, "acme2.profile"));
+      await rm(join(profile, "acme.info"));
+      await writeFile(
+        join(profile, "acme2.info"),
+        `name = Acme 2\n${info("profile")}version = 2.0\nold_short_name = acme\ndependencies[] = plant\n`,
+      );
+      await writeFile(join(profile, "acme2.install"), `<?php\nfunction acme2_update_${base + 1}() {\n}\n`);
+      await mkdir(join(profile, "modules"));
+      await rename(join(docroot, place), join(profile, "modules/plant"));
+      return "profiles/acme2/modules/plant";
+    },
+
+    async people(sql) {
+      for (const [uid, name] of [
+        [7, "user8"],
+        [8, "Jane Doe"],
+      ] as const) {
+        await either(
+          sql,
+          `INSERT INTO users (uid, name, pass, mail, init, status, login, signature, created) VALUES (${uid}, '${name}', 'secret', 'j${uid}@example.com', 'j${uid}@example.com', 1, 0, '', 1)`,
+          `INSERT INTO users (uid, name, pass, mail, init, status, login) VALUES (${uid}, '${name}', 'secret', 'j${uid}@example.com', 'j${uid}@example.com', 1, 0)`,
+        );
+      }
+      await either(
+        sql,
+        "INSERT INTO sessions (sid, ssid, uid, hostname, timestamp) VALUES ('s', 't', 7, '', 1)",
+        "INSERT INTO sessions (sid, uid, created) VALUES ('s', 7, 1)",
+      );
+      await sql(
+        `INSERT INTO ${stored} (name, value) VALUES ('plant_api_key', 's:3:"key";'), ('plant_shop', 'a:2:{s:4:"name";s:1:"x";s:10:"api_secret";s:3:"key";}')`,
+      );
+    },
+
+    breakCron: (docroot, module) => writeFile(join(docroot, module, "cron-throws"), ""),
+  };
+}
+
+/** Of a real core, or else of the sample core, whose tables have fewer columns. */
+async function either(sql: Sql, real: string, sample: string): Promise<void> {
+  await sql(real).catch(() => sql(sample));
+}
+
+export const plant7 = plantOf({
+  base: 7000,
+  modules: "sites/all/modules",
+  info: () => "core = 7.x\n",
+  classes: { info: "files[] = thing.inc\n", code: "" },
+  stored: "variable",
+});
+
+export const plantBackdrop = plantOf({
+  base: 1000,
+  modules: "modules",
+  info: (type) => `backdrop = 1.x\ntype = ${type}\n`,
+  classes: { info: "", code: "function plant_autoload_info() {\n  return array('PlantThing' => 'thing.inc');\n}" },
+  stored: "state",
+});
+
+/** The same where the database is MySQL, which has a meaning for the backslash too. */
+export const plantBackdropOnMysql: Plant = {
+  ...plantBackdrop,
+  pages: pagesOfPlant((text) => quoted(text.replaceAll("\\", "\\\\"))),
 };
 
-const updates8 = (failing: Failing) =>
-  updates(failing)
-    .replaceAll("plant_update_7", "plant_update_8")
-    .replace("variable_set('plant_passes'", "\\Drupal::state()->set('plant_passes'");
+const updates8 = (failing: Failing) => updates(8000, failing);
 
 const PAGE_TYPE =
   "langcode: en\nstatus: true\nname: Page\ntype: page\ndescription: ''\nhelp: ''\nnew_revision: true\npreview_mode: 1\ndisplay_submitted: true\n";

@@ -34,6 +34,7 @@ export async function webHub(type: "nginx" | "apache", core?: string): Promise<W
         `--http_test_cmd=${commands.http_test_cmd}`,
         `--http_restart_cmd=${commands.http_restart_cmd}`,
         `--php_fpm_restart_cmd=${fpm.command}`,
+        `--php_fpm_test_cmd=${fpm.test}`,
       ],
       ...(process.getuid?.() === 0 ? ["--web_group=www-data"] : []),
     ]);

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { accessSync, chmodSync, constants, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -84,13 +84,19 @@ export interface Fpm {
   readonly listen: string;
   /** For php_fpm_restart_cmd. */
   readonly command: string;
+  /** For php_fpm_test_cmd. */
+  readonly test: string;
+  readonly pid: number;
+  /** What root does when verify @server says so: has it read a file of ours. */
+  includes(path: string): void;
+  errors(): string;
   stop(): Promise<void>;
 }
 
 /** PHP-FPM with one pool. */
 export async function startFpm(base: string): Promise<Fpm> {
   const directory = join(base, "fpm");
-  mkdirSync(directory, { recursive: true });
+  mkdirSync(join(directory, "pool.d"), { recursive: true });
   chmodSync(directory, 0o755);
   const listen = join(directory, "php.sock");
   const pid = join(directory, "php-fpm.pid");
@@ -98,13 +104,26 @@ export async function startFpm(base: string): Promise<Fpm> {
   writeFileSync(
     join(directory, "php-fpm.conf"),
     `[global]\npid = ${pid}\nerror_log = ${directory}/error.log\ndaemonize = no\nprocess_control_timeout = 5s\n` +
-      `[www]\n${user}listen = ${listen}\nlisten.mode = 0660\npm = static\npm.max_children = 3\ncatch_workers_output = yes\n`,
+      `[www]\n${user}listen = ${listen}\nlisten.mode = 0660\npm = static\npm.max_children = 3\ncatch_workers_output = yes\ninclude=${directory}/pool.d/*.conf\n`,
   );
   const command = join(directory, "reload");
   writeFileSync(command, `#!/bin/sh\nkill -USR2 "$(cat ${pid})"\n`, { mode: 0o755 });
-  const program = new Program(fpmProgram() as string, ["--nodaemonize", "--fpm-config", join(directory, "php-fpm.conf")]);
+  const main = join(directory, "php-fpm.conf");
+  const program = new Program(fpmProgram() as string, ["--nodaemonize", "--fpm-config", main]);
   await program.until("listening", () => readOrNothing(join(directory, "error.log")).includes("ready to handle connections"));
-  return { listen, command, stop: () => program.end("SIGTERM") };
+  const test = `${fpmProgram()} -t --fpm-config ${main}`;
+  return {
+    listen,
+    command,
+    test,
+    pid: program.pid,
+    includes(path) {
+      writeFileSync(join(directory, "pool.d/provision.conf"), `include=${path}\n`);
+      execFileSync(command);
+    },
+    errors: () => readOrNothing(join(directory, "error.log")),
+    stop: () => program.end("SIGTERM"),
+  };
 }
 
 export interface WebServer {

@@ -12,6 +12,8 @@ export const drupal: Engine = {
   settings,
   sitesPhp,
   readSitesPhp,
+  databases: ["mysql", "pgsql", "sqlite"],
+  configDirectories: ["sync"],
   // Not core/install.php, and neither core/rebuild.php nor core/authorize.php: what they are for, provision does.
   // statistics.php counts readers; it went out of core with version 11.
   frontControllers: ["index.php", "update.php", "core/modules/statistics/statistics.php"],

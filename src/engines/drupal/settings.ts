@@ -18,7 +18,7 @@ export function settings(input: SettingsInput): string {
   const head = settingsHead(input);
   const patterns = trustedHosts(input);
   return `${head}
-${databasesText(input.database, input.database.driver === "mysql" ? ISOLATION : "")}
+${databasesText(input, input.database.driver === "mysql" ? ISOLATION : "")}
 $settings['hash_salt'] = ${phpString(input.hashSalt.reveal())};
 $settings['update_free_access'] = FALSE;
 

@@ -12,6 +12,8 @@ export const drupal7: Engine = {
   settings,
   sitesPhp,
   readSitesPhp,
+  databases: ["mysql", "pgsql", "sqlite"],
+  configDirectories: [],
   // Not install.php: a visitor must never be led to install a site.
   frontControllers: ["index.php", "cron.php", "update.php", "authorize.php", "xmlrpc.php"],
   ...bridgeOps("Drupal 7", "drupal7/bridge.php"),

@@ -9,7 +9,7 @@ import { cachePrefix, databasesText, lastLines, ownSettings, PROCESS_LINES, sett
 export function settings(input: SettingsInput): string {
   const head = settingsHead(input);
   return `${head}
-${databasesText(input.database)}
+${databasesText(input)}
 // Never empty: core would then take a hash of the lines above, and end all sessions when a password changes.
 $drupal_hash_salt = ${phpString(input.hashSalt.reveal())};
 $update_free_access = FALSE;

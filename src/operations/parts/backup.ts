@@ -8,8 +8,9 @@ import type { DatabaseOf } from "../../services/db/service.js";
 import { writeDump } from "../../services/db/transfer.js";
 import { type Packed, pack, synced, type Written } from "../../steps/archive.js";
 import type { Services } from "../services.js";
+import { codePlace } from "./code-place.js";
 import { FILES_PART, MANIFEST, type Manifest, manifestText, SITE_PART } from "./manifest.js";
-import { codePlace, currentBuild, readRecord } from "./platform-code.js";
+import { currentBuild, readRecord } from "./platform-code.js";
 import { databaseOf, type SiteInputs, siteCode } from "./site.js";
 
 /** What is decided of a backup before its steps. */

@@ -14,7 +14,10 @@ import { file, gone, moved } from "../../steps/files.js";
 import type { Services } from "../services.js";
 import { certificateSteps } from "./certificate.js";
 import { type Kept, keptGenerations, keptRecord, switchedChanges, switchedProperties } from "./kept.js";
+import { dropPoolUser, leavePool, poolSteps, reloadPhp, reloadPhpUndo } from "./pool.js";
 import {
+  accountForCommands,
+  accountForRequests,
   basicAuthSteps,
   clientLink,
   databaseOf,
@@ -23,6 +26,7 @@ import {
   gateFile,
   generationDirectories,
   grouped,
+  groupOfAll,
   hashSalt,
   publish,
   publishCertificate,
@@ -135,6 +139,7 @@ export function makeGeneration(s: Succession, use: Services): readonly Step[] {
   const made = ownDirectories(staged, use);
   return [
     ...makeRoom(s, use),
+    ...poolSteps(next, use),
     made,
     ...(now.site.name === next.site.name ? [] : [secretsOf(now, next, use)]),
     ...db.create(database),
@@ -143,6 +148,7 @@ export function makeGeneration(s: Succession, use: Services): readonly Step[] {
     siteDirectories(staged, use),
     ownCode(now, staged, use),
     salt,
+    ...accountForCommands(staged, use, () => db.access(database)),
     settingsFile(staged, use, () => db.access(database), salt),
     filesLink(staged, use),
     siteEntries(next, use),
@@ -334,6 +340,7 @@ export function switchSteps(s: Succession, use: Services): readonly Step[] {
     ...(moved ? [takeName(s, use)] : []),
     clientLink(next, use),
     ...basicAuthSteps(next, use),
+    ...accountForRequests(next, use, () => use.db(next.dbServer).access(databaseOf(next, use, next.dbServer))),
     publish(next, use, enabled, withdrawn),
     ...(sameServer
       ? []
@@ -347,6 +354,7 @@ export function switchSteps(s: Succession, use: Services): readonly Step[] {
     ...(enabled ? [answers(next, use)] : []),
     // Of a new name, or on another web server.
     ...certificateSteps(next, use, true, (version) => publishCertificate(next, use, version)),
+    ...leavePool(now, next, use),
   ];
 }
 
@@ -354,7 +362,7 @@ export function switchSteps(s: Succession, use: Services): readonly Step[] {
 function takeName({ now, next, staged, aside }: Succession, use: Services): Step {
   const host = use.host(next.server);
   const name = next.siteDirectory;
-  const reload = { do: "http_reload", host: use.host(next.webServer).name, server: next.webServer.name, uris: [next.site.uri] };
+  const reload = reloadPhpUndo(use, next, [next.site.uri]);
   return {
     id: "site/take-name",
     title: `${staged.directory} becomes ${next.directory}`,
@@ -404,14 +412,14 @@ export function generationUndo(reach: { host(name: string): Host }): UndoKinds {
   };
 }
 
-export function reloaded({ site, webServer }: SiteInputs, use: Services): Step {
+export function reloaded({ site, webServer, platform }: SiteInputs, use: Services): Step {
   return {
     id: "http/reload",
     title: "PHP begins anew",
     undoneBy: "http/activate",
     check: async () => ({ changes: [`reload PHP of ${webServer.name}`] }),
     async apply() {
-      await use.http(webServer).reload([site.uri]);
+      await reloadPhp(use, { platform, webServer }, [site.uri]);
       return null;
     },
   };
@@ -461,6 +469,8 @@ export function finishSwitch(s: Succession, use: Services): readonly Step[] {
       { id: "context", title: `Save ${name}`, ...place },
     ),
     openGate(next, use),
+    groupOfAll(next, use, { phase: "finish" }),
+    ...dropPoolUser(now, next, use),
     ...(now.site.uri === next.site.uri ? [] : formerUri(now, use)),
     ...(renamed ? formerName(now, next, use) : []),
   ];
@@ -477,6 +487,7 @@ export function formerUri(now: SiteInputs, use: Services): readonly Step[] {
     ...(now.webServer.http_service_type === "php"
       ? []
       : [
+          ...[use.http(now.webServer).environment].flatMap((one) => (one ? [one.removeFormer(now.site.uri, undefined)] : [])),
           gone(use.host(now.webServer), [use.http(now.webServer).passwordFile(now.site.uri)], {
             id: "http/former-password-file",
             title: "Remove the password file",

@@ -5,6 +5,7 @@ import { ProvisionError } from "../../core/errors.js";
 import type { Run, Step } from "../../core/step.js";
 import type { Services } from "../services.js";
 import { platformLocks, siteLocks } from "./locks.js";
+import { reloadPhp, reloadPhpUndo } from "./pool.js";
 
 /** A site that serves from a platform, as an operation on the platform meets it. */
 export interface PlatformSite {
@@ -29,14 +30,26 @@ export async function sitesOf(all: PlatformAndServers, use: Services) {
 }
 
 /** Has new PHP started for the code that now stands there; nothing to do without sites. */
-export async function reloadSites(use: Services, webServer: Server, sites: readonly PlatformSite[]): Promise<void> {
-  if (sites.length > 0) await use.http(webServer).reload(sites.map(({ uri }) => uri));
+export async function reloadSites(use: Services, of: PlatformAndServers, sites: readonly PlatformSite[]): Promise<void> {
+  if (sites.length > 0)
+    await reloadPhp(
+      use,
+      of,
+      sites.map(({ uri }) => uri),
+    );
 }
 
 /** The same as an undo; it comes after what is undone before it in the list, which runs from its end. */
-export function reloadUndo(use: Services, webServer: Server, sites: readonly PlatformSite[]) {
-  if (sites.length === 0) return [];
-  return [{ do: "http_reload", host: use.host(webServer).name, server: webServer.name, uris: sites.map(({ uri }) => uri) }];
+export function reloadUndo(use: Services, of: PlatformAndServers, sites: readonly PlatformSite[]) {
+  return sites.length === 0
+    ? []
+    : [
+        reloadPhpUndo(
+          use,
+          of,
+          sites.map(({ uri }) => uri),
+        ),
+      ];
 }
 
 /** By uri: status of GET /; null when there was no answer. What a step that exchanges code returns, asked before it does. */

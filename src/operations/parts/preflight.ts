@@ -1,6 +1,7 @@
 import { checkContext, refusal, type SiteAndAll } from "../../context/references.js";
 import type { Context, Site } from "../../context/schema.js";
 import { ProvisionError } from "../../core/errors.js";
+import type { Engine } from "../../engines/engine.js";
 import type { Services } from "../services.js";
 
 /** What the hub (its `contexts`; all that it has) has against this context: names used twice, a quota, a missing reference. Rejects with INVALID_REFERENCE. */
@@ -8,6 +9,21 @@ export async function refuseConflicts(use: Services, context: Context, among?: r
   const contexts = among ?? (await use.store.load()).contexts;
   const conflicts = checkContext(context, contexts, use.hub);
   if (conflicts.length > 0) throw await refusal(conflicts, use.store);
+}
+
+/** Rejects with REFUSED when the core has no driver for the kind of database that the server has. */
+export function refuseForeignDatabase(engine: Engine, { site, dbServer }: Pick<SiteAndAll, "site" | "dbServer">): void {
+  const type = dbServer.db_service_type;
+  if (engine.databases.some((driver) => driver === type)) return;
+  const [first = "mysql"] = engine.databases;
+  throw new ProvisionError("REFUSED", `${engine.label} has no driver for the database of ${dbServer.name} (db_service_type: ${type})`, {
+    why: [`it can use: ${engine.databases.join(", ")}`],
+    state: `nothing was made for ${site.name}`,
+    next: [
+      `provision save @server_db --remote_host=localhost --db_service_type=${first} --master_db=${first}://…`,
+      `provision save ${site.name} --db_server=@server_db`,
+    ],
+  });
 }
 
 /** What a visitor gets now, in one line. */

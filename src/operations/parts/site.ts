@@ -1,26 +1,29 @@
 import { createHash, randomBytes } from "node:crypto";
-import { join } from "node:path";
-import type { DatabaseAccess } from "../../context/database-access.js";
+import { dirname, join } from "node:path";
+import { accountVariables, type DatabaseAccess } from "../../context/database-access.js";
 import type { Changes } from "../../context/edit.js";
 import type { GenerationPaths } from "../../context/layout.js";
 import { clientWord, siteName } from "../../context/names.js";
 import type { SiteAndAll } from "../../context/references.js";
-import type { Platform, Server, Site } from "../../context/schema.js";
+import type { Server, Site } from "../../context/schema.js";
 import { ProvisionError } from "../../core/errors.js";
 import { Secret } from "../../core/secret.js";
 import type { Run, Step } from "../../core/step.js";
+import { accountFile } from "../../engines/cloaked-account.js";
 import type { Core, SiteCode } from "../../engines/engine.js";
 import type { Host } from "../../host/host.js";
-import type { DatabaseOf } from "../../services/db/service.js";
+import type { DatabaseNames, DatabaseOf } from "../../services/db/service.js";
 import type { BasicAuth, ConfigFile, Tls, Vhost } from "../../services/http/service.js";
-import { fpmSocket, phpProgram } from "../../services/php.js";
-import { directories, file, type StepPlace, symlink, undoParents } from "../../steps/files.js";
+import { phpProgram } from "../../services/php.js";
+import { directories, file, gone, type StepPlace, symlink, undoParents } from "../../steps/files.js";
+import { groupAccess } from "../../steps/group-access.js";
 import type { Services } from "../services.js";
 import { type CertificatePlan, certificateFiles, certificatePlan, withCertificate } from "./certificate.js";
+import { listenOf, type PoolInputs, poolInputs, requestLimits, sharesPool } from "./pool.js";
 import { type Entries, namesOfDirectory, sitesPhpEntries } from "./sites-php.js";
 
 /** Everything decided of one site before its steps: JSON, so that a resumed run has the same. */
-export interface SiteInputs extends SiteAndAll {
+export interface SiteInputs extends SiteAndAll, PoolInputs {
   readonly core: Core;
   readonly generation: string;
   readonly paths: GenerationPaths;
@@ -30,10 +33,14 @@ export interface SiteInputs extends SiteAndAll {
   readonly siteDirectory: string;
   /** What visitors called the site until now and shall no longer: aliases that were taken out of the context. */
   readonly formerNames: readonly string[];
-  /** Group id of the web server; undefined: left as it comes. */
+  /** Group through which PHP reads and writes: the web server's, or the pool's; undefined: left as it comes. */
   readonly gid?: number;
+  /** Group of the web server; undefined: left as it comes. */
+  readonly webGid?: number;
   /** Of the build that the platform is; undefined for a directory that provision did not build. */
   readonly codeCache?: string;
+  /** Names of the database account that the site is to have; empty where it has none. */
+  readonly account: DatabaseNames;
   /** Of a sub-directory site: no site of the hub has its host. */
   readonly alone: boolean;
   /** Of a site with https. */
@@ -54,20 +61,28 @@ async function groupId(host: Host, name: string | undefined, server: Server): Pr
 export async function siteInputs(use: Services, all: SiteAndAll, core: Core, generation: string): Promise<SiteInputs> {
   const directory = siteName(all.site.uri);
   refuseTlsWithoutPort(all);
-  const gid = await groupId(use.host(all.webServer), all.webServer.web_group, all.webServer);
+  const webGid = await groupId(use.host(all.webServer), all.webServer.web_group, all.webServer);
+  const pools = await poolInputs(use, all);
+  const paths = use.layout.generation(all.site.uri, generation);
+  const { names: account } =
+    all.dbServer.db_service_type === "none" ? { names: {} } : databaseOf({ site: all.site, generation, paths }, use, all.dbServer);
+  const gid = pools.pool?.gid ?? webGid;
   const entered = await namesOfDirectory({ host: use.host(all.server), engine: use.engine(core.engine), docroot: core.docroot }, directory);
   const names = namesOf({ site: all.site, directory });
   const codeCache = await codeCacheOf(use, use.host(all.server), core);
   const certificate = await certificatePlan(use, all);
   return {
     ...all,
+    ...pools,
     core,
     generation,
-    paths: use.layout.generation(all.site.uri, generation),
+    paths,
+    account,
     directory,
     siteDirectory: join(core.docroot, "sites", directory),
     formerNames: entered.filter((name) => !(name in names)),
     ...(gid === undefined ? {} : { gid }),
+    ...(webGid === undefined ? {} : { webGid }),
     alone: await hasHostAlone(use, all.site.uri),
     ...(codeCache === undefined ? {} : { codeCache }),
     ...(certificate === undefined ? {} : { certificate }),
@@ -103,13 +118,13 @@ async function hasHostAlone(use: Services, uri: string): Promise<boolean> {
 }
 
 export function databaseOf(
-  { site, generation, paths }: Pick<SiteInputs, "site" | "generation" | "paths">,
+  { site, generation, paths, pool }: Pick<SiteInputs, "site" | "generation" | "paths" | "pool">,
   use: Services,
   dbServer: Server,
 ): DatabaseOf {
   const { db_name: database, db_user: user } = site;
   const names = database !== undefined && user !== undefined ? { database, user } : use.db(dbServer).names(site.uri, generation);
-  return { site: site.name, uri: site.uri, generation, paths, names };
+  return { site: site.name, uri: site.uri, generation, paths, names, ...(pool ? { gid: pool.gid } : {}) };
 }
 
 /** What a site's context keeps of its database: the names that were once made. */
@@ -148,7 +163,8 @@ export function vhostOf(inputs: SiteInputs, use: Services, enabled: boolean, ver
     private: paths.private,
     frontControllers: [...use.engine(core.engine).frontControllers, ...site.php_paths],
     php: phpProgram(platform.php ?? webServer.php),
-    fpm: fpmOf(platform, webServer),
+    fpm: listenOf(inputs, use),
+    limits: requestLimits(inputs),
     alone: inputs.alone,
     tls: tlsOf(inputs, use, version),
     basicAuth: basicAuthOf(inputs, use),
@@ -157,7 +173,7 @@ export function vhostOf(inputs: SiteInputs, use: Services, enabled: boolean, ver
       ...Object.fromEntries(site.http_headers.map((line) => [line.slice(0, line.indexOf(": ")), line.slice(line.indexOf(": ") + 2)])),
       ...(site.quarantine ? { "X-Robots-Tag": "noindex, nofollow" } : {}),
     },
-    environment: undefined,
+    environment: environmentOf(inputs, use)?.path,
     snippets: {
       ...(site.nginx_snippet === undefined ? {} : { nginx: site.nginx_snippet }),
       ...(site.apache_snippet === undefined ? {} : { apache: site.apache_snippet }),
@@ -165,11 +181,61 @@ export function vhostOf(inputs: SiteInputs, use: Services, enabled: boolean, ver
   };
 }
 
-/** A platform with a PHP of its own has its own PHP-FPM, too. */
-function fpmOf(platform: Platform, webServer: Server): string {
-  if (platform.php_fpm_listen !== undefined) return platform.php_fpm_listen;
-  const own = platform.php !== undefined && platform.php !== webServer.php;
-  return own ? fpmSocket(platform.php) : (webServer.php_fpm_listen ?? fpmSocket(webServer.php));
+/**
+ * Where the web server tells PHP the site's database account; undefined when settings.php holds it. A new account has a new file, so that the
+ * old one stays good until the vhost names the new one, and in an undo.
+ */
+function environmentOf({ site, dbServer, webServer, generation, account }: SiteInputs, use: Services) {
+  const { environment } = use.http(webServer);
+  if (!environment || !isCloaked({ webServer, dbServer })) return undefined;
+  const tag = createHash("sha256")
+    .update(JSON.stringify([generation, account]))
+    .digest("hex")
+    .slice(0, 12);
+  return { environment, tag, path: environment.file(site.uri, tag) };
+}
+
+/** PHP of other sites runs as the same user and could read settings.php, so that holds no account. A file of SQLite has none. */
+export function isCloaked({ webServer, dbServer }: Pick<SiteAndAll, "webServer" | "dbServer">): boolean {
+  return sharesPool(webServer) && (dbServer.db_service_type === "mysql" || dbServer.db_service_type === "pgsql");
+}
+
+/** The account for the command line, when settings.php does not hold it: in a file of our user's. Before settings.php. */
+export function accountForCommands(inputs: SiteInputs, use: Services, access: (run: Run) => Promise<DatabaseAccess>): readonly Step[] {
+  if (!isCloaked(inputs)) return [];
+  return [
+    file(
+      use.host(inputs.server),
+      inputs.paths.account,
+      async (run) => accountFile(await access(run)),
+      { mode: 0o400 },
+      { id: "site/account", title: "Database account for the command line" },
+    ),
+  ];
+}
+
+/** The same for requests, in a file of the web server's. Before its vhost. */
+export function accountForRequests(inputs: SiteInputs, use: Services, access: (run: Run) => Promise<DatabaseAccess>): readonly Step[] {
+  const told = environmentOf(inputs, use);
+  return told ? [told.environment.write(inputs.site.uri, told.tag, async (run) => accountVariables(await access(run)) ?? {})] : [];
+}
+
+/** What was made of these for an account that is no more goes; with no account to hide, all of it. */
+export function formerAccounts(inputs: SiteInputs, use: Services): readonly Step[] {
+  const { environment } = use.http(inputs.webServer);
+  const told = environmentOf(inputs, use);
+  return [
+    ...(environment ? [environment.removeFormer(inputs.site.uri, told?.tag)] : []),
+    ...(told
+      ? []
+      : [
+          gone(use.host(inputs.server), [inputs.paths.account], {
+            id: "site/account-remove",
+            title: "No database account beside settings.php",
+            phase: "finish",
+          }),
+        ]),
+  ];
 }
 
 /** Nobody comes into a quarantined site without a password. */
@@ -202,6 +268,7 @@ export function grouped(inputs: SiteInputs, mode: number): { mode: number; gid?:
 export function generationDirectories(inputs: SiteInputs, use: Services): Step {
   const { paths, site } = inputs;
   const { root } = paths;
+  const { configDirectories } = use.engine(inputs.core.engine);
   return directories(
     use.host(inputs.server),
     [
@@ -210,8 +277,8 @@ export function generationDirectories(inputs: SiteInputs, use: Services): Step {
       { path: paths.files, ownership: grouped(inputs, 0o2770) },
       { path: paths.private, ownership: grouped(inputs, 0o2770) },
       { path: paths.tmp, ownership: grouped(inputs, 0o2770) },
-      { path: join(root, "config"), ownership: grouped(inputs, 0o750) },
-      { path: paths.configSync, ownership: grouped(inputs, 0o2770) },
+      { path: paths.config, ownership: grouped(inputs, 0o750) },
+      ...configDirectories.map((name) => ({ path: join(paths.config, name), ownership: grouped(inputs, 0o2770) })),
     ],
     { id: "site/directories", title: `Directories of ${site.uri}` },
   );
@@ -267,6 +334,7 @@ export function settingsFile(inputs: SiteInputs, use: Services, access: (run: Ru
         paths,
         database: await access(run),
         hashSalt,
+        ...(environmentOf(inputs, use) ? { accountFile: paths.account } : {}),
         writePaths: site.write_paths,
         quarantine: site.quarantine,
       });
@@ -274,6 +342,37 @@ export function settingsFile(inputs: SiteInputs, use: Services, access: (run: Ru
     grouped(inputs, 0o440),
     { id: "site/settings", title: "settings.php" },
   );
+}
+
+/**
+ * What is below the site's directories has the owner, group and modes that they have (reference: engine.md d). `former`: whose group it was before,
+ * for an undo; `undoneBy`: an earlier step whose undo takes all of it away.
+ */
+export function groupOfAll(
+  inputs: SiteInputs,
+  use: Services,
+  how: { readonly phase: "finish" } | { readonly undoneBy: string } | { readonly former: Pick<SiteInputs, "gid" | "pool"> },
+): Step {
+  const { paths, siteDirectory } = inputs;
+  const writable = [paths.files, paths.private, paths.tmp, paths.configSync, dirname(paths.database)].map((path) => ({
+    path,
+    writable: true,
+  }));
+  const code = ["modules", "themes", "libraries"].map((name) => ({ path: join(siteDirectory, name), writable: false }));
+  const access = ({ gid, pool }: Pick<SiteInputs, "gid" | "pool">) => ({ gid, uid: process.getuid?.() ?? 0, writer: pool?.uid });
+  const place = { id: "site/access", title: "Owners, groups and modes below" };
+  const trees = [...writable, ...code];
+  const host = use.host(inputs.server);
+  if ("former" in how) return groupAccess(host, trees, access(inputs), place, access(how.former));
+  return groupAccess(host, trees, access(inputs), { ...place, ...how });
+}
+
+/** Whose group the files of a site have that has perhaps not moved into its pool yet. */
+export function formerGroup(inputs: SiteInputs): Pick<SiteInputs, "gid" | "pool"> {
+  const { formerPools, settled, webGid } = inputs;
+  if (settled) return inputs;
+  const [former] = formerPools;
+  return former ? { gid: former.pool.gid, pool: former.pool } : webGid === undefined ? {} : { gid: webGid };
 }
 
 export function filesLink(inputs: SiteInputs, use: Services): Step {
@@ -383,7 +482,7 @@ export function basicAuthSteps(inputs: SiteInputs, use: Services): readonly Step
         });
         return `${name}:${stdout}\n`;
       },
-      grouped(inputs, 0o640),
+      inputs.webGid === undefined ? { mode: 0o640 } : { mode: 0o640, gid: inputs.webGid },
       place,
     ),
   ];

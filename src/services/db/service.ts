@@ -15,6 +15,8 @@ export interface DatabaseOf {
   readonly names: DatabaseNames;
   /** mysql: hosts beside this one from which the site's account logs in (remote web servers), as the server sees them. */
   readonly webHosts?: readonly string[];
+  /** sqlite: group of the file, where that is not the web server's. */
+  readonly gid?: number;
 }
 
 export type DatabaseNames = Readonly<Record<string, string>>;

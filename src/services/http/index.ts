@@ -2,6 +2,7 @@ import type { Layout } from "../../context/layout.js";
 import type { Server } from "../../context/schema.js";
 import type { Gathering } from "../../core/gathering.js";
 import type { Host } from "../../host/host.js";
+import type { Limits } from "../php-limits.js";
 import { apache } from "./apache/index.js";
 import { daemonHttp } from "./daemon/index.js";
 import { nginx } from "./nginx/index.js";
@@ -21,7 +22,8 @@ export interface HttpSetup {
     | "php"
     | "php_fpm_listen"
     | "php_fpm_restart_cmd"
-  >;
+  > &
+    Partial<Pick<Server, "php_pool" | keyof Limits>>;
   /** Milliseconds within which a reload has to be proven; five hundred sites take a second or two. Default: 30 s. */
   readonly patience?: number;
   /** Other operations of the same run: their sites are activated together. */

@@ -1,4 +1,7 @@
-import type { Step } from "../../core/step.js";
+import type { Secret } from "../../core/secret.js";
+import type { Run, Step } from "../../core/step.js";
+import type { Argv } from "../../host/host.js";
+import type { Setting } from "../php-limits.js";
 
 /** One site as a web server sees it; every http type makes its own text of it. Paths absolute. */
 export interface Vhost {
@@ -18,6 +21,8 @@ export interface Vhost {
   /** PHP files that may be reached, relative to the docroot. */
   readonly frontControllers: readonly string[];
   readonly php: string;
+  /** What a request may take, where that is not the usual. */
+  readonly limits?: RequestLimits;
   /** Where PHP-FPM listens: a socket's path, or host:port. PHP's own server needs none. */
   readonly fpm: string;
   /** Of a sub-directory site: no other site has its host, so nobody else answers there. */
@@ -32,6 +37,15 @@ export interface Vhost {
   readonly environment: string | undefined;
   /** The operator's own lines, by http type. */
   readonly snippets: Readonly<Record<string, string>>;
+}
+
+export interface RequestLimits {
+  /** Told to PHP with each request, in pools of several sites: all that any site says, for a process keeps what the request before set. */
+  readonly settings: readonly Setting[];
+  /** Bytes of the largest request body; undefined: the usual 64 MB. */
+  readonly largestBody: number | undefined;
+  /** Seconds that the web server waits for PHP; undefined: two minutes. */
+  readonly patience: number | undefined;
 }
 
 /** How a site is reached by https. */
@@ -52,6 +66,19 @@ export interface BasicAuth {
   readonly file: string;
   /** Addresses and networks that need no password. */
   readonly whitelist: readonly string[];
+}
+
+/** By name in PHP's $_SERVER; values without control characters, quotes and `$`. */
+export type Variables = Readonly<Record<string, Secret>>;
+
+/** What the PHP of one site is told with each request, by a file (0600) that PHP itself cannot read. */
+interface Environment {
+  /** Path for a Vhost; the tag (12 hexadecimal digits) tells the former files of a site from the one to come. */
+  file(uri: string, tag: string): string;
+  /** The file is there. It comes before the activation of the vhost that names it. */
+  write(uri: string, tag: string, variables: (run: Run) => Promise<Variables>): Step;
+  /** All other files of the site are gone, with no tag all; a finish step. */
+  removeFormer(uri: string, tag: string | undefined): Step;
 }
 
 /** A file of the web server's configuration; no content: it is not there. */
@@ -109,9 +136,9 @@ export interface HttpService {
   restore(files: readonly ConfigFile[]): Promise<void>;
   /**
    * PHP that begins after this call serves these sites (uris), and it is proven: for code that was exchanged under them while
-   * their configuration stays. Can be repeated.
+   * their configuration stays. Can be repeated. `command` reloads their PHP-FPM; default: that of the server's own PHP.
    */
-  reload(uris: readonly string[]): Promise<void>;
+  reload(uris: readonly string[], command?: Argv): Promise<void>;
   /**
    * Asks for one page the way a visitor would, redirects not followed. Works also when no daemon of
    * this type is running, where that is possible (php: a loopback server of its own, ended afterwards).
@@ -121,6 +148,8 @@ export interface HttpService {
   readonly challenges: string | undefined;
   /** File with name and password hash of a site's visitors. */
   passwordFile(uri: string): string;
+  /** Undefined where PHP runs as the user that provision is, so that there is nothing to hide from it. */
+  readonly environment?: Environment;
   /**
    * Says that a request will follow, to a site that uses this PHP program and this directory of compiled code: what `request`
    * has to start for it is started meanwhile. It never fails, holds nothing up, and is ended by that request or with this process.

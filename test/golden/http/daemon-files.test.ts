@@ -4,6 +4,7 @@ import { apache } from "../../../src/services/http/apache/index.js";
 import { placeOf } from "../../../src/services/http/daemon/place.js";
 import { nginx } from "../../../src/services/http/nginx/index.js";
 import type { ConfigFile, Vhost } from "../../../src/services/http/service.js";
+import { settingsOf } from "../../../src/services/php-limits.js";
 
 const layout = new Layout("/srv/hub");
 const server = { name: "@server_master", http_port: 80, http_ssl_port: 443 };
@@ -45,6 +46,14 @@ const cases: Record<string, Vhost> = {
     snippets: { nginx: "location = /ping {\n  return 204;\n}\n", apache: "RewriteRule ^/ping$ - [R=204,L]\n" },
   },
   allowed: { ...site, allow: ["192.0.2.7", "2001:db8::/32"], fpm: "127.0.0.1:9000", environment: "/srv/hub/environment/example.com" },
+  limited: {
+    ...site,
+    limits: {
+      settings: settingsOf({ php_memory_limit: "256M", php_max_execution_time: 300, php_post_max_size: "100M" }),
+      largestBody: 104_857_600,
+      patience: 360,
+    },
+  },
   "sub-directory": { ...below, aliases: ["foo.example.com"] },
   "sub-directory-alone": { ...below, alone: true, redirection: "foo.example.com", aliases: ["foo.example.com"] },
   "sub-directory-disabled": { ...below, enabled: false },

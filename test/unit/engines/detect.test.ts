@@ -7,6 +7,7 @@ import { Scope } from "../../../src/core/scope.js";
 import { detectCore, ENGINES, engineNamed } from "../../../src/engines/index.js";
 import { LocalHost } from "../../../src/host/local.js";
 import { failure } from "../../support/failure.js";
+import { makeFakeBackdrop } from "../../support/fake-core.js";
 
 const DRUPAL = fileURLToPath(new URL("../../fixtures/fake-drupal", import.meta.url));
 const SAMPLE = fileURLToPath(new URL("../../../src/demo/sample", import.meta.url));
@@ -91,6 +92,37 @@ describe("detectCore", () => {
     await writeFile(join(root, "includes/bootstrap.inc"), "<?php\ndefine('CACHE_PERMANENT', 0);\n");
     await writeFile(join(root, "modules/system/system.info"), "core = 6.x\n");
     expect((await failure(detectCore(host, root))).message).toContain("holds no core");
+  });
+
+  it("knows a Backdrop by its own constant, with the profiles of core and those beside it; half a one is refused", async () => {
+    const made = join(root, "made");
+    await makeFakeBackdrop(made);
+    await mkdir(join(made, "profiles/acme"), { recursive: true });
+    for (const type of ["info", "profile"]) await writeFile(join(made, `profiles/acme/acme.${type}`), "");
+    expect(await detectCore(host, made)).toEqual({
+      engine: "backdrop",
+      version: "1.0-fixture",
+      docroot: made,
+      profiles: ["acme", "minimal", "standard"],
+    });
+    await rm(join(made, "core/includes/config.inc"));
+    expect((await failure(detectCore(host, made))).why.join()).toContain("core/includes/config.inc");
+  });
+
+  it.each([
+    [
+      "of the archive",
+      "/**\n * Configuration file for the Backdrop CMS multi-site feature.\n */\n// $sites['example.com'] = 'example';\n",
+      0,
+    ],
+    [
+      "with a site",
+      "/**\n * Configuration file for the Backdrop CMS multi-site feature.\n */\n$sites['example.com'] = 'example';\n",
+      undefined,
+    ],
+    ["of somebody", "// my own\n", undefined],
+  ])("a sites.php %s", (_, text, size) => {
+    expect(engineNamed("backdrop").readSitesPhp(`<?php\n${text}`)?.size).toBe(size);
   });
 
   it("says that a directory does not exist", async () => {

@@ -1,9 +1,14 @@
 import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import type { DatabaseAccess } from "../../../src/context/database-access.js";
+import { accountVariables, type DatabaseAccess } from "../../../src/context/database-access.js";
 import { Layout } from "../../../src/context/layout.js";
 import { ProvisionError } from "../../../src/core/errors.js";
 import { Secret } from "../../../src/core/secret.js";
+import { settings as settingsBackdrop } from "../../../src/engines/backdrop/settings.js";
+import { accountFile } from "../../../src/engines/cloaked-account.js";
 import { settings as settings8 } from "../../../src/engines/drupal/settings.js";
 import { settings } from "../../../src/engines/drupal7/settings.js";
 import type { SettingsInput } from "../../../src/engines/engine.js";
@@ -44,6 +49,7 @@ describe("settings.php of Drupal 7", () => {
     ["mysql-socket", input({ ...server("mysql"), host: "localhost", socket: "/run/mysqld/it's a socket" } as DatabaseAccess)],
     ["mysql-tls", input({ ...server("mysql"), tls: { verify: true, ca: "/etc/ssl/it's ca.pem" } } as DatabaseAccess)],
     ["pgsql-tls", input({ ...server("pgsql"), tls: { verify: true, ca: "/etc/ssl/it's ca.pem" } } as DatabaseAccess)],
+    ["mysql-cloaked", input(server("mysql"), { accountFile: "/var/aegir/sites/example.com/it's/account.settings.php" })],
     ["subdirectory", input(SQLITE, { uri: "example.com/foo" })],
   ] as const)("for %s is as reviewed", async (name, of) => {
     await expect(settings(of)).toMatchFileSnapshot(`../../golden/engines/drupal7-settings-${name}.php`);
@@ -51,6 +57,38 @@ describe("settings.php of Drupal 7", () => {
 
   it("is the same bytes for the same input", () => {
     expect(settings(input(SQLITE))).toBe(settings(input(SQLITE)));
+  });
+
+  it("holds no account when sites share a pool: PHP has it from its request or from the file for the command line, and nothing is left of it", () => {
+    const directory = mkdtempSync(join(tmpdir(), "provision-account-"));
+    const file = join(directory, "it's account.settings.php");
+    try {
+      const database = server("pgsql");
+      const whole = settings(input(database, { accountFile: file }));
+      const text = whole.slice(0, whole.indexOf("// Never empty"));
+      expect(whole).not.toContain("a $secret");
+      expect(text).not.toContain("example_com_7f3a");
+      const told = accountVariables(database) ?? {};
+      const show =
+        "echo json_encode([isset($databases) ? $databases['default']['default'] : null, array_key_exists('db_passwd', $_SERVER), getenv('db_passwd')]);";
+      const run = (env: Record<string, string>, times = 1) =>
+        JSON.parse(
+          execFileSync("php", {
+            input: `<?php define('DRUPAL_ROOT', '/nowhere');${text.replace("<?php", "").repeat(times)}\n${show}`,
+            encoding: "utf8",
+            env: { ...process.env, ...env },
+          }),
+        );
+      const right = { database: "example_com_7f3a", username: "example_com_7f3a", password: "it's \\ a $secret <?php ?>\n" };
+      expect(run({})).toEqual([null, false, false]);
+      const env = Object.fromEntries(Object.entries<Secret>(told).map(([name, value]) => [name, value.reveal()]));
+      // Drupal 8 and later read it more than once in a process.
+      for (const times of [1, 2]) expect(run(env, times)).toEqual([expect.objectContaining(right), false, false]);
+      writeFileSync(file, accountFile(database)?.reveal() ?? "");
+      for (const times of [1, 2]) expect(run({}, times)).toEqual([expect.objectContaining(right), false, false]);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
   });
 
   it("gives PHP the password as it is, and prints nothing", () => {
@@ -129,6 +167,54 @@ describe("settings.php of Drupal 8 and later", () => {
     expect(read(input(SQLITE, { quarantine: true })).config).toMatchObject({
       "system.mail": { interface: { default: "test_mail_collector" } },
       "automated_cron.settings": { interval: 0 },
+    });
+  });
+});
+
+describe("settings.php of Backdrop", () => {
+  it.each([
+    ["mysql", input(server("mysql"))],
+    ["subdirectory", input(server("mysql"), { uri: "example.com/foo", quarantine: true })],
+  ] as const)("for %s is as reviewed", async (name, of) => {
+    await expect(settingsBackdrop(of)).toMatchFileSnapshot(`../../golden/engines/backdrop-settings-${name}.php`);
+  });
+
+  const read = (of: SettingsInput) => {
+    const values = "$databases['default']['default'], $settings, $config, $config_directories";
+    const [json] = execFileSync("php", {
+      input: `${settingsBackdrop(of).replace("<?php", "<?php define('BACKDROP_ROOT', '/nowhere');")}\necho json_encode([${values}]);`,
+      encoding: "utf8",
+      env: { ...process.env, PROVISION_OPERATION: "1" },
+    }).split("\n");
+    const [database, settings, config, directories] = JSON.parse(json ?? "") as [unknown, Record<string, unknown>, unknown, unknown];
+    return { database, settings, config, directories };
+  };
+
+  it("gives PHP the password as it is, and configuration directories that are no part of the site's directory", () => {
+    const { database, directories, settings } = read(input(server("mysql")));
+    expect(database).toMatchObject({ password: "it's \\ a $secret <?php ?>\n", port: "3306", charset: "utf8mb4" });
+    const root = `/var/aegir/sites/example.com/${GENERATION}/config`;
+    expect(directories).toEqual({ active: `${root}/active`, staging: `${root}/staging` });
+    expect(settings["hash_salt"]).toBe("a-salt");
+  });
+
+  it.each([
+    ["example.com", true],
+    ["EXAMPLE.com:8080", true],
+    ["a.b.shop.example.com:80", true],
+    ["shop.example.com", false],
+    ["evil-example.com", false],
+    ["example.com.evil.test", false],
+    ["example.com:80.evil.test", false],
+  ])("trusts the host %s: %s", (host, trusted) => {
+    const values = read(input(server("mysql"), { aliases: ["*.shop.example.com"] })).settings;
+    expect((values["trusted_host_patterns"] as string[]).some((pattern) => new RegExp(pattern, "i").test(host))).toBe(trusted);
+  });
+
+  it("quarantine stops mail and cron", () => {
+    expect(read(input(server("mysql"), { quarantine: true })).config).toMatchObject({
+      "system.mail": { "default-system": "ProvisionDiscardedMail" },
+      "system.core": { cron_safe_threshold: 0 },
     });
   });
 });

@@ -194,7 +194,7 @@ function proofStep(host: Host, php: string, layout: Layout): Step {
   };
 }
 
-function createStep(host: Host, group: string | undefined, { uri, paths }: DatabaseOf): Step {
+function createStep(host: Host, group: string | undefined, { uri, paths, gid }: DatabaseOf): Step {
   const directory = dirname(paths.database);
   return {
     id: "database/create",
@@ -207,7 +207,7 @@ function createStep(host: Host, group: string | undefined, { uri, paths }: Datab
           next: [`ls -l ${directory}`],
         });
       }
-      if (group !== undefined) await groupId(host, group);
+      if (gid === undefined && group !== undefined) await groupId(host, group);
       // The generation's id is in the path, so all of it is ours; what stood above it stays. Undone last to first.
       const undo: Undo[] = [];
       for (const parent of [dirname(paths.root), paths.root]) {
@@ -217,7 +217,7 @@ function createStep(host: Host, group: string | undefined, { uri, paths }: Datab
       return { changes: [`create ${paths.database}`], undo };
     },
     async apply() {
-      const owner = group === undefined ? {} : { gid: await groupId(host, group) };
+      const owner = gid !== undefined ? { gid } : group === undefined ? {} : { gid: await groupId(host, group) };
       await host.mkdir(directory, { ...owner, mode: DIRECTORY_MODE });
       await host.writeFile(paths.database, emptyDatabase(), { ...owner, mode: FILE_MODE });
       return null;

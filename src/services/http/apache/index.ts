@@ -21,6 +21,7 @@ export const apache: Daemon = {
   defaultCertificate: (place) => (place.tlsPort === undefined ? undefined : defaultPair(place)),
   serverFiles,
   generationFile,
+  environmentLine: (name, value) => `SetEnv ${word(name)} ${word(value)}`,
   siteFiles,
   noSiteFiles,
   candidate,

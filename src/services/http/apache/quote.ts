@@ -1,4 +1,5 @@
 import { ProvisionError } from "../../../core/errors.js";
+import { phpValue, type Setting } from "../../php-limits.js";
 
 /**
  * One word of Apache's configuration, in double quotes. Apache knows no escape for `${`, where it puts in what was defined, so a value that holds
@@ -30,4 +31,19 @@ export function substitution(value: string): string {
 /** A value of Header, where `%` begins a format. */
 export function headerValue(value: string): string {
   return word(value.replaceAll("%", "%%"));
+}
+
+/** Parameters that tell PHP-FPM settings, as an expression, in which `\n` ends a line: SetEnv knows no way to say that. */
+export function phpSettings(settings: readonly Setting[]): readonly string[] {
+  return (["PHP_VALUE", "PHP_ADMIN_VALUE"] as const).flatMap((name) => {
+    const value = phpValue(settings, name === "PHP_VALUE");
+    return value === undefined
+      ? []
+      : [
+          `ProxyFCGISetEnvIf "true" ${name} "${value
+            .split("\n")
+            .map((line) => word(line).slice(1, -1))
+            .join("\\n")}"`,
+        ];
+  });
 }

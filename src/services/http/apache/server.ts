@@ -4,7 +4,7 @@ import type { Place } from "../daemon/place.js";
 import { PHP_MARKER } from "../php-marker.js";
 import { DENIED_ANYWHERE, MARKER_HEADER, MARKER_HOST, PHP_MARKER_PATH } from "../routing.js";
 import type { ConfigFile } from "../service.js";
-import { rewriteWord, word } from "./quote.js";
+import { phpSettings, rewriteWord, word } from "./quote.js";
 import { DISABLED_DIRECTIVES } from "./site.js";
 
 const HEADER = "# Written by provision. Changes made here are lost at the next verify of the server.";
@@ -31,7 +31,7 @@ export function serverFiles(place: Place, _facts: Facts): readonly ConfigFile[] 
       "UnDefine PROVISION_TREE",
     ),
     file(within("default.conf"), ...unknown(place)),
-    file(within("server.conf"), ...SERVER),
+    file(within("server.conf"), ...SERVER, ...phpSettings(place.phpSettings)),
     file(within("deny.conf"), ...DENY),
     file(within("tls.conf"), ...TLS),
     { path: place.phpMarker, content: PHP_MARKER },

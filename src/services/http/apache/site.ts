@@ -14,7 +14,7 @@ import {
   splitUri,
 } from "../routing.js";
 import type { ConfigFile, Vhost } from "../service.js";
-import { headerValue, rewriteWord, substitution, word } from "./quote.js";
+import { headerValue, phpSettings, rewriteWord, substitution, word } from "./quote.js";
 
 /**
  * Files of one site, as for nginx. Apache takes the first vhost that fits, so each wildcard alias stands in a file of its own
@@ -91,6 +91,7 @@ function block(place: Place, vhost: Vhost, names: readonly string[], part: Part,
             ...(vhost.tls.hsts === undefined ? [] : [`Header always set Strict-Transport-Security "max-age=${vhost.tls.hsts}"`]),
           ]
         : []),
+      ...(vhost.limits?.patience === undefined ? [] : [`ProxyTimeout ${vhost.limits.patience}`]),
       ...access(vhost, "/"),
       ...headers(vhost),
       `Include ${word(join(place.include, "server.conf"))}`,
@@ -267,7 +268,7 @@ function php(vhost: Vhost, prefix: string): readonly string[] {
   return [
     `<LocationMatch ${word(`^${literal(prefix)}/${controllersPattern(vhost.frontControllers)}(?:/|$)`)}>`,
     `  SetHandler ${word(handler(vhost.fpm))}`,
-    ...environment(vhost).map((line) => `  ${line}`),
+    ...[...phpSettings(vhost.limits?.settings ?? []), ...environment(vhost)].map((line) => `  ${line}`),
     "</LocationMatch>",
   ];
 }

@@ -203,7 +203,7 @@ export async function restoreFiles(served: Served, undone: readonly ConfigFile[]
   });
 }
 
-function lockName({ server }: Served): string {
+export function lockName({ server }: Served): string {
   return `http.${server.slice(1)}`;
 }
 
@@ -277,7 +277,7 @@ export async function portOnDisk({ host, place }: Pick<Served, "host" | "place">
   return Number((text && /(?:listen |<VirtualHost \*:)(\d+)/.exec(text)?.[1]) ?? place.port);
 }
 
-async function newGeneration({ host, daemon, place }: Served): Promise<string> {
+export async function newGeneration({ host, daemon, place }: Served): Promise<string> {
   const generation = `${Date.now().toString(36)}-${randomBytes(4).toString("hex")}`;
   const { path, content = "" } = daemon.generationFile(place, generation);
   await host.writeFile(path, content);

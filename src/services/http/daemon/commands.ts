@@ -2,12 +2,6 @@ import { ProvisionError } from "../../../core/errors.js";
 import type { Argv, Host } from "../../../host/host.js";
 import type { Daemon, Facts } from "./daemon.js";
 
-/** A command as the context has it: words, no shell. */
-export function argvOf(command: string): Argv {
-  const [program = "", ...args] = command.split(" ").filter((word) => word !== "");
-  return [program, ...args];
-}
-
 /** The line of sudoers by which `user` may run these commands. */
 export function sudoersLine(user: string, commands: readonly Argv[]): string {
   const words = commands.filter(([program]) => program === "sudo").map(([, ...argv]) => argv.filter((word) => word !== "-n").join(" "));

@@ -34,6 +34,8 @@ export interface Daemon {
   include(place: Place): string;
   serverFiles(place: Place, facts: Facts): readonly ConfigFile[];
   generationFile(place: Place, generation: string): ConfigFile;
+  /** One line of a file that a vhost includes: PHP finds the value in $_SERVER. */
+  environmentLine(name: string, value: string): string;
   /** Certificate of the vhost for unknown names, where the daemon cannot do without: it is made at these paths. */
   defaultCertificate(place: Place): { readonly certificate: string; readonly key: string } | undefined;
   siteFiles(place: Place, vhost: Vhost): readonly ConfigFile[];

@@ -4,15 +4,16 @@ import { messageOf, ProvisionError } from "../../../core/errors.js";
 import type { Step } from "../../../core/step.js";
 import type { Argv } from "../../../host/host.js";
 import { directories } from "../../../steps/files.js";
-import { fpmSocket } from "../../php.js";
+import { argvOf, fpmSocket } from "../../php.js";
 import { ask } from "../ask.js";
 import { configName } from "../config-name.js";
 import type { HttpSetup } from "../index.js";
 import { PHP_MARKER_PATH, portSuffix, splitUri } from "../routing.js";
 import type { HttpAnswer, HttpProblem, HttpRequest, HttpService } from "../service.js";
 import { activateStep, portOnDisk, restoreFiles, type Served, setAside } from "./activate.js";
-import { argvOf, findDaemon, sudoersLine } from "./commands.js";
+import { findDaemon, sudoersLine } from "./commands.js";
 import type { Daemon, Facts } from "./daemon.js";
+import { environmentPath, environmentStep, formerEnvironments } from "./environment.js";
 import { readMarker } from "./marker.js";
 import { type Place, placeOf } from "./place.js";
 
@@ -51,10 +52,15 @@ export function daemonHttp(daemon: Daemon, { layout, server, host, gathering, pa
     noSiteFiles: (aliases, uri) => daemon.noSiteFiles(place, aliases, uri),
     activate: (id, title, files, more = {}) => activateStep(served, id, title, async () => files, more),
     restore: (files) => restoreFiles(served, files),
-    reload: (uris) => reloadPhp(served, uris, fpmCommand(server, asRoot)),
+    reload: (uris, command) => reloadPhp(served, uris, command ?? fpmCommand(server, asRoot)),
     request: (request) => requestSite(place, request),
     challenges: `${place.acme}/.well-known/acme-challenge`,
     passwordFile: (uri) => join(place.passwords, configName(uri)),
+    environment: {
+      file: (uri, tag) => environmentPath(served, uri, tag),
+      write: (uri, tag, variables) => environmentStep(served, uri, tag, variables),
+      removeFormer: (uri, tag) => formerEnvironments(served, uri, tag),
+    },
     problems: () => problems(served, server),
   };
 }

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { Layout } from "../../../context/layout.js";
 import type { Server } from "../../../context/schema.js";
+import { type Limits, limitsOf, type Setting, settingsOf } from "../../php-limits.js";
 
 /** Where nginx or Apache of one server context keeps its files, as in Aegir, and the ports it listens on. */
 export interface Place {
@@ -29,9 +30,14 @@ export interface Place {
   readonly port: number;
   /** Undefined: no https on this server. */
   readonly tlsPort: number | undefined;
+  /** Settings that the PHP of every site is told; a site's own come after them. */
+  readonly phpSettings: readonly Setting[];
 }
 
-export function placeOf(layout: Layout, type: string, server: Pick<Server, "name" | "http_port" | "http_ssl_port">): Place {
+/** What its files hang on of a server. */
+type PlaceServer = Pick<Server, "name" | "http_port" | "http_ssl_port"> & Partial<Pick<Server, "php_pool" | keyof Limits>>;
+
+export function placeOf(layout: Layout, type: string, server: PlaceServer): Place {
   const root = layout.httpConfig(server.name, type);
   const include = join(root, "include");
   return {
@@ -52,5 +58,7 @@ export function placeOf(layout: Layout, type: string, server: Pick<Server, "name
     phpMarker: join(include, "marker.php"),
     port: server.http_port,
     tlsPort: server.http_ssl_port,
+    // A pool with one site has them in its file, and what a request says would go before that.
+    phpSettings: server.php_pool === "site" ? [] : settingsOf(limitsOf(server)),
   };
 }

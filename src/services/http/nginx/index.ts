@@ -23,6 +23,7 @@ export const nginx: Daemon = {
   defaultCertificate: () => undefined,
   serverFiles,
   generationFile,
+  environmentLine: (name, value) => `fastcgi_param ${word(name)} ${word(value)};`,
   siteFiles,
   noSiteFiles: (place, _aliases, uri) => noSiteFiles(place, uri),
   candidate,

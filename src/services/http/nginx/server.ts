@@ -15,7 +15,7 @@ import {
   portSuffix,
 } from "../routing.js";
 import type { ConfigFile } from "../service.js";
-import { regex, word } from "./quote.js";
+import { phpSettings, regex, word } from "./quote.js";
 
 const HEADER = "# Written by provision. Changes made here are lost at the next verify of the server.";
 
@@ -35,7 +35,7 @@ export function serverFiles(place: Place, facts: Facts): readonly ConfigFile[] {
     file(within("listen.conf"), ...listen(facts, place.port, "")),
     file(within("listen-tls.conf"), ...(place.tlsPort === undefined ? [] : [...listen(facts, place.tlsPort, ssl(facts)), ...tls(facts)])),
     file(within("server.conf"), ...server(place)),
-    file(within("fastcgi.conf"), ...FASTCGI),
+    file(within("fastcgi.conf"), ...FASTCGI, ...phpSettings(place.phpSettings)),
     { path: place.phpMarker, content: PHP_MARKER },
   ];
 }
@@ -153,7 +153,6 @@ function server(place: Place): readonly string[] {
     "charset utf-8;",
     "charset_types text/css text/plain text/javascript text/xml text/csv text/calendar application/javascript;",
     "max_ranges 1;",
-    "client_max_body_size 64m;",
     "location ^~ /.well-known/acme-challenge/ {",
     `  root ${word(place.acme)};`,
     "  default_type text/plain;",
@@ -189,5 +188,4 @@ const FASTCGI: readonly string[] = [
   'fastcgi_param HTTP_PROXY "" if_not_empty;',
   "fastcgi_buffers 16 16k;",
   "fastcgi_buffer_size 32k;",
-  "fastcgi_read_timeout 120s;",
 ];

@@ -13,7 +13,7 @@ import {
   splitUri,
 } from "../routing.js";
 import type { ConfigFile, Vhost } from "../service.js";
-import { regex, word } from "./quote.js";
+import { phpSettings, regex, word } from "./quote.js";
 
 /**
  * Files of one site. The vhost of a host includes `subdir.d/<host>/`, where its sub-directory sites stand; those have a vhost for
@@ -75,6 +75,7 @@ function server(place: Place, vhost: Vhost, names: readonly string[], part: Part
     `  access_log ${word(`${log}.access.log`)};`,
     `  error_log ${word(`${log}.error.log`)};`,
     `  include ${word(join(place.include, "server.conf"))};`,
+    `  ${largestBody(vhost)}`,
     ...[...access(vhost), ...secure(vhost), ...headers(vhost)].map((line) => `  ${line}`),
     ...(part === "host" ? onlyBelow(place, first) : site(place, vhost)),
     "}",
@@ -171,6 +172,7 @@ function subdirectory(place: Place, vhost: Vhost, prefix: string): string {
             `location = ${prefix} { return 301 "${plain(prefix)}/$is_args$args"; }`,
             `location ^~ ${prefix}/ {`,
             `  root ${word(vhost.docroot)};`,
+            `  ${largestBody(vhost)}`,
             ...[...access(vhost), ...secure(vhost), ...headers(vhost)].map((line) => `  ${line}`),
             "  if ($provision_denied) { return 404; }",
             `  if ($uri ~* ${regex(`^${at}/${DENIED_AT_TOP}`)}) { return 404; }`,
@@ -235,6 +237,7 @@ function front(place: Place, vhost: Vhost, prefix: string, name: string): readon
       ? []
       : [
           `    root ${word(vhost.docroot)};`,
+          `    ${largestBody(vhost)}`,
           ...access(vhost).map((line) => `    ${line}`),
           ...headers(vhost).map((line) => `    ${line}`),
         ]),
@@ -246,11 +249,17 @@ function front(place: Place, vhost: Vhost, prefix: string, name: string): readon
 function fastcgi(place: Place, vhost: Vhost, script: string, file: string): readonly string[] {
   return [
     `include ${word(join(place.include, "fastcgi.conf"))};`,
+    ...phpSettings(vhost.limits?.settings ?? []),
+    `fastcgi_read_timeout ${vhost.limits?.patience ?? 120}s;`,
     ...(vhost.environment === undefined ? [] : [`include ${word(vhost.environment)};`]),
     `fastcgi_param SCRIPT_NAME ${script};`,
     `fastcgi_param SCRIPT_FILENAME ${file};`,
     `fastcgi_pass ${listen(vhost.fpm)};`,
   ];
+}
+
+function largestBody({ limits }: Vhost): string {
+  return `client_max_body_size ${limits?.largestBody ?? "64m"};`;
 }
 
 /** Told to this machine only: when the PHP of this site was started. */
