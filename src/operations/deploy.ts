@@ -16,8 +16,11 @@ import { contextFile } from "./parts/contexts.js";
 import { answers, ownDirectories, reloaded } from "./parts/generation.js";
 import { siteLocks } from "./parts/locks.js";
 import { type Origin, originOf } from "./parts/origin.js";
+import { poolSteps, refusePool } from "./parts/pool.js";
 import { refuseConflicts, siteState } from "./parts/preflight.js";
 import {
+  accountForCommands,
+  accountForRequests,
   basicAuthSteps,
   clientLink,
   databaseOf,
@@ -25,6 +28,7 @@ import {
   filesLink,
   gateFile,
   generationDirectories,
+  groupOfAll,
   hashSalt,
   publish,
   publishCertificate,
@@ -109,6 +113,7 @@ export const deploy: Operation<DeployArgs, Inputs, Services> = {
     const profile = await refuseCore(running, { core, name: all.platform.name, host }, use);
     const inputs = await siteInputs(use, { ...all, site: { ...all.site, profile } }, core, id);
     refuseUnprovable(inputs);
+    await refusePool(inputs, use);
     if (await host.stat(inputs.siteDirectory))
       throw new ProvisionError("NAME_TAKEN", `${host.name}:${inputs.siteDirectory} is there already`, {
         why: ["it may hold a site that provision does not know; it is not touched"],
@@ -153,6 +158,7 @@ export const deploy: Operation<DeployArgs, Inputs, Services> = {
     return [
       // The name is ours from now on: nobody else can save it.
       ...(claimed === null ? [] : [claim(site.name, claimed, use)]),
+      ...poolSteps(inputs, use),
       ownDirectories(inputs, use),
       gateFile(inputs, use),
       ...db.create(database),
@@ -161,6 +167,7 @@ export const deploy: Operation<DeployArgs, Inputs, Services> = {
       ownCodeStep(inputs, use),
       salt,
       settingsFile(inputs, use, () => db.access(database), salt),
+      ...accountForCommands(inputs, use, () => db.access(database)),
       filesLink(inputs, use),
       siteEntries(inputs, use),
       { ...loadStep(host, db, database, dumpOf(inputs), origin.own ? undefined : "foreign") },
@@ -171,6 +178,8 @@ export const deploy: Operation<DeployArgs, Inputs, Services> = {
       allExtensions(inputs, use),
       updates(engine, code),
       ...paths(engine, code, pairs),
+      ...accountForRequests(inputs, use, () => db.access(database)),
+      groupOfAll(inputs, use, { undoneBy: "site/directories" }),
       clientLink(inputs, use),
       ...basicAuthSteps(inputs, use),
       publish(inputs, use, site.site_enabled),

@@ -15,6 +15,7 @@ import { ownDirectories } from "./parts/generation.js";
 import type { Manifest } from "./parts/manifest.js";
 import { originOf } from "./parts/origin.js";
 import {
+  accountForCommands,
   databaseOf,
   filesLink,
   gateFile,
@@ -114,6 +115,7 @@ export const drillBackup: Operation<{ readonly directory: string }, Inputs, Serv
       ownCodeStep(inputs, use),
       salt,
       settingsFile(inputs, use, () => db.access(database), salt),
+      ...accountForCommands(inputs, use, () => db.access(database)),
       filesLink(inputs, use),
       siteEntries(inputs, use),
       loadStep(host, db, database, dumpOf(inputs), origin.own ? undefined : "foreign"),

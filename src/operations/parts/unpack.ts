@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { siteName } from "../../context/names.js";
 import { ProvisionError } from "../../core/errors.js";
 import type { Run, Step } from "../../core/step.js";
@@ -157,6 +157,7 @@ export function filesStep(inputs: Unpacking, use: Services): Step {
         ] as const) {
           if ((await host.stat(join(staging, from)))?.type !== "directory") continue;
           await host.remove(place);
+          await host.mkdir(dirname(place));
           await host.rename(join(staging, from), place);
         }
       if (!origin.own) await shared(inputs, use);
@@ -169,7 +170,8 @@ export function filesStep(inputs: Unpacking, use: Services): Step {
 async function shared(inputs: Unpacking, use: Services): Promise<void> {
   const host = use.host(inputs.server);
   const { files, private: hidden, configSync } = inputs.paths;
-  const trees = [files, hidden, configSync];
+  // Not every core has configuration in files.
+  const trees = [files, hidden, ...((await host.stat(configSync)) ? [configSync] : [])];
   const { gid } = grouped(inputs, 0);
   if (gid !== undefined) await host.run(["chgrp", "-R", "--no-dereference", String(gid), "--", ...trees]);
   await host.run(["chmod", "-R", "u+rwX,g+rwX,o-rwx,ug-s", "--", ...trees]);
