@@ -50,6 +50,7 @@ const run: Action = async (invocation) => {
   const drupal = options["drupal"] === undefined ? undefined : String(options["drupal"]);
   if (drupal !== undefined && !DRUPALS.includes(drupal))
     throw new ProvisionError("USAGE", `--drupal=${drupal}: the demo builds ${DRUPALS.join(", ")}`, {
+      ...(drupal === "backdrop" ? { why: ["Backdrop works with MariaDB and MySQL alone, and the demo needs no database server"] } : {}),
       next: ["provision demo --drupal=10"],
     });
   const root = resolve(invocation.arguments[0] ?? join(homedir(), "provision-demo"));

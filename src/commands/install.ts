@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import type { Action, CommandDefinition } from "./definition.js";
 
 export const install: CommandDefinition = {
@@ -9,6 +10,10 @@ export const install: CommandDefinition = {
   arguments: [{ name: "<contexts...>", description: "@site" }],
   options: [
     { flags: "--keep-failed", description: "leave a failed installation for a look (provision abort ID takes it back)" },
+    {
+      flags: "--existing-config <dir>",
+      description: "Drupal 8 and later: install from the configuration that was exported to this directory",
+    },
     { flags: "--force-reinstall", description: "an installed site too, after a backup; needs --yes" },
   ],
   examples: [{ line: "provision install @example.com", says: "after provision save @example.com --platform=…" }],
@@ -22,7 +27,9 @@ const run: Action = async (invocation) => {
   await eachTarget(invocation, "install", async (word) => {
     const { name } = await contextOfType(use, word, ["site"], "install");
     const force = invocation.options["forceReinstall"] === true;
+    const directory = invocation.options["existingConfig"];
+    const configuration = typeof directory === "string" ? { configuration: resolve(directory) } : {};
     if (force) await confirmed(invocation.session, `Install ${name} anew, and lose its database and its files but for a backup?`);
-    await operate(invocation, use, "install", name, operation, { name, force });
+    await operate(invocation, use, "install", name, operation, { name, force, ...configuration });
   });
 };

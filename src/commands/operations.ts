@@ -45,11 +45,11 @@ const run: Action = async ({ arguments: [verb = "list", id], session }) => {
   const summary = use.operations.read(use.operations.resolve(id));
   if (verb === "log") {
     const records = summary.records as unknown as readonly Json[];
-    await session.answer(
-      subject,
-      { records },
-      records.map((record) => JSON.stringify(record)),
-    );
+    const output = use.operations.output(summary.id);
+    await session.answer(subject, { records, output: output as unknown as Json }, [
+      ...records.map((record) => JSON.stringify(record)),
+      ...output.flatMap(({ step, text }) => ["", `Printed during ${step}:`, text.trimEnd()]),
+    ]);
     return;
   }
   const steps = stepsOf(summary);

@@ -403,6 +403,9 @@ class Execution<Inputs, Use> {
       // A stop ends the running program before the commit; after it, programs end by themselves.
       scope.signal = step.uninterruptible || phase !== "undoable" ? undefined : stop.signal;
       scope.kill = stop.now;
+      scope.keepOutput = (text) => {
+        if (this.#journal) this.#around.operations.keepOutput(id, step.id, text);
+      };
       try {
         const decision = await step.check(run);
         // A step with an intent and no done is applied even if it looks right: its reload may be missing.
@@ -470,6 +473,7 @@ class Execution<Inputs, Use> {
         throw error;
       } finally {
         scope.signal = undefined;
+        scope.keepOutput = undefined;
       }
     }
     if (stop.signal.aborted) this.#emit({ type: "note", message: `${stop.reason?.label} came when everything was done` });

@@ -1,4 +1,15 @@
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { ProvisionError } from "./errors.js";
 import { isCommitted, type JournalRecord, type OpenRecord, readJournal, syncDirectory, undoingOf } from "./journal.js";
@@ -171,9 +182,18 @@ export class OperationsDirectory {
     }
   }
 
-  /** What programs printed, and what the journal says, for `operations log`. */
-  output(id: string): string {
-    return readFileSync(join(this.directory(id), "journal.jsonl"), "utf8");
+  /** Keeps what programs of a step print, beside the journal. */
+  keepOutput(id: string, step: string, text: string): void {
+    const directory = join(this.directory(id), "output");
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    appendFileSync(join(directory, encodeURIComponent(step)), text.endsWith("\n") ? text : `${text}\n`, { mode: 0o600 });
+  }
+
+  /** What programs printed, by step, for `operations log`. */
+  output(id: string): readonly { readonly step: string; readonly text: string }[] {
+    const directory = join(this.directory(id), "output");
+    const names = existsSync(directory) ? readdirSync(directory).sort() : [];
+    return names.map((name) => ({ step: decodeURIComponent(name), text: readFileSync(join(directory, name), "utf8") }));
   }
 }
 

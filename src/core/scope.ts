@@ -10,4 +10,6 @@ export class Scope {
   signal: AbortSignal | undefined;
   /** Ends them at once with KILL; set when the user asked a second time. */
   kill: AbortSignal | undefined;
+  /** Keeps what programs of the running step print; only while an operation has a journal. */
+  keepOutput: ((text: string) => void) | undefined;
 }

@@ -7,7 +7,7 @@
  * standard input and writes one JSON document, one line, to descriptor 3; standard output and standard error belong
  * to the core and its modules, which may print what they like.
  *
- *   {"ok": true, "result": …, "warnings": ["…"]}                                              exit 0
+ *   {"ok": true, "result": …, "warnings": ["…"], "printed": "…"}                              exit 0
  *   {"ok": false, "error": {"code": "…", "message": "…", "notes": ["…"]}, "warnings": []}             exit 1, or 70: died
  *
  * An error may also have: at (file:line), output (what was printed), during (what was being run: `user_update_7019 of user`).
@@ -21,6 +21,8 @@
 final class ProvisionBridge {
 
   const MAX_WARNINGS = 50;
+  /** Bytes of what was printed by a core that did what it was asked. */
+  const MAX_PRINTED = 65536;
 
   private static $channel;
   private static $answered = FALSE;
@@ -149,8 +151,10 @@ final class ProvisionBridge {
 
   /** Reports success and ends the process; the core's shutdown functions still run. */
   public static function answer(array $result) {
+    // Only looked at: what is at the end of a buffer may fail, and must not before the answer is given.
+    $printed = substr((string) ob_get_contents(), -self::MAX_PRINTED);
     // An empty PHP array is a list in JSON; a result is always an object.
-    self::send(array('ok' => TRUE, 'result' => $result ? $result : new stdClass()));
+    self::send(array('ok' => TRUE, 'result' => $result ? $result : new stdClass(), 'printed' => $printed));
     self::discardOutput();
     exit(0);
   }

@@ -43,6 +43,7 @@ const OWN_CODES: Readonly<Record<string, ErrorCode>> = {
  * document and `ok: true`; `read` then takes the result, throwing DocumentError where it is not as agreed.
  *
  * Rejects with the codes that Engine names. `why` has the core's own message first, then where, then what it printed.
+ * What PHP printed besides is kept with the operation (Host.keepOutput).
  */
 export async function runBridge<T>(call: BridgeCall, read: (result: Fields) => T): Promise<Answer<T>> {
   const input = JSON.stringify({
@@ -57,8 +58,9 @@ export async function runBridge<T>(call: BridgeCall, read: (result: Fields) => T
       why: why.filter((line) => line !== undefined && line !== "").map((line) => clean(line as string)),
     });
   const stderr = lastLines(run.stderr);
+  const keep = (printed: string | undefined) => call.host.keepOutput(clean([printed, run.stderr].filter((each) => each).join("\n")));
 
-  let document: Fields;
+  let document: Fields | undefined;
   try {
     document = fields(JSON.parse(run.document), "the document");
     const { result, error: refusal } = document;
@@ -74,8 +76,10 @@ export async function runBridge<T>(call: BridgeCall, read: (result: Fields) => T
     if (run.code !== 0) {
       throw fail(call.failure, [`PHP ended with exit code ${run.code} after it had reported success`, ...stderr]);
     }
+    keep(optionalText(document, "printed"));
     return { result: read(fields(result, "result")), warnings: texts(document, "warnings").map(clean) };
   } catch (error) {
+    keep(undefined);
     if (error instanceof SyntaxError) {
       throw fail(call.failure, [
         `PHP ended with exit code ${run.code} and ${run.document === "" ? "no answer" : "an answer that is cut off"}`,

@@ -44,6 +44,8 @@ export interface SettingsInput {
   readonly writePaths?: readonly string[];
   /** The site sends no mail, runs no cron by the web, and is not for search engines. */
   readonly quarantine?: boolean;
+  /** Addresses and networks of proxies before the web server. */
+  readonly reverseProxies?: readonly string[];
 }
 
 export interface InstallInput {

@@ -63,6 +63,16 @@ ini_set('session.gc_maxlifetime', 200000);
 ini_set('session.cookie_lifetime', 2000000);
 `;
 
+/** Who is asked for the visitor's address; nothing where there is no proxy. `variable`: of the core's settings, `$conf`. */
+export function proxyLines(variable: string, { reverseProxies = [] }: Pick<SettingsInput, "reverseProxies">): string {
+  if (reverseProxies.length === 0) return "";
+  return `${variable}['reverse_proxy'] = TRUE;
+${variable}['reverse_proxy_addresses'] = array(
+${reverseProxies.map((address) => `  ${phpString(address)},\n`).join("")});
+
+`;
+}
+
 /** The operator's own files, last, so that they win. `docroot` is a PHP expression. */
 export function ownSettings(docroot: string): string {
   return `if (is_readable(${docroot} . ${phpString(PLATFORM_SETTINGS)})) {

@@ -108,6 +108,8 @@ export interface Host {
   uploadTree(from: string, to: string): Promise<void>;
   /** The standard output of one program into the standard input of another (and of those between); all must end with 0. */
   pipe(from: Argv, to: Argv, options?: PipeOptions): Promise<void>;
+  /** Keeps what a program printed with the operation that is under way, for `operations log`; nothing when there is none. No secrets. */
+  keepOutput(text: string): void;
   /** Bytes free to this user on the file system of the path or its nearest existing parent. */
   freeSpace(path: string): Promise<number>;
   /** Whether something accepts TCP connections there, seen from this host. */

@@ -293,6 +293,10 @@ export class LocalHost implements Host {
     await this.run(["cp", "-a", "--reflink=auto", "--", from, to]);
   }
 
+  keepOutput(text: string): void {
+    if (text.trim() !== "") this.#scope.keepOutput?.(text);
+  }
+
   async freeSpace(path: string): Promise<number> {
     for (let at = path; ; at = dirname(at)) {
       const found = await this.#absent(at, "look at", () => fs.statfs(at));

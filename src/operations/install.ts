@@ -1,5 +1,7 @@
 import { randomBytes } from "node:crypto";
+import { join } from "node:path";
 import { resolveSite, type SiteAndAll } from "../context/references.js";
+import type { Site } from "../context/schema.js";
 import { ProvisionError } from "../core/errors.js";
 import { Secret } from "../core/secret.js";
 import type { Operation, Step } from "../core/step.js";
@@ -44,12 +46,16 @@ interface Inputs extends SiteInputs {
   readonly siteMail: string;
   /** What is installed and gives way, after a backup of it. */
   readonly former?: { readonly site: SiteInputs; readonly backup: BackupInputs; readonly aside: string };
+  /** Directory of exported configuration that the site is installed from. */
+  readonly configuration?: string;
 }
 
 export interface InstallArgs {
   readonly name: string;
   /** An installed site is backed up and installed anew. */
   readonly force?: boolean;
+  /** Drupal 8+: directory of exported configuration that the site is installed from, absolute. */
+  readonly configuration?: string;
 }
 
 /** Login links that came with an installation: a link is a secret, so it is no step's result, which the journal would keep. */
@@ -77,7 +83,7 @@ export const install: Operation<InstallArgs, Inputs, Services> = {
   name: "install",
   recovery: "ask",
 
-  async prepare({ name, force = false }, use, id) {
+  async prepare({ name, force = false, configuration }, use, id) {
     const present = await resolveSite(use.store, use.settings, name);
     const all = force ? withoutDatabase(present) : present;
     const { site, platform, server, webServer } = all;
@@ -109,6 +115,7 @@ export const install: Operation<InstallArgs, Inputs, Services> = {
         next: [`provision save ${name} --profile=${core.profiles.includes("standard") ? "standard" : (core.profiles[0] ?? "…")}`],
       });
     }
+    if (configuration !== undefined) await refuseConfiguration(use.engine(core.engine), site, configuration, use);
     const inputs = await siteInputs(use, all, core, id);
     const former = present.site.generation === undefined ? undefined : await formerOf(present, present.site.generation, core, use, id);
     refuseUnprovable(inputs);
@@ -119,7 +126,13 @@ export const install: Operation<InstallArgs, Inputs, Services> = {
       webServer.admin_email ??
       `webmaster@${site.uri.split("/")[0]?.includes(".") ? site.uri.split("/")[0] : "localhost.localdomain"}`;
     return {
-      inputs: { ...inputs, ...(former ? { former } : {}), siteMail: mail, baseline: await baselineOf(host, sitePaths(inputs, use)) },
+      inputs: {
+        ...inputs,
+        ...(former ? { former } : {}),
+        ...(configuration === undefined ? {} : { configuration }),
+        siteMail: mail,
+        baseline: await baselineOf(host, sitePaths(inputs, use)),
+      },
       locks: siteLocks(all),
     };
   },
@@ -148,6 +161,7 @@ export const install: Operation<InstallArgs, Inputs, Services> = {
           ]
         : []),
       made,
+      ...(inputs.configuration === undefined ? [] : [configurationOf(inputs, inputs.configuration, use, made)]),
       gateFile(inputs, use),
       ...db.create(database),
       siteDirectories(inputs, use),
@@ -257,12 +271,46 @@ function madeDirectories(inputs: SiteInputs, use: Services): Step {
   };
 }
 
+/** Rejects with REFUSED: a core without exported configuration, none in the directory, or that of another profile. */
+async function refuseConfiguration(engine: Engine, site: Site, directory: string, use: Services): Promise<void> {
+  if (!engine.configDirectories.includes("sync"))
+    throw new ProvisionError("REFUSED", `${engine.label} installs no exported configuration`, {
+      next: [`provision install ${site.name}`],
+    });
+  const text = await use.local.readFile(join(directory, "core.extension.yml"));
+  if (text === undefined)
+    throw new ProvisionError("REFUSED", `${directory} holds no exported configuration: there is no core.extension.yml in it`);
+  const profile = /^profile: *['"]?([A-Za-z0-9_]+)/m.exec(text)?.[1];
+  if (profile !== site.profile)
+    throw new ProvisionError(
+      "REFUSED",
+      `the configuration in ${directory} is of the profile ${profile ?? "none"}, ${site.name} of ${site.profile}`,
+      {
+        next: profile === undefined ? [] : [`provision save ${site.name} --profile=${profile}`],
+      },
+    );
+}
+
+/** Exported configuration becomes the site's own. */
+function configurationOf({ server, paths: { configSync } }: Inputs, directory: string, use: Services, made: Step): Step {
+  return {
+    id: "site/configuration",
+    title: "Exported configuration",
+    undoneBy: made.id,
+    check: async () => ({ changes: [`copy ${directory} to ${configSync}`] }),
+    async apply() {
+      await use.host(server).run(["cp", "-RL", "--no-preserve=mode,ownership", `${directory}/.`, configSync], { timeout: 600_000 });
+      return null;
+    },
+  };
+}
+
 function engineInstall(inputs: Inputs, use: Services, made: Step): Step {
   const { site, siteMail, webServer } = inputs;
   const engine: Engine = use.engine(inputs.core.engine);
   return {
     id: "engine/install",
-    title: `Install ${engine.label} with profile ${site.profile}`,
+    title: `Install ${engine.label} with profile ${site.profile}${inputs.configuration === undefined ? "" : " from its configuration"}`,
     undoneBy: made.id,
     async check() {
       return { changes: [`install ${site.profile} (${site.language})`] };
@@ -272,6 +320,7 @@ function engineInstall(inputs: Inputs, use: Services, made: Step): Step {
       if (code.codeCache !== undefined) await makeCodeCache(code.host, code.codeCache);
       const installing = engine.install(code, {
         profile: site.profile,
+        existingConfig: inputs.configuration !== undefined,
         language: site.language,
         siteName: site.site_name ?? site.uri,
         siteMail,

@@ -262,7 +262,7 @@ describe("alias files written by hand: exit 65 with file, line and column", () =
 
 describe("what is destroyed is asked for", () => {
   test.each([
-    ["delete @site.localhost", "--no-backup --yes"],
+    ["delete @site.localhost", "--yes"],
     ["delete @site.localhost --no-backup", "--yes"],
     ["delete @platform_p", "--yes"],
   ])("%s off a terminal is refused and names %s", async (line, flag) => {

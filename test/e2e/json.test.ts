@@ -152,6 +152,16 @@ describe("--json: one document, whatever happens", () => {
     expect([code, stderr]).toEqual([0, ""]);
   });
 
+  test("what PHP prints during an operation is kept for operations log", async () => {
+    await hub.saveSite("noisy.localhost");
+    const id = (await hub.trapped(["noise"], () => hub.document("install @noisy.localhost"))).operation ?? "";
+    const output = (await hub.document(`operations log ${id}`)).data?.["output"] as { step: string; text: string }[];
+    const text = output.map((each) => each.text).join("");
+    expect(text).toContain("noise on standard output");
+    expect(text).toContain("noise on standard error");
+    expect((await hub.ok(`operations log ${id}`)).stdout).toContain(`Printed during ${output[0]?.step}:`);
+  });
+
   test("the same noise stays out of what people read, too", async () => {
     const { stdout, stderr } = await hub.trapped(["noise"], () => hub.ok("login @site.localhost"));
     expect(stdout).toMatch(/^http\S+\n$/);

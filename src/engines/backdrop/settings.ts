@@ -1,6 +1,6 @@
 import type { SettingsInput } from "../engine.js";
 import { phpString } from "../php-literal.js";
-import { cachePrefix, databasesText, lastLines, ownSettings, PROCESS_LINES, settingsHead } from "../settings-text.js";
+import { cachePrefix, databasesText, lastLines, ownSettings, PROCESS_LINES, proxyLines, settingsHead } from "../settings-text.js";
 
 /**
  * Text of `sites/<name>/settings.php` for Backdrop. The same input gives the same bytes.
@@ -39,7 +39,7 @@ $settings['allow_authorize_operations'] = FALSE;
 $settings['memcache_key_prefix'] = ${phpString(cachePrefix(input))};
 $settings['cache_prefix'] = ${phpString(cachePrefix(input))};
 
-${PROCESS_LINES}
+${proxyLines("$settings", input)}${PROCESS_LINES}
 ${ownSettings("BACKDROP_ROOT")}${lastLines(input, QUARANTINE)}`;
 }
 

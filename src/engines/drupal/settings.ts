@@ -1,6 +1,6 @@
 import type { SettingsInput } from "../engine.js";
 import { phpString } from "../php-literal.js";
-import { cachePrefix, databasesText, lastLines, ownSettings, PROCESS_LINES, settingsHead } from "../settings-text.js";
+import { cachePrefix, databasesText, lastLines, ownSettings, PROCESS_LINES, proxyLines, settingsHead } from "../settings-text.js";
 
 /** What core recommends since 10.0, and complains of else; the level of the server would lock more than it needs. */
 const ISOLATION = `      'init_commands' => array(
@@ -47,7 +47,7 @@ $settings['file_scan_ignore_directories'] = array('node_modules', 'bower_compone
 $settings['entity_update_batch_size'] = 50;
 $settings['container_yamls'][] = __DIR__ . '/services.yml';
 
-${PROCESS_LINES}
+${proxyLines("$settings", input)}${PROCESS_LINES}
 ${ownSettings("$app_root")}${lastLines(input, QUARANTINE)}`;
 }
 

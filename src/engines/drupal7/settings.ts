@@ -1,6 +1,6 @@
 import type { SettingsInput } from "../engine.js";
 import { phpString } from "../php-literal.js";
-import { cachePrefix, databasesText, lastLines, ownSettings, PROCESS_LINES, settingsHead } from "../settings-text.js";
+import { cachePrefix, databasesText, lastLines, ownSettings, PROCESS_LINES, proxyLines, settingsHead } from "../settings-text.js";
 
 /**
  * Text of `sites/<name>/settings.php` for Drupal 7. No date and nothing random is in it: the same input gives the
@@ -26,7 +26,7 @@ $conf['allow_authorize_operations'] = FALSE;
 $conf['memcache_key_prefix'] = ${phpString(cachePrefix(input))};
 $conf['cache_prefix'] = ${phpString(cachePrefix(input))};
 
-${PROCESS_LINES}
+${proxyLines("$conf", input)}${PROCESS_LINES}
 ${ownSettings("DRUPAL_ROOT")}${lastLines(input, QUARANTINE)}`;
 }
 

@@ -337,6 +337,7 @@ export function settingsFile(inputs: SiteInputs, use: Services, access: (run: Ru
         ...(environmentOf(inputs, use) ? { accountFile: paths.account } : {}),
         writePaths: site.write_paths,
         quarantine: site.quarantine,
+        reverseProxies: inputs.webServer.reverse_proxies,
       });
     },
     grouped(inputs, 0o440),

@@ -108,6 +108,19 @@ describe("settings.php of Drupal 7", () => {
   });
 });
 
+it.each([
+  ["Drupal 7", settings, "$conf"],
+  ["Drupal 8 and later", settings8, "$settings"],
+  ["Backdrop", settingsBackdrop, "$settings"],
+] as const)("%s believes the proxies that are named, and none else", (_label, text, variable) => {
+  const of = input(server("mysql"));
+  const proxied = text({ ...of, reverseProxies: ["192.0.2.1", "2001:db8::/32"] });
+  expect(proxied).toContain(
+    `${variable}['reverse_proxy'] = TRUE;\n${variable}['reverse_proxy_addresses'] = array(\n  '192.0.2.1',\n  '2001:db8::/32',\n);\n`,
+  );
+  expect(text({ ...of, reverseProxies: [] })).not.toContain("reverse_proxy");
+});
+
 describe("settings.php of Drupal 8 and later", () => {
   it.each([
     ["sqlite", input(SQLITE, { aliases: ["www.example.com", "*.shop.example.com"] })],
