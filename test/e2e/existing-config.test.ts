@@ -37,8 +37,8 @@ describe("install --existing-config (a fake core of Drupal 8 and later)", () => 
     await hub.ok("save @a.localhost --profile=standard");
     const { exit, outcome } = await hub.document(["install", "@a.localhost", `--existing-config=${exported}`]);
     expect([exit, outcome]).toEqual([0, "changed"]);
-    const { generation } = (await hub.document("show @a.localhost")).data?.["context"] as { generation: string };
-    const sync = hub.path(`sites/a.localhost/${generation}/config/sync`);
+    const { context } = (await hub.document("show @a.localhost")).data as { context: { generation: string } };
+    const sync = hub.path(`sites/a.localhost/${context.generation}/config/sync`);
     expect(readFileSync(join(sync, "language/README.txt"), "utf8")).toBe("kept\n");
     expect((await hub.document("verify @a.localhost")).counts.changed).toBe(0);
   });
