@@ -57,6 +57,8 @@ beforeAll(async () => {
   await origin.do("install", "@a.test");
   const file = origin.path("platforms/d7/sites/a.test/files/kept.txt");
   writeFileSync(file, "kept");
+  // Modes of what was put there are as verify leaves them.
+  await origin.do("verify", "@a.test");
   backup = String((await origin.do("backup", "@a.test")).data?.["backup"]);
   writeFileSync(file, "changed");
   for (const each of Object.values(SUBJECTS)) {

@@ -33,6 +33,8 @@ beforeAll(async () => {
   const [generation = ""] = readdirSync(installed.path("sites/a.test"));
   writeFileSync(installed.path("sites/a.test", generation, "files/a picture.txt"), "of a cat");
   writeFileSync(installed.path("platforms/d7/sites/a.test/local.settings.php"), "<?php\n// the operator's own\n");
+  // Modes of what was put there are as verify leaves them.
+  await installed.do("verify", "@a.test");
   migrated = installed.copy(nextRoot());
   await migrated.do("migrate", "@a.test", "@platform_next", "--no-backup");
 }, 120_000);

@@ -210,6 +210,8 @@ export function probeSuite(type: DaemonType, { core, plain = false }: { readonly
         "sites/a.test/private/x.txt",
       ])
         put(join(hub.docroot, name), `<?php echo "${SECRET}";`);
+      // Modes of what was put there are as verify leaves them.
+      for (const name of ["a.test", "a.test.foo"]) await hub.ok(`verify @${name}`);
       put(hub.path(`config/server_master/${type}/acme/.well-known/acme-challenge/token`), "answer");
     }, 180_000);
     afterAll(() => web?.remove());

@@ -23,6 +23,7 @@ import {
   databaseOf,
   databaseProperties,
   filesLink,
+  formerAccounts,
   gateFile,
   generationDirectories,
   grouped,
@@ -472,6 +473,7 @@ export function finishSwitch(s: Succession, use: Services): readonly Step[] {
     ),
     openGate(next, use),
     groupOfAll(next, use, { phase: "finish" }),
+    ...formerAccounts(next, use),
     ...dropPoolUser(now, next, use),
     ...(now.site.uri === next.site.uri ? [] : formerUri(now, use)),
     ...(renamed ? formerName(now, next, use) : []),
@@ -489,7 +491,9 @@ export function formerUri(now: SiteInputs, use: Services): readonly Step[] {
     ...(now.webServer.http_service_type === "php"
       ? []
       : [
-          ...[use.http(now.webServer).environment].flatMap((one) => (one ? [one.removeFormer(now.site.uri, undefined)] : [])),
+          ...[use.http(now.webServer).environment].flatMap((one) =>
+            one ? [{ ...one.removeFormer(now.site.uri, undefined), id: "http/environment-former-name" }] : [],
+          ),
           gone(use.host(now.webServer), [use.http(now.webServer).passwordFile(now.site.uri)], {
             id: "http/former-password-file",
             title: "Remove the password file",
