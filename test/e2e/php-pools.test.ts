@@ -32,7 +32,11 @@ for (const type of ["nginx", "apache"] as const) {
         }
       }, 120_000);
       afterAll(async () => {
-        const left = web ? ["a.test", "b.test", "c.test", "d.test"].filter((uri) => existsSync(web.hub.path(`aliases/${uri}.yml`))) : [];
+        const left = web
+          ? ["a.test", "b.test", "c.test", "d.test", "copy.test", "name.test"].filter((uri) =>
+              existsSync(web.hub.path(`aliases/${uri}.yml`)),
+            )
+          : [];
         // Users outlive a hub that is only removed.
         for (const uri of left) await web.hub.provision(`delete @${uri} --no-backup --yes`);
         await web?.remove();
@@ -176,6 +180,27 @@ for (const type of ["nginx", "apache"] as const) {
           }
         },
         300_000,
+      );
+
+      test.runIf(type === "nginx")(
+        "a copy has a pool of its own; another name takes the site into another pool, and the old user goes",
+        async () => {
+          await web.hub.ok("clone @a.test @copy.test");
+          const copy = (await probe(web, "copy.test", "ini", "x")).user;
+          expect(copy).toBe(poolUserOf(web, "copy.test"));
+          expect(COULD_NOT).toContain((await probe(web, "copy.test", "read", code("a.test", "settings.php"))).answer);
+          expect((await web.hub.document("verify @copy.test")).steps.filter(({ outcome }) => outcome !== "ok")).toEqual([]);
+          expect((await probe(web, "copy.test", "write", join(generation("copy.test"), "files/made.txt"))).answer).toBeGreaterThan(0);
+          await web.hub.ok("migrate @copy.test @platform_p @name.test");
+          const named = (await probe(web, "name.test", "ini", "x")).user;
+          expect([named === copy, accounts("passwd", copy), accounts("group", copy)]).toEqual([false, false, false]);
+          expect((await web.get("name.test", "/")).status).toBe(200);
+          expect((await web.hub.document("verify @name.test")).steps.filter(({ outcome }) => outcome !== "ok")).toEqual([]);
+          expect((await probe(web, "name.test", "write", join(generation("name.test"), "files/made.txt"))).answer).toBeGreaterThan(0);
+          await web.hub.ok("delete @name.test --no-backup --yes");
+          expect(accounts("passwd", named)).toBe(false);
+        },
+        120_000,
       );
 
       test.runIf(type === "nginx")(

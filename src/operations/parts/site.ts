@@ -284,6 +284,11 @@ export function generationDirectories(inputs: SiteInputs, use: Services): Step {
   );
 }
 
+/** The same after trees were laid into them, whose own groups and modes came along; taken back with `site/directories`. */
+export function modesAgain(inputs: SiteInputs, use: Services): Step {
+  return { ...generationDirectories(inputs, use), id: "site/modes", title: "Modes of directories", undoneBy: "site/directories" };
+}
+
 /** What the writers of this generation hold a lock on; before settings.php, for a gate that is not there is closed. */
 export function gateFile(inputs: SiteInputs, use: Services): Step {
   return file(use.host(inputs.server), inputs.paths.gate, async () => "", grouped(inputs, 0o640), {
