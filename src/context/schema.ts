@@ -233,7 +233,7 @@ const serverSchema = z
       .default(false)
       .describe("mysql: accounts of sites may log in from any host, not only from those that need it."),
     reverse_proxies: addresses().describe(
-      "Addresses and networks of proxies in front of the web server, whose word on the visitor's address sites believe. Default: none.",
+      "Addresses and networks of proxies in front of the web server, whose word on the visitor's address sites believe (Drupal 7: addresses only). Default: none.",
     ),
     php: php().optional().describe("PHP for platforms that name none: a version or the path of its command line program."),
     php_fpm_listen: fpmListen()

@@ -360,7 +360,8 @@ export function groupOfAll(
   how: { readonly phase: "finish" } | { readonly undoneBy: string } | { readonly former: Pick<SiteInputs, "gid" | "pool"> },
 ): Step {
   const { paths, siteDirectory } = inputs;
-  const writable = [paths.files, paths.private, paths.tmp, paths.configSync, dirname(paths.database)].map((path) => ({
+  const configuration = use.engine(inputs.core.engine).configDirectories.map((name) => join(paths.config, name));
+  const writable = [paths.files, paths.private, paths.tmp, ...configuration, dirname(paths.database)].map((path) => ({
     path,
     writable: true,
   }));
