@@ -164,6 +164,7 @@ describe("--json: one document, whatever happens", () => {
     expect(text).toContain("noise on standard output");
     expect(text).toContain("noise on standard error");
     expect((await hub.ok(`operations log ${id}`)).stdout).toContain(`Printed during ${output[0]?.step}:`);
+    await hub.ok("delete @noisy.localhost --no-backup --yes");
   });
 
   test("the same noise stays out of what people read, too", async () => {
