@@ -167,7 +167,8 @@ function provision_extension($type, $name, $path, array $info, $row) {
   return array(
     'name' => (string) $name,
     'type' => $type,
-    'path' => $path,
+    // Backdrop gives the site's own directory with a dot.
+    'path' => preg_replace('~^\./~', '', $path),
     'version' => isset($info['version']) ? (string) $info['version'] : NULL,
     'project' => isset($info['project']) ? (string) $info['project'] : NULL,
     'enabled' => $row !== NULL && (bool) $row->status,

@@ -277,10 +277,16 @@ class Scan {
       ([, update = ""]) => update,
     );
     return {
-      ...(numbers.length === 0 ? {} : { schema: Math.max(...numbers) }),
+      ...(numbers.length === 0 ? {} : { schema: this.#latest(numbers) }),
       ...(Number.isNaN(removed) ? {} : { removedUpTo: removed }),
       ...(postUpdates.length === 0 ? {} : { postUpdates: postUpdates.toSorted() }),
     };
+  }
+
+  /** Backdrop runs what came from Drupal 7 (7000 to 8999) before its own, whose numbers are lower. */
+  #latest(numbers: readonly number[]): number {
+    const own = this.#family === FAMILIES["backdrop"] ? numbers.filter((number) => number < 7000 || number >= 9000) : numbers;
+    return Math.max(...(own.length > 0 ? own : numbers));
   }
 
   /** Of Drupal 7 and Backdrop: core looks for them in these directories alone, and for no name but the directory's. */
