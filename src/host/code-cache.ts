@@ -1,4 +1,5 @@
-import { join } from "node:path";
+import { basename, join } from "node:path";
+import { withInnerLock } from "../core/lock.js";
 import type { Host } from "./host.js";
 
 const EXCEPT = "except";
@@ -9,11 +10,15 @@ const NEVER = ["/**/settings.php", "/**/*.settings.php", "/**/sites.php"];
 /**
  * Makes the directory where command-line PHP keeps compiled code of one platform's build between its runs. Builds are
  * not changed in place, and PHP looks at each file's time all the same. It is executed, so it is the account's own alone.
+ * Two sites that are installed at once make one directory: `locks` is where they wait for each other.
  */
-export async function makeCodeCache(host: Host, directory: string): Promise<void> {
-  await host.mkdir(directory, { mode: 0o700 });
-  if ((await host.stat(join(directory, EXCEPT))) === undefined)
-    await host.writeFile(join(directory, EXCEPT), `${NEVER.join("\n")}\n`, { mode: 0o600 });
+export async function makeCodeCache(host: Host, directory: string, locks: string): Promise<void> {
+  const except = join(directory, EXCEPT);
+  if (await host.stat(except)) return;
+  await withInnerLock(locks, `code-cache.${basename(directory)}`, async () => {
+    await host.mkdir(directory, { mode: 0o700 });
+    if (!(await host.stat(except))) await host.writeFile(except, `${NEVER.join("\n")}\n`, { mode: 0o600 });
+  });
 }
 
 /** Settings of PHP, `name=value`, that make it use the directory when it is there: PHP would not start without it. */

@@ -317,7 +317,7 @@ function engineInstall(inputs: Inputs, use: Services, made: Step): Step {
     },
     async apply(run) {
       const code = siteCode(inputs, use);
-      if (code.codeCache !== undefined) await makeCodeCache(code.host, code.codeCache);
+      if (code.codeCache !== undefined) await makeCodeCache(code.host, code.codeCache, use.operations.locks);
       const installing = engine.install(code, {
         profile: site.profile,
         existingConfig: inputs.configuration !== undefined,

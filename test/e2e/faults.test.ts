@@ -315,7 +315,10 @@ describe("at the same time", () => {
   it("M16: two sites are installed on one platform at once, and both are in sites.php", async () => {
     const hub = world(built);
     const both = await Promise.all([hub.run(["install", "@a.test"]), hub.run(["install", "@b.test"])]);
-    expect(both.map(({ code }) => code)).toEqual([0, 0]);
+    expect(
+      both.map(({ code }) => code),
+      both.map(told).join("; "),
+    ).toEqual([0, 0]);
     const names = readFileSync(hub.path("platforms/d7/sites/sites.php"), "utf8");
     for (const uri of ["a.test", "b.test"]) {
       expect(names).toContain(`'${uri}'`);

@@ -162,7 +162,7 @@ export function engineSuite(
       const cached = await siteOf("cached.example.com", { codeCache });
       await engine.install(cached, installInput());
       expect(await host.stat(codeCache)).toBeUndefined();
-      await makeCodeCache(host, codeCache);
+      await makeCodeCache(host, codeCache, join(hub, "locks"));
       // PHP does not keep what is younger than two seconds.
       await host.run(["find", docroot, "-type", "f", "-exec", "touch", "-d", "1 hour ago", "{}", "+"]);
       await engine.cron(cached);
