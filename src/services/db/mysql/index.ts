@@ -114,17 +114,17 @@ class Mysql implements DbService {
     return [...new Set([this.#seenAs ?? "%", ...webHosts])];
   }
 
-  async access({ site, names }: DatabaseOf) {
+  async access({ site, names, host: elsewhere }: DatabaseOf) {
     const { database, user } = namesIn(names);
     const { host, port, socket, tls, tlsCa } = this.#master;
     return {
       driver: "mysql" as const,
-      host,
+      host: elsewhere ?? host,
       port,
       database,
       username: user,
       password: await passwordOf(this.#setup.secrets, site, user),
-      ...(socket === undefined ? {} : { socket }),
+      ...(socket === undefined || elsewhere !== undefined ? {} : { socket }),
       ...(tls === undefined ? {} : { tls: { verify: tls === "verify", ca: tlsCa ?? ACCESS_CA } }),
     };
   }

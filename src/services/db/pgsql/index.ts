@@ -122,12 +122,12 @@ class Pgsql implements DbService {
     return { version: row[3] ?? String(major), major, superuser: row[1] === "t", utf8: row[2] === "UTF8" };
   }
 
-  async access({ site, names }: DatabaseOf) {
+  async access({ site, names, host: elsewhere }: DatabaseOf) {
     const { database, user } = namesIn(names);
     const { host, port, socket, tls, tlsCa } = this.#master;
     return {
       driver: "pgsql" as const,
-      host: socket ?? host,
+      host: elsewhere ?? socket ?? host,
       port,
       database,
       username: user,
