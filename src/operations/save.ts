@@ -67,7 +67,7 @@ export function saveWith(secrets: ReadonlyMap<string, Secret>): Operation<SaveAr
       ];
     },
 
-    confirm: ({ baseline }, use) => differences(use.local, baseline),
+    confirm: ({ baseline }, use) => differences(use, baseline),
     state: async ({ name }, use) => ((await use.store.source(name)) === undefined ? `${name} does not exist` : `${name} is as it was`),
   };
 }
@@ -157,5 +157,5 @@ export const deleteContext: Operation<{ readonly name: string }, DeleteInputs, S
       phase: "finish",
     }),
   ],
-  confirm: ({ baseline }, use) => differences(use.local, baseline),
+  confirm: ({ baseline }, use) => differences(use, baseline),
 };

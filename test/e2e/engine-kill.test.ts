@@ -4,13 +4,11 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { counted, drawn, EXHAUSTIVE } from "../support/kill-walk.js";
 import { type Ended, inParallel, run, start } from "../support/processes.js";
 import { PROJECT } from "../support/project.js";
 
 const toy = join(PROJECT, "test/fixtures/toy.mjs");
-
-/** Every point with both verbs and a dense walk of double kills (an hour); else a sample of both. */
-const EXHAUSTIVE = process.env["PROVISION_TEST_KILL_ALL"] === "1";
 
 interface Said {
   readonly points: number;
@@ -139,8 +137,9 @@ async function walk(first: number, middle: { verb: string; at: number } | undefi
   return "right";
 }
 
-async function allRight(walks: readonly (() => Promise<string>)[]): Promise<void> {
+async function allRight(of: string, walks: readonly (() => Promise<string>)[]): Promise<void> {
   const verdicts = await inParallel(walks, 3, (one) => one());
+  counted(of, verdicts);
   expect(verdicts.filter((verdict) => verdict !== "right")).toEqual([]);
 }
 
@@ -152,6 +151,7 @@ describe("kill -9, on files and a small daemon", () => {
   it("at every point: resume ends complete, abort ends as before or says that only resume is left", async () => {
     const every = Array.from({ length: points }, (_, index) => index + 1);
     await allRight(
+      "the engine",
       every.flatMap((point) =>
         EXHAUSTIVE
           ? [() => walk(point, undefined, "resume"), () => walk(point, undefined, "abort")]
@@ -171,7 +171,7 @@ describe("kill -9, on files and a small daemon", () => {
         doubles.push(() => walk(point, { verb: "abort", at: again }, "abort"));
       }
     }
-    await allRight(doubles);
+    await allRight("the engine, twice", drawn(doubles));
   }, 600_000);
 });
 

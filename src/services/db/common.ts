@@ -21,7 +21,7 @@ export async function requirePhpDriver({ host, server }: DbSetup, extension: str
 }
 
 /** Database and account of a proof: the same for a server of a hub each time, so that the next one takes away what a killed one left. */
-export function proofNames({ layout, server }: DbSetup): { readonly database: string; readonly user: string } {
+export function proofNames({ secrets: { layout }, server }: DbSetup): { readonly database: string; readonly user: string } {
   const hash = createHash("sha256").update(`${layout.root}\n${server.name}`).digest("hex").slice(0, 8);
   return { database: `provision_proof_${hash}`, user: `provision_proof_${hash}` };
 }

@@ -144,18 +144,18 @@ export abstract class ServerDatabase implements DbService {
     return { database, user: nextUser(user, operation) };
   }
 
-  async access({ site, names }: DatabaseOf) {
+  async access({ site, names, host: elsewhere }: DatabaseOf) {
     const { database, user } = this.namesIn(names);
     const { host, port, socket, tls, tlsCa } = this.master;
     return {
       driver: this.type,
       // PHP's driver of PostgreSQL takes the directory of the socket as a host.
-      host: this.type === "pgsql" ? (socket ?? host) : host,
+      host: elsewhere ?? (this.type === "pgsql" ? (socket ?? host) : host),
       port,
       database,
       username: user,
       password: await passwordOf(this.setup.secrets, site, user),
-      ...(this.type === "pgsql" || socket === undefined ? {} : { socket }),
+      ...(this.type === "pgsql" || socket === undefined || elsewhere !== undefined ? {} : { socket }),
       ...(tls === undefined ? {} : { tls: { verify: tls === "verify", ca: tlsCa ?? ACCESS_CA } }),
     };
   }
