@@ -1,10 +1,11 @@
-import { MASTER_PASSWORD, type MasterDb, parseMasterDb } from "../../context/master-db.js";
+import { type MasterDb, parseMasterDb } from "../../context/master-db.js";
 import { ProvisionError } from "../../core/errors.js";
 import type { Secret } from "../../core/secret.js";
 import type { Step, Undo } from "../../core/step.js";
 import { HostError } from "../../host/host.js";
 import { proofNames, untilNobody } from "./common.js";
 import type { DbSetup } from "./index.js";
+import { masterPassword } from "./master-password.js";
 import { databaseNames, nextUser } from "./names.js";
 import { forgetPasswords, formerUsers, passwordOf, passwordStep, randomPassword } from "./password.js";
 import type { DatabaseNames, DatabaseOf, DbService, DumpOptions, Flow, TableMarks } from "./service.js";
@@ -41,6 +42,7 @@ export abstract class ServerDatabase implements DbService {
   abstract readonly type: "mysql" | "pgsql";
   readonly dumpName = "database.sql";
   protected readonly setup: DbSetup;
+  #password: Promise<Secret | undefined> | undefined;
 
   constructor(setup: DbSetup) {
     this.setup = setup;
@@ -93,7 +95,9 @@ export abstract class ServerDatabase implements DbService {
 
   protected async login(): Promise<ServerLogin> {
     const { user, host, port, socket, tls, tlsCa } = this.master;
-    const password = await this.setup.secrets.get(this.setup.server.name, MASTER_PASSWORD);
+    // A program that gives it is asked once.
+    this.#password ??= masterPassword(this.setup);
+    const password = await this.#password;
     return { user, password, host, port, socket, tls, tlsCa, master: true };
   }
 
