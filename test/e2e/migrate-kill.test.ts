@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeFakeCore } from "../support/fake-core.js";
 import { type Answered, type FakeHub, makeFileOf, newHub, saveSite, treeDifference } from "../support/fake-hub.js";
+import { makeByHand } from "../support/made-by-hand.js";
 import { PhpServer } from "../support/php-server.js";
 import { inParallel } from "../support/processes.js";
 import { tablesOf } from "../support/table-sums.js";
@@ -16,6 +17,11 @@ let base: string;
 /** @a.test installed on @platform_d7; @platform_next is newer code with updates that wait; @server_two has databases too. */
 let installed: FakeHub;
 let migrated: FakeHub;
+/** The same with a second site, @b.test. */
+let two: FakeHub;
+/** @a.test stands on @platform_d7 as somebody made it by hand; and imported, and verified. */
+let byHand: FakeHub;
+let imported: FakeHub;
 let worlds = 0;
 const nextRoot = () => join(base, `hub-${String(++worlds).padStart(4, "0")}`);
 
@@ -37,6 +43,13 @@ beforeAll(async () => {
   await installed.do("verify", "@a.test");
   migrated = installed.copy(nextRoot());
   await migrated.do("migrate", "@a.test", "@platform_next", "--no-backup");
+  two = installed.copy(nextRoot());
+  await two.do("clone", "@a.test", "@b.test");
+  byHand = installed.copy(nextRoot());
+  makeByHand(byHand, "a.test", { docroot: D7 });
+  imported = byHand.copy(nextRoot());
+  await imported.do("import", "@a.test");
+  await imported.do("verify", "@a.test");
 }, 120_000);
 afterAll(() => rmSync(base, { recursive: true, force: true }));
 
@@ -46,6 +59,8 @@ interface Subject {
   /** Context and host name, before and when it is complete; the directories of the docroots that serve then. */
   readonly before: readonly [context: string, host: string, docroot: string];
   readonly after: readonly [context: string, host: string, docroot: string];
+  /** What has to be done before a verify changes nothing, from where it began and when it is complete. */
+  readonly first?: readonly [before: readonly (readonly string[])[], after: readonly (readonly string[])[]];
 }
 
 const D7 = "platforms/d7";
@@ -81,6 +96,31 @@ const SUBJECTS: Readonly<Record<string, Subject>> = {
     args: ["rollback", "@a.test", "--yes"],
     origin: () => migrated,
     before: ["@a.test", "a.test", NEXT],
+    after: A,
+  },
+  import: {
+    args: ["import", "@a.test", "@platform_d7"],
+    origin: () => byHand,
+    before: A,
+    after: A,
+    first: [
+      [
+        ["import", "@a.test"],
+        ["verify", "@a.test"],
+      ],
+      [["verify", "@a.test"]],
+    ],
+  },
+  "rename of an imported site": {
+    args: ["migrate", "@a.test", "@b.test"],
+    origin: () => imported,
+    before: A,
+    after: ["@b.test", "b.test", D7],
+  },
+  sync: {
+    args: ["sync", "@b.test", "@a.test", "--no-backup", "--yes"],
+    origin: () => two,
+    before: A,
     after: A,
   },
   clone: {
@@ -181,6 +221,7 @@ async function walked(
     if (wanted === "complete" && shape(now) !== complete) return `${at} it is not complete: ${treeDifference(shape(now), complete)}`;
     if (hub.open.length > 0) await hub.run(["verify", "@server_master"]);
     if (hub.open.length > 0) return `${at} still open`;
+    for (const args of subject.first?.[wanted === "before" ? 0 : 1] ?? []) await hub.do(...args);
     const wrong = await serves(hub, wanted === "before" ? subject.before : subject.after);
     if (wrong !== undefined) return `${at} ${wrong}`;
     hub.remove();
@@ -195,7 +236,7 @@ describe.each(Object.entries(SUBJECTS))("kill -9 of %s", (_name, subject) => {
     "at journal records and between: abort leaves every file and every table as it was, resume completes (M8, M9)",
     async () => {
       const walk = await whole(subject);
-      expect(walk.points).toBeGreaterThan(40);
+      expect(walk.points).toBeGreaterThan(30);
       const every = Array.from({ length: walk.points }, (_, index) => index + 1);
       const near = walk.torn.flatMap((torn) => [torn, torn + 2]).filter((point) => point <= walk.points);
       const step = near.length / SAMPLE;
