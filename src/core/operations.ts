@@ -16,6 +16,9 @@ import { isCommitted, type JournalRecord, type OpenRecord, readJournal, syncDire
 import { killPoint } from "./kill-point.js";
 import { lockDescriptor } from "./lock.js";
 
+/** Markers that this process holds: a fleet has many, and to ask the kernel of each costs the start of a program. */
+const OURS = new Set<string>();
+
 const ID = /^[0-9]{8}T[0-9]{6}-[0-9a-f]{4,8}$/;
 
 /** The operations of a hub, below its state directory: `operations/<id>/`, and `open/<id>` while unfinished. */
@@ -72,7 +75,12 @@ export class OperationsDirectory {
     if (!again) renameSync(path, marker);
     killPoint();
     syncDirectory(join(this.state, "open"));
-    return { descriptor, end: () => closeSync(descriptor) };
+    OURS.add(marker);
+    const end = () => {
+      OURS.delete(marker);
+      closeSync(descriptor);
+    };
+    return { descriptor, end };
   }
 
   /** The operation is over: its before-images go, then the marker. */
@@ -146,6 +154,7 @@ export class OperationsDirectory {
   interrupted(names: readonly string[]): readonly OperationSummary[] {
     const found: OperationSummary[] = [];
     for (const id of this.open()) {
+      if (OURS.has(this.#marker(id))) continue;
       const summary = this.read(id);
       if (summary.state === "running") continue;
       if (summary.state === "ended" || !summary.open) {
@@ -168,6 +177,7 @@ export class OperationsDirectory {
   }
 
   #alive(id: string): boolean {
+    if (OURS.has(this.#marker(id))) return true;
     let descriptor: number;
     try {
       descriptor = openSync(this.#marker(id), "r");

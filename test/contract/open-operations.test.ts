@@ -15,6 +15,22 @@ describe("operations that begin while others look", () => {
   });
   afterEach(() => rmSync(state, { recursive: true, force: true }));
 
+  it("and are of this process are known to live without any program being asked: a fleet has a hundred of them", () => {
+    const operations = new OperationsDirectory(state);
+    const begun = [0, 1].map((n) => operations.begin(operations.newId(new Date(), `${n}`.repeat(8))));
+    const path = process.env["PATH"];
+    try {
+      process.env["PATH"] = state;
+      expect(new OperationsDirectory(state).interrupted(["@a"])).toEqual([]);
+      // Who is no more of this process is asked for by flock, which is not to be found.
+      begun[0]?.end();
+      expect(() => operations.interrupted(["@a"])).toThrow("flock");
+    } finally {
+      process.env["PATH"] = path;
+      begun[1]?.end();
+    }
+  });
+
   it("are never taken for ones that were killed before they began, nor refused", async () => {
     const module = JSON.stringify(join(PROJECT, "dist/core/operations.js"));
     const script = `const { OperationsDirectory } = await import(${module}); const d = new OperationsDirectory(${JSON.stringify(state)}); console.log("ready"); for (;;) d.interrupted(["@a"]);`;

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Layout } from "../../src/context/layout.js";
 import { Scope } from "../../src/core/scope.js";
 import type { Undo } from "../../src/core/step.js";
+import type { Argv, RunOptions } from "../../src/host/host.js";
 import { LocalHost } from "../../src/host/local.js";
 import { fpmService } from "../../src/services/fpm/index.js";
 import type { FpmOf, FpmService, Member, PoolEdit, PoolOf } from "../../src/services/fpm/service.js";
@@ -187,7 +188,11 @@ describe("Unix users of pools", () => {
 
   test("who may not make them is told the lines of sudoers and the commands, before anything is made", async () => {
     const pool = await findPool(host, name);
-    const setup = { host, scriptUser: "nobody", webUser: "www-data", locks };
+    // Tests may be root's, whom sudo lets do everything.
+    const refusing = Object.create(host, {
+      run: { value: (argv: Argv, options?: RunOptions) => host.run(argv[0] === "sudo" ? ["false"] : argv, options) },
+    });
+    const setup = { host: refusing, scriptUser: "nobody", webUser: "www-data", locks };
     await expect(needUser(setup, pool)).rejects.toMatchObject({
       code: "PERMISSION_DENIED",
       state: "nothing was changed",

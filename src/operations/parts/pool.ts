@@ -21,6 +21,7 @@ import {
 import type { RequestLimits } from "../../services/http/service.js";
 import { fpmSocket } from "../../services/php.js";
 import { LIMIT_KEYS, type Limits, limitsOf, settingsOf } from "../../services/php-limits.js";
+import { sudoersLine, sudoGrants } from "../../services/sudo.js";
 import { directories } from "../../steps/files.js";
 import type { Services } from "../services.js";
 import { codePlace, DOCROOT_NAMES } from "./code-place.js";
@@ -83,11 +84,8 @@ export async function poolProblems(server: Server, fpms: readonly FpmOf[], use: 
     found.push(...(await use.fpm(server, fpm).problems()));
     if (server.script_user === "root") continue;
     const { test, reload } = await use.fpm(server, fpm).commands();
-    const words = [test, reload]
-      .filter(([program]) => program === "sudo")
-      .map(([, ...argv]) => argv.filter((word) => word !== "-n").join(" "));
-    if (words.length > 0)
-      found.push(`for PHP-FPM, in /etc/sudoers.d/provision: ${server.script_user} ALL=(root) NOPASSWD: ${words.join(", ")}`);
+    if (!(await sudoGrants(use.host(server), [test, reload])))
+      found.push(`for PHP-FPM, in /etc/sudoers.d/provision: ${sudoersLine(server.script_user, [test, reload])}`);
   }
   const setup = userSetup(server, use);
   if (fpms.length > 0 && !(await mayMakeUsers(setup)))

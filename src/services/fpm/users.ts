@@ -4,6 +4,7 @@ import { ProvisionError } from "../../core/errors.js";
 import { withInnerLock } from "../../core/lock.js";
 import type { Step } from "../../core/step.js";
 import type { Argv, Host } from "../../host/host.js";
+import { sudoGrants } from "../sudo.js";
 import type { PoolOf } from "./service.js";
 
 /** Marks the users that are ours to remove. */
@@ -178,13 +179,6 @@ export async function mayMakeUsers(setup: UserSetup): Promise<boolean> {
   return allowed(setup, makeUser({ user: "pvs-provision-00000000", uid: FIRST_ID, gid: FIRST_ID }));
 }
 
-async function allowed({ host, scriptUser }: UserSetup, [program, ...args]: Argv): Promise<boolean> {
-  if (scriptUser === "root") return true;
-  try {
-    const asked = await host.run(["sudo", "-n", "-l", program, ...args], { anyExit: true, timeout: 30_000 });
-    return asked.code === 0;
-  } catch (error) {
-    if (error instanceof ProvisionError && error.code === "PROGRAM_MISSING") return false;
-    throw error;
-  }
+async function allowed({ host, scriptUser }: UserSetup, argv: Argv): Promise<boolean> {
+  return scriptUser === "root" || sudoGrants(host, [["sudo", ...argv]]);
 }

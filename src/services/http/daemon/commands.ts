@@ -1,12 +1,6 @@
 import { ProvisionError } from "../../../core/errors.js";
-import type { Argv, Host } from "../../../host/host.js";
+import type { Host } from "../../../host/host.js";
 import type { Daemon, Facts } from "./daemon.js";
-
-/** The line of sudoers by which `user` may run these commands. */
-export function sudoersLine(user: string, commands: readonly Argv[]): string {
-  const words = commands.filter(([program]) => program === "sudo").map(([, ...argv]) => argv.filter((word) => word !== "-n").join(" "));
-  return `${user} ALL=(root) NOPASSWD: ${[...new Set(words)].join(", ")}`;
-}
 
 /** Looks for the program, where a plain user's PATH does not lead too. Rejects with PROGRAM_MISSING, naming the package. */
 export async function findDaemon(host: Host, daemon: Daemon): Promise<Facts> {

@@ -5,13 +5,14 @@ import type { Step } from "../../../core/step.js";
 import type { Argv, Host } from "../../../host/host.js";
 import { directories } from "../../../steps/files.js";
 import { argvOf, fpmSocket } from "../../php.js";
+import { sudoersLine, sudoGrants } from "../../sudo.js";
 import { ask } from "../ask.js";
 import { configName } from "../config-name.js";
 import type { HttpSetup } from "../index.js";
 import { PHP_MARKER_PATH, portSuffix, splitUri } from "../routing.js";
 import type { HttpAnswer, HttpProblem, HttpRequest, HttpService } from "../service.js";
 import { activateStep, portOnDisk, restoreFiles, type Served, setAside } from "./activate.js";
-import { findDaemon, sudoersLine } from "./commands.js";
+import { findDaemon } from "./commands.js";
 import type { Daemon, Facts } from "./daemon.js";
 import { environmentPath, environmentStep, formerEnvironments } from "./environment.js";
 import { readMarker } from "./marker.js";
@@ -234,8 +235,9 @@ async function problems(served: Served, server: HttpSetup["server"]): Promise<re
       `${daemon.label} of ${server.name} does not answer on port ${port}: start it; it has to read ${place.top}: ${daemon.include(place)}`,
     );
   if (state === "foreign") blocks(`what answers on port ${port} does not read ${place.top}: ${daemon.include(place)}`);
-  if (!(await allowed(served))) {
-    const line = sudoersLine(server.script_user, [await served.test(), await served.reload()]);
+  const commands = [await served.test(), await served.reload()];
+  if (!(await sudoGrants(host, commands))) {
+    const line = sudoersLine(server.script_user, commands);
     blocks(`${server.script_user} may not test and reload ${daemon.label}; in /etc/sudoers.d/provision: ${line}`);
   }
   const fpm = server.php_fpm_listen ?? fpmSocket(server.php);
@@ -244,22 +246,4 @@ async function problems(served: Served, server: HttpSetup["server"]): Promise<re
   for (const name of await setAside(served))
     found.push({ message: `${name} answers 503, for its configuration did not pass: provision verify @${name}`, blocks: false });
   return found;
-}
-
-/** Whether sudo grants the commands that want it. */
-async function allowed(served: Served): Promise<boolean> {
-  for (const [program, ...words] of [await served.test(), await served.reload()]) {
-    if (program !== "sudo") continue;
-    try {
-      const asked = await served.host.run(["sudo", "-n", "-l", ...words.filter((word) => word !== "-n")], {
-        anyExit: true,
-        timeout: 30_000,
-      });
-      if (asked.code !== 0) return false;
-    } catch (error) {
-      if (error instanceof ProvisionError && error.code === "PROGRAM_MISSING") return false;
-      throw error;
-    }
-  }
-  return true;
 }
