@@ -10,6 +10,7 @@ import { type BackupInputs, backupData, backupInputs, backupSteps, refuseNoRoom 
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { certificateDirectory } from "./parts/certificate.js";
 import { siteLocks } from "./parts/locks.js";
+import { recordedInventory } from "./parts/platform-inventory.js";
 import { dropPoolUsers, leavePools, type PoolInputs, poolsOf } from "./parts/pool.js";
 import { siteState } from "./parts/preflight.js";
 import { databaseOf, type SiteInputs, siteInputs } from "./parts/site.js";
@@ -55,8 +56,10 @@ export const deleteSite: Operation<DeleteSiteArgs, Inputs, Services> = {
     refuseOtherUser(all.server);
     await refuseUnreachable(all, use);
     const host = use.host(all.server);
-    const docroot = use.layout.resolve(all.platform.root);
-    const core = (await host.stat(docroot)) ? await detectCore(host, docroot).catch(() => undefined) : undefined;
+    const root = use.layout.resolve(all.platform.root);
+    const core = (await host.stat(root)) ? await detectCore(host, root).catch(() => undefined) : undefined;
+    // A directory below the root, with Composer; where the code is gone the last verify knew it.
+    const docroot = core?.docroot ?? (await recordedInventory(use, all.platform.name))?.docroot ?? root;
     const siteDirectory = join(docroot, "sites", siteName(all.site.uri));
     const generations = use.layout.siteGenerations(all.site.uri);
     const entered = core
@@ -70,7 +73,7 @@ export const deleteSite: Operation<DeleteSiteArgs, Inputs, Services> = {
       ...(certificates === undefined ? {} : { certificates }),
       names: [...new Set([siteName(all.site.uri), ...all.site.aliases, ...entered])],
       ...(core ? { engine: core.engine } : {}),
-      docroot: core?.docroot ?? docroot,
+      docroot,
       siteDirectory,
       generations,
       kept: await allGoing(name, use),
