@@ -155,14 +155,16 @@ describe("kill -9, on files and a small daemon", () => {
       every.flatMap((point) =>
         EXHAUSTIVE
           ? [() => walk(point, undefined, "resume"), () => walk(point, undefined, "abort")]
-          : [() => walk(point, undefined, point % 2 === 0 ? "resume" : "abort")],
+          : point % 3 === 0
+            ? [() => walk(point, undefined, point % 2 === 0 ? "resume" : "abort")]
+            : [],
       ),
     );
   }, 600_000);
 
   it("twice: what is killed while it resumes or aborts ends complete or as before", async () => {
     const doubles: (() => Promise<string>)[] = [];
-    for (let point = 5; point < points; point += EXHAUSTIVE ? 3 : 23) {
+    for (let point = 5; point < points; point += EXHAUSTIVE ? 3 : 37) {
       for (let again = 2; again < 40; again += EXHAUSTIVE ? 3 : 9) {
         doubles.push(() => walk(point, { verb: "resume", at: again }, "resume"));
         doubles.push(() => walk(point, { verb: "resume", at: again }, "abort"));
