@@ -121,7 +121,8 @@ for (const [type, database] of [
       ])("new code with %s: %s, exit 4", async (traps, code, why) => {
         const before = everything();
         for (const trap of traps) await setTrap(hub.path("platforms/next"), trap);
-        const failed = await visited(`migrate @${SITE} @platform_next --no-backup`).finally(() => clearTraps(hub.path("platforms/next")));
+        const failed = await visited(`migrate @${SITE} @platform_next --no-backup`);
+        await clearTraps(hub.path("platforms/next"));
         expect([failed.exit, failed.outcome, failed.error?.code, failed.seen]).toEqual([4, "rolled_back", code, [200]]);
         expect([failed.error?.message, ...(failed.error?.why ?? [])].join("\n")).toMatch(why);
         expect(failed.error?.state).toContain(`as before: @${SITE} serves from @platform_p (GET / 200`);
