@@ -9,6 +9,7 @@ const LONG = [
   "e2e/engine-kill",
   "e2e/bad-input",
   "e2e/backup",
+  "e2e/migrate-faults-servers",
   "e2e/migrate-faults",
   "e2e/lifecycle",
   "e2e/web-servers",

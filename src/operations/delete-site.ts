@@ -11,6 +11,7 @@ import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { certificateDirectory } from "./parts/certificate.js";
 import { inPlace, leftElsewhere } from "./parts/in-place.js";
 import { siteLocks } from "./parts/locks.js";
+import { recordedInventory } from "./parts/platform-inventory.js";
 import { dropPoolUsers, leavePools, type PoolInputs, poolsOf } from "./parts/pool.js";
 import { siteState } from "./parts/preflight.js";
 import { databaseOf, type SiteInputs, siteInputs } from "./parts/site.js";
@@ -58,8 +59,10 @@ export const deleteSite: Operation<DeleteSiteArgs, Inputs, Services> = {
     refuseOtherUser(all.server);
     await refuseUnreachable(all, use);
     const host = use.host(all.server);
-    const docroot = use.rootOf(all);
-    const core = (await host.stat(docroot)) ? await detectCore(host, docroot).catch(() => undefined) : undefined;
+    const root = use.rootOf(all);
+    const core = (await host.stat(root)) ? await detectCore(host, root).catch(() => undefined) : undefined;
+    // A directory below the root, with Composer; where the code is gone the last verify knew it.
+    const docroot = core?.docroot ?? (await recordedInventory(use, all.platform.name))?.docroot ?? root;
     const directory = siteDirectory(all.site);
     const place = join(docroot, "sites", directory);
     const generations = use.layoutOf(all.server).siteGenerations(all.site.uri);
@@ -72,7 +75,7 @@ export const deleteSite: Operation<DeleteSiteArgs, Inputs, Services> = {
       ...(certificates === undefined ? {} : { certificates }),
       names: [...new Set([siteName(all.site.uri), ...all.site.aliases, ...entered])],
       ...(core ? { engine: core.engine } : {}),
-      docroot: core?.docroot ?? docroot,
+      docroot,
       siteDirectory: place,
       generations,
       left: await leftBehind(all, place, core, use),

@@ -17,6 +17,7 @@ const provision = join(project, "bin/provision.js");
 const work = mkdtempSync(join(tmpdir(), "provision-bench-"));
 const hub = join(work, "hub");
 const core = process.env["PROVISION_TEST_DRUPAL7"] ?? join(project, "src/demo/sample");
+const newer = process.env["PROVISION_TEST_DRUPAL7_NEXT"] ?? core;
 
 function run(program, args, options = {}) {
   const begun = performance.now();
@@ -25,6 +26,12 @@ function run(program, args, options = {}) {
   return { ms: performance.now() - begun, stdout, stderr };
 }
 const cli = (...args) => run(process.execPath, [provision, ...args, "--hub", hub]);
+const SAY_MEMORY = `data:text/javascript,process.on("exit",()=>process.stderr.write("\\nHWM "+(process.resourceUsage().maxRSS)))`;
+/** The most that the Node process of a command had resident, in MiB. */
+function resident(...args) {
+  const { stderr } = run(process.execPath, ["--import", SAY_MEMORY, provision, ...args, "--hub", hub]);
+  return Number(/HWM (\d+)/.exec(stderr)?.[1] ?? Number.NaN) / 1024;
+}
 
 /** Interleaved, so that a busy moment hits all alike. */
 function times(rounds, subjects) {
@@ -128,17 +135,26 @@ try {
       `${noop.verify.map((ms) => ms.toFixed(0)).join(" ")} ms`,
     );
     if (canMove()) {
-      const moves = benchMoves({ hub, cli, run, port });
-      verdict(
-        "clone of 50 MB files and 47 MB SQL, against a pipe",
-        moves.clone / moves.pipe,
-        1.3,
-        "x",
-        `${moves.clone.toFixed(0)} / ${moves.pipe.toFixed(0)} ms`,
+      const moves = benchMoves({ hub, cli, run, resident, port, newer });
+      const against = (what, value, plain, limit) =>
+        verdict(what, value / plain, limit, "x", `${value.toFixed(0)} / ${plain.toFixed(0)} ms`);
+      against("backup of 50 MB files and 47 MB SQL, against dump and tar", moves.backup, moves.plain, 1.4);
+      against("clone of the same, against a pipe", moves.clone, moves.pipe, 1.3);
+      const { fresh, memory, grown } = moves;
+      against("migrate of a fresh site, against its parts", fresh.migrate, fresh.backup + fresh.pipe + fresh.updates, 1.5);
+      rows.push(
+        `    backup ${fresh.backup.toFixed(0)}, pipe ${fresh.pipe.toFixed(0)}, updates ${fresh.updates} ms; from ${core} to ${newer}`,
       );
       verdict("rename on one platform", moves.rename / 1000, 0.6, "s", "the best of three");
-      verdict("rollback", moves.rollback / 1000, 1, "s", "the best of three");
-    } else rows.push("clone, rename, rollback: SKIPPED, rsync is not installed");
+      verdict(`rollback with ${grown} MB of database`, moves.rollback / 1000, 1, "s", "the best of three");
+      verdict(
+        `memory of the Node process, ${grown} MB against 47`,
+        memory.big / memory.small,
+        1.2,
+        "x",
+        `${memory.big.toFixed(0)} / ${memory.small.toFixed(0)} MiB in a backup, ${memory.migrate.toFixed(0)} in a migrate`,
+      );
+    } else rows.push("backup, clone, migrate, rename, rollback: SKIPPED, rsync is not installed");
   } else rows.push("install minimal on MariaDB: SKIPPED, mariadb-server is not installed");
 
   for (const type of ["nginx", "apache"]) {
@@ -181,23 +197,7 @@ try {
     `${scanned.ms.map((ms) => ms.toFixed(0)).join(" ")} ms`,
   );
 
-  // VmHWM: the most that the Node process itself had resident.
-  const memory = run(process.execPath, [
-    "--import",
-    `data:text/javascript,process.on("exit",()=>process.stderr.write("\\nHWM "+(process.resourceUsage().maxRSS)))`,
-    provision,
-    "verify",
-    "@b0.localhost",
-    "--hub",
-    hub,
-  ]);
-  verdict(
-    "memory of the Node process in a verify",
-    Number(/HWM (\d+)/.exec(memory.stderr)?.[1] ?? Number.NaN) / 1024,
-    120,
-    "MiB",
-    "maximum resident",
-  );
+  verdict("memory of the Node process in a verify", resident("verify", "@b0.localhost"), 120, "MiB", "maximum resident");
 } finally {
   mariadb?.remove();
   rmSync(work, { recursive: true, force: true });

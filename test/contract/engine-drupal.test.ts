@@ -11,6 +11,7 @@ import { LocalHost } from "../../src/host/local.js";
 import { installInput, makeSite } from "../support/engine-site.js";
 import { failure } from "../support/failure.js";
 import { makeFakeDrupal, type Trap, trapped } from "../support/fake-core.js";
+import { sqlite } from "../support/sqlite.js";
 
 describe("Drupal 8+ engine and a core that misbehaves (fake core)", () => {
   const host = new LocalHost(new Scope());
@@ -37,6 +38,18 @@ describe("Drupal 8+ engine and a core that misbehaves (fake core)", () => {
     const error = await failure(drupal.status(site));
     await rename(join(hub, "away"), join(docroot, "sites/sites.php"));
     expect([error.code, error.why[0]]).toEqual(["WRONG_SITE", expect.stringMatching(/sites\/default.*no sites\/sites\.php/)]);
+  });
+
+  it("lists what is there now, and leaves the database as it is: a backup may be dumping it", async () => {
+    const place = "FROM key_value WHERE collection = 'state' AND name = 'system.module.files'";
+    const rows = (statement: string) => sqlite(host, site.database, statement);
+    await rows(`DELETE ${place}`);
+    const stale = 'a:1:{s:4:"away";s:12:"modules/away";}';
+    await rows(`INSERT INTO key_value (collection, name, value) VALUES ('state', 'system.module.files', '${stale}')`);
+    const { extensions } = (await drupal.inventory(site)).result;
+    expect(extensions.filter(({ name }) => name === "system" || name === "away").map(({ path }) => path)).toEqual(["core/modules/system"]);
+    expect(await rows(`SELECT value ${place}`)).toEqual([[stale]]);
+    await rows(`DELETE ${place}`);
   });
 
   it("refuses a core that its PHP cannot run, before any of it is loaded", async () => {

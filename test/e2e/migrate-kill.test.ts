@@ -280,8 +280,8 @@ describe.each(Object.entries(SUBJECTS))("kill -9 of %s", (name, subject) => {
               ["abort", "resume"],
             ] as const)
               doubles.push(() => walked(subject, walk, point, verb, { verb: again, at }));
-      const verdicts = await inParallel([...walks, ...drawn(doubles)], 3, (one) => one());
-      counted(`${name}, ${walks.length} points and verbs`, verdicts);
+      const verdicts = await inParallel(drawn([...walks, ...doubles]), 3, (one) => one());
+      counted(`${name}, of ${walks.length} and ${doubles.length} double kills`, verdicts);
       expect(verdicts.filter((verdict) => verdict !== "right")).toEqual([]);
     },
     EXHAUSTIVE ? 7_200_000 : 240_000,

@@ -1,5 +1,16 @@
 import { execFileSync } from "node:child_process";
-import { appendFileSync, cpSync, existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  cpSync,
+  existsSync,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -311,6 +322,22 @@ describe("a Composer platform with its docroot in web/", () => {
   it("found by its docroot when root is the project directory", async () => {
     await hub.ok("save @platform_e --context_type=platform --root=platforms/e --composer=projects/d10");
     expect(await hub.document("verify @platform_e")).toMatchObject({ ok: true, data: { core: { docroot: hub.path("platforms/e/web") } } });
+  });
+
+  it("a site on it is deleted whole, also when the code is broken by then", async () => {
+    const sites = hub.path("platforms/e/web/sites");
+    const before = readdirSync(sites);
+    const core = hub.path("platforms/e/web/includes/bootstrap.inc");
+    for (const broken of [false, true]) {
+      await hub.ok("save @e.localhost --context_type=site --platform=@platform_e --profile=minimal");
+      await hub.ok("install @e.localhost");
+      expect(readdirSync(sites)).toContain("e.localhost");
+      if (broken) renameSync(core, `${core}.away`);
+      await hub.ok("delete @e.localhost --no-backup --yes");
+      if (broken) renameSync(`${core}.away`, core);
+      expect(readdirSync(sites).filter((name) => name !== "sites.php")).toEqual(before.filter((name) => name !== "sites.php"));
+    }
+    await hub.ok("delete @platform_e --yes");
   });
 
   it("with another docroot than root says is not put in place", async () => {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { makeFakeCore } from "../support/fake-core.js";
 import { type FakeHub, newHub, saveSite, treeDifference } from "../support/fake-hub.js";
-import { counted, EXHAUSTIVE } from "../support/kill-walk.js";
+import { counted, drawn, EXHAUSTIVE } from "../support/kill-walk.js";
 import { PhpServer } from "../support/php-server.js";
 import { inParallel } from "../support/processes.js";
 
@@ -89,7 +89,7 @@ it("kill -9 of a rebuild, at the points of the journal and between: the platform
   const walks = chosen.flatMap((point, index) =>
     (EXHAUSTIVE ? verbs : [verbs[index % verbs.length] ?? "next"]).map((verb) => () => walk(point, verb)),
   );
-  const verdicts = await inParallel(walks, 3, (one) => one());
+  const verdicts = await inParallel(drawn(walks), 3, (one) => one());
   counted("rebuild", verdicts);
   expect(verdicts.filter((verdict) => verdict !== "right")).toEqual([]);
 }, 1_800_000);

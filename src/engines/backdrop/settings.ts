@@ -18,6 +18,8 @@ $config_directories['staging'] = ${phpString(`${input.paths.config}/staging`)};
 // Never empty: the installer would write one of its own into this file.
 $settings['hash_salt'] = ${phpString(input.hashSalt.reveal())};
 $settings['update_free_access'] = FALSE;
+// Core would take databases and settings out of the environment, the same for every site of the server, and after this file.
+unset($_SERVER['BACKDROP_SETTINGS']);
 // Functions by their names in Drupal 7, which modules that came from there still call.
 $settings['backdrop_drupal_compatibility'] = TRUE;
 

@@ -468,6 +468,18 @@ function provision_status(array $request) {
   return $status;
 }
 
+/**
+ * What there is of a type now; what was found when caches were last made may have moved since. Core's own reset() would take a row out of the
+ * database, which a backup that is under way at the same moment would miss.
+ */
+function provision_extensions_there($type) {
+  $list = \Drupal::service("extension.list.$type");
+  $scan = \Closure::bind(function () {
+    return $this->doList();
+  }, $list, $list);
+  return $scan();
+}
+
 function provision_inventory(array $request) {
   provision_boot($request);
   $schemas = provision_schema_versions();
@@ -476,8 +488,7 @@ function provision_inventory(array $request) {
   $extensions = array();
   $found = array();
   foreach (array('profile', 'module', 'theme') as $type) {
-    // reset(): what was found when caches were last made may have moved since.
-    foreach (\Drupal::service("extension.list.$type")->reset()->getList() as $name => $extension) {
+    foreach (provision_extensions_there($type) as $name => $extension) {
       // The active profile is a module, too.
       if (isset($found[$name])) {
         continue;

@@ -68,7 +68,7 @@ const DAY = 86_400_000;
 
 /**
  * Decides where the next generation of a site stands. `next`: the site as its context will be (generation and database names are made here), with all it refers
- * to; `code`: directory below sites/ of the target when that is not free to choose (a kept generation). Rejects with NAME_TAKEN.
+ * to; `how.staged`: absolute, where a kept generation stands, which is not free to choose. Rejects with NAME_TAKEN.
  */
 export async function succession(
   use: Services,
@@ -241,7 +241,9 @@ export function closeGate(inputs: SiteInputs, use: Services, patience = DRAIN): 
     id: "gate/close",
     title: `Nobody writes to ${inputs.site.uri} from now on`,
     async check() {
-      return { changes: ["close the write gate"], undo: [{ do: "remove_tree", host: host.name, path: gateClosed }] };
+      // A kill may have come before the file had its name.
+      const undo = [gateClosed, besidePath(gateClosed)].map((path) => ({ do: "remove_tree", host: host.name, path }));
+      return { changes: ["close the write gate"], undo };
     },
     async apply() {
       // A site that was last verified by a version without a gate has none, and its settings.php does not ask for it.
