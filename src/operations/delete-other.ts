@@ -74,8 +74,20 @@ export const deleteOther: Operation<{ readonly name: string }, Inputs, Services>
     ];
   },
 
-  confirm: ({ baseline }, use) => differences(use.local, baseline),
+  confirm: ({ baseline }, use) => differences(use, baseline),
+  data: async ({ context }) => ({ left: [...rootsLines(context)] }),
+  lines: ({ left }) => ((left ?? []) as readonly string[]).map((line) => `Left  ${line}`),
 };
+
+/** What root did for a server is root's to take back: provision could only ask for it. */
+function rootsLines(context: Context): readonly string[] {
+  if (context.context_type !== "server" || (context.http_service_type !== "nginx" && context.http_service_type !== "apache")) return [];
+  const config = `config/${context.name.slice(1)}`;
+  return [
+    `root's line that has ${context.http_service_type} include ${config}, and that of PHP-FPM where it has pools there: take them out, or the next reload fails or serves nothing`,
+    `the sudoers lines that \`verify ${context.name}\` printed`,
+  ];
+}
 
 /** What provision made for a context, and may therefore take away. Code it did not build stays where it is. */
 async function belongings(context: Context, use: Services, id: string): Promise<Pick<Inputs, "trees" | "link" | "rest">> {
@@ -108,7 +120,7 @@ async function buildsOf(name: string, use: Services): Promise<{ readonly builds:
   const root = await use.local.realPath(use.layout.builds);
   for (const file of (await use.local.list(join(use.layout.state, "builds"))) ?? []) {
     const build = join(root ?? use.layout.builds, file.replace(/\.json$/, ""));
-    const record = await readRecord(use.local, use.layout, build);
+    const record = await readRecord(use, build);
     if (record?.platform !== name) continue;
     records.push(recordFile(use.layout, build), use.layout.codeCache(basename(build)));
     if (await use.local.stat(build)) builds.push(build);

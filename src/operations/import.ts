@@ -70,7 +70,7 @@ export const importSite: Operation<ImportArgs, Inputs, Services> = {
     const base = await resolvePlatform(use.store, use.settings, platform);
     refuseOtherUser(base.server);
     const host = use.host(base.server);
-    const core = await detectCore(host, use.layout.resolve(base.platform.root));
+    const core = await detectCore(host, use.rootOf(base));
     await refuseNoSite(join(core.docroot, "sites", directory), directory, base, use);
     await refuseDirectoryTaken(name, platform, directory, use);
     const code: SiteCode = {
@@ -87,7 +87,7 @@ export const importSite: Operation<ImportArgs, Inputs, Services> = {
     const { text, site, said } = await contextFor(args, { saved, found, uri, platform, directory, id }, use);
     const dbServer = await serverOf(
       found,
-      { site, generation: id, paths: use.layout.generation(uri, id) },
+      { site, generation: id, paths: use.layoutOf(base.server).generation(uri, id) },
       args.dbServer ?? (saved?.db_server === undefined || saved.db_server === "@server_master" ? undefined : saved.db_server),
       use,
     );
@@ -118,13 +118,14 @@ export const importSite: Operation<ImportArgs, Inputs, Services> = {
         account: database?.username ?? "",
         own: [...found.own, ...found.others.map((other) => `$databases: ${other}`)],
         said: [...said, ...answer.warnings.map((warning) => `core: ${warning}`), ...(await sitesPhpWarning(inputs, use))],
-        baseline: await baselineOf(host, [
-          path,
-          use.layout.secretsFile(name),
-          use.layout.siteGenerations(uri),
-          inputs.siteDirectory,
-          join(inputs.siteDirectory, "settings.php"),
-        ]),
+        baseline: {
+          ...(await baselineOf(use.local, [path, use.layout.secretsFile(name)])),
+          ...(await baselineOf(host, [
+            use.layoutOf(base.server).siteGenerations(uri),
+            inputs.siteDirectory,
+            join(inputs.siteDirectory, "settings.php"),
+          ])),
+        },
       },
       locks: siteLocks(all),
     };
@@ -153,7 +154,7 @@ export const importSite: Operation<ImportArgs, Inputs, Services> = {
     ];
   },
 
-  confirm: ({ baseline }, use) => differences(use.local, baseline),
+  confirm: ({ baseline }, use) => differences(use, baseline),
   async state({ name }, use) {
     const saved = await use.store.read(name);
     return saved === undefined ? `${name} does not exist; what stands on the platform was not touched` : `${name} is saved`;
@@ -197,9 +198,9 @@ export async function sitesFound(
   platform: string,
   use: Services,
 ): Promise<readonly { readonly site: string; readonly directory: string }[]> {
-  const { platform: context, server } = await resolvePlatform(use.store, use.settings, platform);
-  const host = use.host(server);
-  const core = await detectCore(host, use.layout.resolve(context.root));
+  const all = await resolvePlatform(use.store, use.settings, platform);
+  const host = use.host(all.server);
+  const core = await detectCore(host, use.rootOf(all));
   const { contexts } = await use.store.load();
   const found: { site: string; directory: string }[] = [];
   for (const directory of ((await host.list(join(core.docroot, "sites"))) ?? []).toSorted()) {
@@ -259,8 +260,9 @@ async function platformWith(directory: string, name: string, use: Services): Pro
   const found: string[] = [];
   for (const platform of contexts) {
     if (platform.context_type !== "platform") continue;
-    const core = await detectCore(use.local, use.layout.resolve(platform.root)).catch(unlessKnown);
-    if (core && (await use.local.stat(join(core.docroot, "sites", directory, "settings.php")))) found.push(platform.name);
+    const all = await resolvePlatform(use.store, use.settings, platform.name).catch(unlessKnown);
+    const core = all && (await detectCore(use.host(all.server), use.rootOf(all)).catch(unlessKnown));
+    if (all && core && (await use.host(all.server).stat(join(core.docroot, "sites", directory, "settings.php")))) found.push(platform.name);
   }
   const [only] = found;
   if (only !== undefined && found.length === 1) return only;
@@ -489,7 +491,7 @@ function generation(inputs: Extract<Inputs, { kind: "found" }>, use: Services): 
   const step = directories(
     host,
     [
-      { path: use.layout.siteGenerations(site.site.uri), ownership: { mode: 0o711 } },
+      { path: use.layoutOf(site.server).siteGenerations(site.site.uri), ownership: { mode: 0o711 } },
       { path: paths.root, ownership: grouped(site, 0o750) },
       { path: paths.config, ownership: grouped(site, 0o750) },
       ...own.map((path) => ({ path, ownership: grouped(site, 0o2770) })),
@@ -502,7 +504,7 @@ function generation(inputs: Extract<Inputs, { kind: "found" }>, use: Services): 
     async check(run) {
       const { changes, undo = [] } = await step.check(run);
       const ours: readonly Undo[] = [
-        { do: "remove_directory", host: host.name, path: use.layout.siteGenerations(site.site.uri) },
+        { do: "remove_directory", host: host.name, path: use.layoutOf(site.server).siteGenerations(site.site.uri) },
         { do: "remove_tree", host: host.name, path: paths.root },
       ];
       return { changes, undo: [...undo, ...ours] };

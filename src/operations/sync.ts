@@ -26,7 +26,7 @@ import {
 import { siteLocks } from "./parts/locks.js";
 import { refusePool } from "./parts/pool.js";
 import { refuseFullDisk, siteState } from "./parts/preflight.js";
-import { databaseOf, modesAgain, type SiteInputs, siteCode, siteInputs, sitePaths } from "./parts/site.js";
+import { databaseOf, modesAgain, type SiteInputs, siteBaseline, siteCode, siteInputs } from "./parts/site.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
 export interface SyncArgs {
@@ -90,7 +90,11 @@ export const sync: Operation<SyncArgs, Inputs, Services> = {
       files: await filesSize(filesOf, use),
       database: await use.db(databaseFrom.dbServer).size(databaseOf(databaseFrom, use, databaseFrom.dbServer)),
     };
-    await refuseFullDisk(use, use.layout.sites, sizes.files + (use.db(next.dbServer).type === "sqlite" ? sizes.database : 0) + SLACK);
+    await refuseFullDisk(
+      host,
+      use.layoutOf(target.server).sites,
+      sizes.files + (use.db(next.dbServer).type === "sqlite" ? sizes.database : 0) + SLACK,
+    );
     return {
       inputs: {
         from,
@@ -104,7 +108,11 @@ export const sync: Operation<SyncArgs, Inputs, Services> = {
         updates: args.updates && from.core.docroot !== now.core.docroot,
         sanitize: args.sanitize ?? null,
         backup: args.backup ? backupInputs(use, target.site.uri, id, "sync") : null,
-        baseline: await baselineOf(host, [...sitePaths(now, use), ...sitePaths(s.next, use), s.staged.siteDirectory]),
+        baseline: {
+          ...(await siteBaseline(now, use)),
+          ...(await siteBaseline(s.next, use)),
+          ...(await baselineOf(host, [s.staged.siteDirectory])),
+        },
       },
       locks: locksOf(source, target),
     };
@@ -164,7 +172,7 @@ export const sync: Operation<SyncArgs, Inputs, Services> = {
     ];
   },
 
-  confirm: ({ baseline, succession: { next } }, use) => differences(use.host(next.server), baseline),
+  confirm: ({ baseline }, use) => differences(use, baseline),
   state: (inputs, use) => siteState(inputs, use),
   async data({ from, succession: { next, kept }, backup, database, files }, run, use) {
     const ran = run.out({ id: "engine/update" } as Step<{ readonly ran: readonly string[] }>)?.ran ?? [];
@@ -199,7 +207,7 @@ async function installed(name: string, use: Services): Promise<SiteAndAll> {
 }
 
 async function inputsOf(all: SiteAndAll, use: Services): Promise<SiteInputs> {
-  const core = await detectCore(use.host(all.server), use.layout.resolve(all.platform.root));
+  const core = await detectCore(use.host(all.server), use.rootOf(all));
   return siteInputs(use, all, core, all.site.generation ?? "");
 }
 

@@ -6,7 +6,7 @@ import type { Operation, Run, Step } from "../core/step.js";
 import { detectCore } from "../engines/index.js";
 import type { DatabaseOf } from "../services/db/service.js";
 import { file } from "../steps/files.js";
-import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { type Baseline, differences } from "./parts/baseline.js";
 import { certificateSteps, formerCertificates, refuseUnprovable } from "./parts/certificate.js";
 import { contextFile } from "./parts/contexts.js";
 import { siteLocks } from "./parts/locks.js";
@@ -31,10 +31,10 @@ import {
   publishCertificate,
   type SiteInputs,
   settingsFile,
+  siteBaseline,
   siteDirectories,
   siteEntries,
   siteInputs,
-  sitePaths,
 } from "./parts/site.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
@@ -75,7 +75,7 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
       });
     }
     await refuseConflicts(use, all.site);
-    const core = await detectCore(use.host(all.server), use.layout.resolve(all.platform.root));
+    const core = await detectCore(use.host(all.server), use.rootOf(all));
     const inputs = await siteInputs(use, all, core, generation);
     refuseUnprovable(inputs);
     const db = use.db(all.dbServer);
@@ -98,7 +98,7 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
         database,
         ...(rotation ? { rotation } : {}),
         foreignSettings: await hasForeignSettings(inputs, use),
-        baseline: await baselineOf(use.host(all.server), sitePaths(inputs, use)),
+        baseline: await siteBaseline(inputs, use),
       },
       locks: siteLocks(all),
     };
@@ -158,7 +158,7 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
     ];
   },
 
-  confirm: ({ server, baseline }, use) => differences(use.host(server), baseline),
+  confirm: ({ baseline }, use) => differences(use, baseline),
   state: (inputs, use) => siteState(inputs, use),
 };
 

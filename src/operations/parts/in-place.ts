@@ -1,10 +1,9 @@
 import { dirname, join, relative, resolve } from "node:path";
-import type { GenerationPaths } from "../../context/layout.js";
+import type { GenerationPaths, Layout } from "../../context/layout.js";
 import { ProvisionError } from "../../core/errors.js";
 import type { Step } from "../../core/step.js";
 import type { Host } from "../../host/host.js";
 import { symlink } from "../../steps/files.js";
-import type { Services } from "../services.js";
 
 /**
  * A site that was imported keeps its data where it was: its generation has links to it. Its first migrate, restore or sync, and a new name, take it into
@@ -118,6 +117,6 @@ function exchanged(host: Host, path: string, real: string, id: string, name: str
 }
 
 /** What an imported site has outside its own directory and generation, which nobody takes away with it. */
-export function leftElsewhere(links: readonly InPlace[], directory: string, use: Services): readonly string[] {
-  return links.filter(({ real }) => ![directory, use.layout.sites].some((own) => real.startsWith(`${own}/`))).map(({ real }) => real);
+export function leftElsewhere(links: readonly InPlace[], directory: string, layout: Layout): readonly string[] {
+  return links.filter(({ real }) => ![directory, layout.sites].some((own) => real.startsWith(`${own}/`))).map(({ real }) => real);
 }
