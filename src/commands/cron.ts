@@ -22,7 +22,7 @@ export const cronAll: CommandDefinition = {
   group: "site",
   summary: "run the cron of every site that is installed and enabled",
   description:
-    "For the crontab of the hub: as cron --all, but sites that are not installed, are disabled or in quarantine are passed over. Generations that migrate and restore kept and whose time is over are taken away. Certificates that are due are renewed, as certificates renew does it. One that fails does not stop the others; the exit code is then 3.",
+    "For the crontab of the hub: as cron --all, but sites that are not installed, are disabled or in quarantine are passed over. Generations that migrate and restore kept and whose time is over are taken away. Certificates that are due are renewed, as certificates renew does it. Journals of ended operations go when they are older than `journals` of provision.yml says (90 days). One that fails does not stop the others; the exit code is then 3.",
   options: SELECTORS.filter(({ flags }) => flags !== "--all"),
   examples: [{ line: "provision cron-all --jobs 4 --quiet", says: "from cron, every quarter of an hour" }],
   load: async () => ({ run: runAll }),
@@ -50,7 +50,15 @@ const runAll: Action = async (invocation) => {
   await pruneDue(invocation, use, await duePruned(use));
   const { renewDue } = await import("./certificates.js");
   await renewDue(selecting, use);
+  if (!invocation.session.common.dryRun) forgetJournals(use);
 };
+
+const DAY = 86_400_000;
+
+/** Journals that nobody will ask for any more; what is open stays whatever its age. */
+function forgetJournals({ operations, settings }: Services): void {
+  for (const id of operations.endedBefore(new Date(Date.now() - settings.journals * DAY))) operations.forget(id);
+}
 
 async function cronOf({ session }: Invocation, use: Services, name: string, command: string): Promise<void> {
   if (session.common.dryRun) {

@@ -8,7 +8,7 @@ export const operations: CommandDefinition = {
   group: "operations",
   summary: "list operations, show one, or print its log",
   description:
-    "list: operations that changed something, newest first. show ID: its steps, what stands and what to type next. log ID: its journal, every record. An ID may be the last four digits.",
+    "list: operations that changed something, newest first; those whose journals are older than `journals` of provision.yml says by their line in the history alone. show ID: its steps, what stands and what to type next. log ID: its journal, every record. An ID may be the last four digits.",
   arguments: [
     { name: "[verb]", description: "list, show or log" },
     { name: "[id]", description: "id of an operation" },
@@ -30,7 +30,23 @@ const run: Action = async ({ arguments: [verb = "list", id], session }) => {
       .map((known) => use.operations.read(known))
       // An id tells the second only.
       .sort((a, b) => ((a.open?.at ?? a.id) < (b.open?.at ?? b.id) ? 1 : -1));
-    const data = found.map((summary) => ({ ...brief(summary) }));
+    const data = [
+      ...found.map((summary) => ({ ...brief(summary) })),
+      ...use.operations
+        .forgotten()
+        .toReversed()
+        .map(({ id: one, command, target, outcome, user, at }) => ({
+          id: one,
+          command,
+          target,
+          state: "ended",
+          outcome,
+          committed: outcome === "changed",
+          user,
+          // When it ended: its journal is gone.
+          begun: at,
+        })),
+    ];
     await session.answer(
       subject,
       { operations: data },

@@ -664,6 +664,15 @@ export const hubSchema = z.strictObject({
     .meta({ examples: [{ "https://ftp.drupal.org/": "mirror/ftp.drupal.org" }] })
     .default({})
     .describe("URL prefix → local directory (absolute or relative to the hub) or other URL, for builds."),
+  journals: z
+    .int()
+    .min(0)
+    .max(36_500)
+    .meta({ examples: [90] })
+    .default(90)
+    .describe(
+      "Days for which the journals of ended operations are kept, with what their programs printed; then `cron-all` takes them away. `operations list` still names them.",
+    ),
   retention: z
     .strictObject({ daily: periods(7), weekly: periods(4), monthly: periods(12) })
     .meta({ examples: [{ daily: 7, weekly: 4, monthly: 12 }] })

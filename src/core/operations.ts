@@ -133,6 +133,33 @@ export class OperationsDirectory {
     );
   }
 
+  /** Ended operations that began before this time, as their ids say it; those that are open never. */
+  endedBefore(time: Date): readonly string[] {
+    const until = time.toISOString().slice(0, 19).replace(/[-:]/g, "");
+    return this.all().filter((id) => id.slice(0, until.length) < until && this.read(id).state === "ended");
+  }
+
+  /** Takes away the journal of one that has ended, and what its programs printed; what history.jsonl says of it stays. */
+  forget(id: string): void {
+    rmSync(this.directory(id), { recursive: true, force: true });
+  }
+
+  /** What is known of operations whose journals are gone, oldest first. */
+  forgotten(): readonly Forgotten[] {
+    const known = new Set(this.all());
+    const lines = existsSync(this.history) ? readFileSync(this.history, "utf8").split("\n") : [];
+    return lines.flatMap((line) => {
+      try {
+        const { at, operation, user, command, contexts, outcome } = JSON.parse(line);
+        const told = [at, operation, user, command, outcome].every((value) => typeof value === "string");
+        return told && !known.has(operation) ? [{ at, id: operation, user, command, target: contexts?.at?.(-1) ?? null, outcome }] : [];
+      } catch {
+        // Empty, or cut off by a kill.
+        return [];
+      }
+    });
+  }
+
   read(id: string): OperationSummary {
     const { records } = readJournal(this.directory(id));
     const open = records[0]?.t === "open" ? records[0] : undefined;
@@ -205,6 +232,16 @@ export class OperationsDirectory {
     const names = existsSync(directory) ? readdirSync(directory).sort() : [];
     return names.map((name) => ({ step: decodeURIComponent(name), text: readFileSync(join(directory, name), "utf8") }));
   }
+}
+
+export interface Forgotten {
+  readonly id: string;
+  /** ISO time of its end. */
+  readonly at: string;
+  readonly user: string;
+  readonly command: string;
+  readonly target: string | null;
+  readonly outcome: string;
 }
 
 /** Who only asks whether the operation lives holds the marker for a moment. */

@@ -7,7 +7,7 @@
  * prefix), provision_version, provision_install, provision_status, provision_maintenance, provision_rebuild,
  * provision_boot_settings, provision_boot_database, provision_boot_full, provision_boot_update, provision_profile,
  * provision_set_profile, provision_profile_file, provision_last_cron, provision_named_rows, provision_rewrite_more,
- * provision_empty_values, provision_found_site. The docroot is the working directory.
+ * provision_empty_values, provision_found_site, provision_salt. The docroot is the working directory.
  */
 
 require __DIR__ . '/bridge.php';
@@ -108,8 +108,7 @@ function provision_found(array $request) {
   elseif ($found['database'] !== NULL) {
     $found['problem'] = 'there is no file ' . $found['database']['database'];
   }
-  $salt = provision_core('get_hash_salt');
-  return $found + $site + provision_nothing_found() + array('hash_salt' => (string) $salt());
+  return $found + $site + provision_nothing_found() + array('hash_salt' => (string) provision_salt());
 }
 
 function provision_found_identity() {

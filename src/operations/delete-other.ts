@@ -75,7 +75,19 @@ export const deleteOther: Operation<{ readonly name: string }, Inputs, Services>
   },
 
   confirm: ({ baseline }, use) => differences(use, baseline),
+  data: async ({ context }) => ({ left: [...rootsLines(context)] }),
+  lines: ({ left }) => ((left ?? []) as readonly string[]).map((line) => `Left  ${line}`),
 };
+
+/** What root did for a server is root's to take back: provision could only ask for it. */
+function rootsLines(context: Context): readonly string[] {
+  if (context.context_type !== "server" || (context.http_service_type !== "nginx" && context.http_service_type !== "apache")) return [];
+  const config = `config/${context.name.slice(1)}`;
+  return [
+    `root's line that has ${context.http_service_type} include ${config}, and that of PHP-FPM where it has pools there: take them out, or the next reload fails or serves nothing`,
+    `the sudoers lines that \`verify ${context.name}\` printed`,
+  ];
+}
 
 /** What provision made for a context, and may therefore take away. Code it did not build stays where it is. */
 async function belongings(context: Context, use: Services, id: string): Promise<Pick<Inputs, "trees" | "link" | "rest">> {

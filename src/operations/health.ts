@@ -167,6 +167,7 @@ export async function hubFindings(use: Services): Promise<readonly Finding[]> {
       ...(fix === null ? {} : { fix }),
     });
   }
+  findings.push(...(await leftBuilds(use)));
   for (const id of use.operations.open()) {
     const summary = use.operations.read(id);
     if (summary.state !== "interrupted") continue;
@@ -178,6 +179,21 @@ export async function hubFindings(use: Services): Promise<readonly Finding[]> {
     });
   }
   return findings;
+}
+
+const DAY = 86_400_000;
+
+/** Directories in which a build was put together that was killed: nobody else takes those of another name away. A build of today may be under way. */
+async function leftBuilds({ layout, local }: Services): Promise<readonly Finding[]> {
+  const found: Finding[] = [];
+  for (const directory of [layout.platforms, layout.builds])
+    for (const name of (await local.list(directory)) ?? []) {
+      const path = `${directory}/${name}`;
+      const age = Date.now() - ((await local.stat(path))?.mtime ?? Date.now());
+      if (!/^\..+\.building-/.test(name) || age < DAY) continue;
+      found.push({ check: "builds", ok: false, message: `${path} was left by a build that was killed`, fix: `rm -r ${path}` });
+    }
+  return found;
 }
 
 function whyOf(error: unknown): readonly string[] {

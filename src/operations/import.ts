@@ -198,9 +198,9 @@ export async function sitesFound(
   platform: string,
   use: Services,
 ): Promise<readonly { readonly site: string; readonly directory: string }[]> {
-  const { platform: context, server } = await resolvePlatform(use.store, use.settings, platform);
-  const host = use.host(server);
-  const core = await detectCore(host, use.rootOf({ platform: context, server }));
+  const all = await resolvePlatform(use.store, use.settings, platform);
+  const host = use.host(all.server);
+  const core = await detectCore(host, use.rootOf(all));
   const { contexts } = await use.store.load();
   const found: { site: string; directory: string }[] = [];
   for (const directory of ((await host.list(join(core.docroot, "sites"))) ?? []).toSorted()) {
@@ -260,8 +260,9 @@ async function platformWith(directory: string, name: string, use: Services): Pro
   const found: string[] = [];
   for (const platform of contexts) {
     if (platform.context_type !== "platform") continue;
-    const core = await detectCore(use.local, use.layout.resolve(platform.root)).catch(unlessKnown);
-    if (core && (await use.local.stat(join(core.docroot, "sites", directory, "settings.php")))) found.push(platform.name);
+    const all = await resolvePlatform(use.store, use.settings, platform.name).catch(unlessKnown);
+    const core = all && (await detectCore(use.host(all.server), use.rootOf(all)).catch(unlessKnown));
+    if (all && core && (await use.host(all.server).stat(join(core.docroot, "sites", directory, "settings.php")))) found.push(platform.name);
   }
   const [only] = found;
   if (only !== undefined && found.length === 1) return only;

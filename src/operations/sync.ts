@@ -78,6 +78,12 @@ export const sync: Operation<SyncArgs, Inputs, Services> = {
     if (args.from === args.to)
       throw new ProvisionError("USAGE", "a site is not synchronised with itself", { next: ["provision sync @from @to"] });
     const [source, target] = [await installed(args.from, use), await installed(args.to, use)];
+    if (source.server.name !== target.server.name)
+      throw new ProvisionError("REFUSED", `${args.from} is on ${source.server.name}, and ${args.to} on ${target.server.name}`, {
+        why: ["files are copied from one directory of a machine to another of the same"],
+        state: "nothing was changed",
+        next: [`provision backup ${args.from}`, `provision deploy @new BACKUP ${target.site.platform}`],
+      });
     const host = use.host(target.server);
     const from = await inputsOf(source, use);
     const now = await inputsOf(target, use);

@@ -172,6 +172,14 @@ for (const type of ["mysql", "pgsql"] as const satisfies readonly ServerType[]) 
       expect((await serving.get("a.localhost", "/")).status).toBe(200);
     });
 
+    test("a forced install takes the former account along, and its password out of secrets", async () => {
+      await hub.ok("install @a.localhost --force-reinstall --yes");
+      const { db_user: user } = parse(readFileSync(hub.path("aliases/a.localhost.yml"), "utf8"));
+      const secrets = readFileSync(hub.path("secrets/a.localhost.yml"), "utf8");
+      expect(secrets.match(/db_password_\w+/g)).toEqual([`db_password_${user}`]);
+      rmSync(hub.path("backups/a.localhost"), { recursive: true });
+    });
+
     test("delete leaves nothing, on the server and in the hub", async () => {
       await serving.stop();
       await hub.ok("delete @a.localhost --no-backup --yes");

@@ -82,6 +82,12 @@ function provision_configured($name, $key) {
   return is_array($data) && isset($data[$key]) ? $data[$key] : NULL;
 }
 
+/** What the core itself takes where settings.php says none: made of the account. */
+function provision_salt() {
+  require_once BACKDROP_ROOT . '/core/includes/common.inc';
+  return backdrop_get_hash_salt();
+}
+
 /** What a site that somebody else made says of itself. */
 function provision_found_site(array $request) {
   $state = provision_stored_state(array('install_task'));

@@ -283,6 +283,11 @@ function provision_status(array $request) {
   return $status;
 }
 
+/** What the core itself takes where settings.php says none: made of the account. */
+function provision_salt() {
+  return drupal_get_hash_salt();
+}
+
 /** What the database of a site that somebody else made says of it, and settings.php beside the account. */
 function provision_found_site(array $request) {
   $conf = array_keys($GLOBALS['conf']);

@@ -2,6 +2,7 @@ import { dirname, join } from "node:path";
 import { siteName } from "../../context/names.js";
 import { ProvisionError } from "../../core/errors.js";
 import type { Run, Step } from "../../core/step.js";
+import type { Host } from "../../host/host.js";
 import { examine, unpackTar } from "../../steps/archive.js";
 import type { Services } from "../services.js";
 import { type Pair, told } from "./code-moved.js";
@@ -151,10 +152,13 @@ export function filesStep(inputs: Unpacking, use: Services): Step {
           await host.run(["cp", "-R", "--preserve=timestamps,links", "--reflink=auto", "--", `${origin.files}/.`, to.files]);
       } else
         for (const [from, place] of [
-          ["files", to.files],
-          ["private/files", to.private],
-          ["private/config/sync", to.configSync],
-        ] as const) {
+          // Before the files, in which it may be.
+          ...(await configurationIn(host, staging, use.engine(inputs.core.engine).configDirectories)).map(
+            ({ from, name }) => [from, join(to.config, name)] as const,
+          ),
+          ["files", to.files] as const,
+          ["private/files", to.private] as const,
+        ]) {
           if ((await host.stat(join(staging, from)))?.type !== "directory") continue;
           await host.remove(place);
           await host.mkdir(dirname(place));
@@ -164,6 +168,29 @@ export function filesStep(inputs: Unpacking, use: Services): Step {
       return null;
     },
   };
+}
+
+/**
+ * Where a tarball of Aegir has configuration in files, by the name that its core calls it: in Aegir's own place, beside the site, or where core's installer
+ * hides it among the files, under a name that nobody guesses.
+ */
+export async function configurationIn(
+  host: Host,
+  staging: string,
+  names: readonly string[],
+): Promise<readonly { readonly name: string; readonly from: string }[]> {
+  const hidden = ((await host.list(join(staging, "files"))) ?? []).filter((name) => name.startsWith("config_")).toSorted();
+  const found: { name: string; from: string }[] = [];
+  for (const name of names) {
+    const places = ["private/config", "config", ...hidden.map((one) => `files/${one}`)].map((place) => `${place}/${name}`);
+    for (const from of places) {
+      // Aegir makes its own place, and leaves it empty.
+      if (((await host.list(join(staging, from))) ?? []).filter((one) => one !== ".htaccess").length === 0) continue;
+      found.push({ name, from });
+      break;
+    }
+  }
+  return found;
 }
 
 /** Whoever owned them elsewhere: here they belong to us and, by the group, to the web server. */

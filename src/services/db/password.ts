@@ -26,6 +26,12 @@ export async function passwordOf(secrets: SecretStore, site: string, user: strin
   );
 }
 
+/** `user` and those it replaced, whose passwords are still kept: a name that a secret's key does not say as it is counts too. */
+export async function keptUsers(secrets: SecretStore, site: string, user: string): Promise<readonly string[]> {
+  const own = (await secrets.get(site, passwordKey(user))) ? [user] : [];
+  return [...own, ...(await formerUsers(secrets, site, user))];
+}
+
 /** Accounts of the same database that were replaced by `user` and whose passwords are still kept. */
 export async function formerUsers(secrets: SecretStore, site: string, user: string): Promise<readonly string[]> {
   return [...(await secrets.all(site)).keys()]

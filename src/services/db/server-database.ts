@@ -7,7 +7,7 @@ import { proofNames, untilNobody } from "./common.js";
 import type { DbSetup } from "./index.js";
 import { masterPassword } from "./master-password.js";
 import { databaseNames, nextUser } from "./names.js";
-import { forgetPasswords, formerUsers, passwordOf, passwordStep, randomPassword } from "./password.js";
+import { forgetPasswords, formerUsers, keptUsers, passwordOf, passwordStep, randomPassword } from "./password.js";
 import type { DatabaseNames, DatabaseOf, DbService, DumpOptions, Flow, TableMarks } from "./service.js";
 
 /** Where Debian keeps the authorities that everybody trusts; PHP's drivers have no default of their own. */
@@ -254,7 +254,9 @@ export abstract class ServerDatabase implements DbService {
   }
 
   drop(database: DatabaseOf): readonly Step[] {
+    const { secrets, hub } = this.setup;
     const names = this.namesIn(database.names);
+    const kept = () => keptUsers(secrets, database.site, names.user);
     return [
       {
         id: "database/drop",
@@ -262,10 +264,12 @@ export abstract class ServerDatabase implements DbService {
         phase: "finish",
         check: async () => {
           const changes = (await this.hasDatabase(names.database)) ? [`drop the database ${names.database}`] : [];
-          return { changes: [...changes, ...(await this.accountsOf(names)).map((user) => `drop the account ${user}`)] };
+          const forgotten = (await kept()).map((user) => `forget the password of ${user}`);
+          return { changes: [...changes, ...(await this.accountsOf(names)).map((user) => `drop the account ${user}`), ...forgotten] };
         },
         apply: async () => {
           await this.remove(names);
+          await forgetPasswords(secrets, hub, database.site, await kept());
           return null;
         },
       },
