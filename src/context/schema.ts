@@ -259,12 +259,17 @@ const serverSchema = z
         masterDbProblem(value) ??
         (parseMasterDb(value).password === undefined
           ? undefined
-          : "holds a password, which an alias file must not; `provision save` with the same URL moves it to secrets/"),
+          : "holds a password, which an alias file must not; `provision save` of this server, without any option, moves it to secrets/"),
       { example: "mysql://root@127.0.0.1:3306", pattern: "^(mysql|mariadb|pgsql|postgres|postgresql)://[^\\s]+$", masked: true },
     )
       .optional()
       .describe(
         "Where the database server is, and the account that makes databases and accounts: mysql://root@127.0.0.1:3306, mysql://root@localhost?socket=/run/mysqld/mysqld.sock, pgsql://postgres@127.0.0.1:5432; with ?tls=on or ?tls=verify&tls_ca=/path encrypted. A password in it is moved to secrets/ by save.",
+      ),
+    password_command: command("pass show mariadb")
+      .optional()
+      .describe(
+        "Prints the password of the account in master_db as its first line: words, no shell. Run by provision on the hub in each run that needs it, for at most 30 seconds; goes before a password in secrets/.",
       ),
     db_grant_all_hosts: flag(true)
       .default(false)
