@@ -100,4 +100,15 @@ describe.skipIf(absent !== undefined)(`sites that move between machines${absent 
       expect(told).toContain(part);
     expect(told).toContain("provision verify @web3");
   });
+
+  test("a machine that is not reached is one finding of doctor; a site there is not touched", async () => {
+    await web2.sshd.stop();
+    const { exit, data } = await hub.document("doctor");
+    const findings = data?.["findings"] as { check: string; ok: boolean }[];
+    expect(exit).toBe(6);
+    expect(findings.filter(({ check }) => check.includes("@web2"))).toMatchObject([{ check: "machine of @web2", ok: false }]);
+    const refused = await hub.document("verify @c.test");
+    expect([refused.exit, refused.error?.code]).toEqual([69, "HOST_UNAVAILABLE"]);
+    expect((await web2.get("c.test", "/")).status).toBe(200);
+  });
 });
