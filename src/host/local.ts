@@ -23,7 +23,19 @@ import { killPoint } from "../core/kill-point.js";
 import type { Scope } from "../core/scope.js";
 import { reveal, Secret } from "../core/secret.js";
 import { judge, KEPT_STDERR, lastLines, MAX_OUTPUT, secretOf, type Watch, watch } from "./ending.js";
-import type { Argv, Chain, ChainOptions, FileStat, Host, Outcome, Ownership, PipeOptions, RunOptions, RunResult } from "./host.js";
+import type {
+  Argv,
+  Chain,
+  ChainOptions,
+  FileStat,
+  Host,
+  Listener,
+  Outcome,
+  Ownership,
+  PipeOptions,
+  RunOptions,
+  RunResult,
+} from "./host.js";
 import { besidePath, EXCHANGE, HostError } from "./host.js";
 
 /** The machine provision itself runs on. */
@@ -297,6 +309,17 @@ export class LocalHost implements Host {
       socket.once("connect", () => answer(true));
       socket.once("error", () => answer(false));
       socket.once("timeout", () => answer(false));
+    });
+  }
+
+  dial(to: Listener): Promise<Socket> {
+    return new Promise((resolve, reject) => {
+      const socket = "socket" in to ? connectSocket(to.socket) : connectSocket({ port: to.port, host: to.address ?? "127.0.0.1" });
+      socket.once("error", reject);
+      socket.once("connect", () => {
+        socket.off("error", reject);
+        resolve(socket);
+      });
     });
   }
 

@@ -1,12 +1,24 @@
 import { dirname } from "node:path";
-import { PassThrough, type Readable, type Writable } from "node:stream";
+import { type Duplex, PassThrough, type Readable, type Writable } from "node:stream";
 import type { ClientChannel } from "ssh2";
 import { killPoint } from "../core/kill-point.js";
 import type { HeldLocks } from "../core/lock.js";
 import type { Scope } from "../core/scope.js";
 import { Secret } from "../core/secret.js";
 import { judge, KEPT_STDERR, lastLines, MAX_OUTPUT, secretOf, type Watch, watch } from "./ending.js";
-import type { Argv, Chain, ChainOptions, FileStat, Host, Outcome, Ownership, PipeOptions, RunOptions, RunResult } from "./host.js";
+import type {
+  Argv,
+  Chain,
+  ChainOptions,
+  FileStat,
+  Host,
+  Listener,
+  Outcome,
+  Ownership,
+  PipeOptions,
+  RunOptions,
+  RunResult,
+} from "./host.js";
 import { besidePath, EXCHANGE, HostError } from "./host.js";
 import { quoted } from "./quoting.js";
 import { Marked, type NotBegun, type RemoteProgram, remoteCommand } from "./remote-program.js";
@@ -327,6 +339,10 @@ export class SshHost implements Host {
     if (open !== undefined) return open;
     const script = "use IO::Socket::INET; exit(IO::Socket::INET->new(PeerAddr => $ARGV[0], PeerPort => $ARGV[1], Timeout => 3) ? 0 : 1)";
     return (await this.run(["perl", "-e", script, address, String(port)], { anyExit: true })).code === 0;
+  }
+
+  async dial(to: Listener): Promise<Duplex> {
+    return (await this.#link()).dial(to);
   }
 
   /** The connection, and the locks of the operation on that machine, which are the first thing that it is asked for. */
