@@ -6,7 +6,7 @@ import { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { AnyAuthMethod, Client, ClientChannel, ConnectConfig, IdentityCallback, ParsedKey } from "ssh2";
 import { isSystemError, messageOf, ProvisionError } from "../core/errors.js";
-import { HostError } from "./host.js";
+import { HostError, type Listener } from "./host.js";
 import { quoted } from "./quoting.js";
 import { Marked } from "./remote-program.js";
 import { Sftp } from "./sftp.js";
@@ -200,21 +200,43 @@ export class Link {
     }
   }
 
+  /** A connection from that machine to one of its ports or sockets; this process stays for it. Rejects with its words when there is none. */
+  async dial(to: Listener): Promise<Duplex> {
+    const done = this.use();
+    try {
+      const channel = await new Promise<ClientChannel>((resolve, reject) => {
+        const answer = (error: Error | undefined, open: ClientChannel) => {
+          if (!error) resolve(open);
+          else if (!this.#open) reject(this.lostError("while it was asked to connect"));
+          else if ((error as { reason?: unknown }).reason === 1) reject(this.#forwardsNot());
+          else reject(error);
+        };
+        if ("socket" in to) this.#client.openssh_forwardOutStreamLocal(to.socket, answer);
+        else this.#client.forwardOut("127.0.0.1", 0, to.address ?? "127.0.0.1", to.port, answer);
+      });
+      const forget = this.whenLost(() => channel.destroy());
+      channel.once("close", () => {
+        forget();
+        done();
+      });
+      return channel;
+    } catch (error) {
+      done();
+      throw error;
+    }
+  }
+
+  #forwardsNot(): HostError {
+    return new HostError("CONFIGURATION", `${this.target.name}: sshd of ${this.where} forwards nothing, so its daemons cannot be asked`, {
+      next: [`AllowTcpForwarding local    # and AllowStreamLocalForwarding local, in /etc/ssh/sshd_config of ${this.settings.host}`],
+    });
+  }
+
   /** A connection through this one. */
   forward(host: string, port: number): Promise<Duplex> {
     return new Promise((resolve, reject) => {
       this.#client.forwardOut("127.0.0.1", 0, host, port, (error, channel) => {
         if (error) reject(new Error(`${this.where} does not connect to ${host}:${port}: ${error.message}`));
-        else resolve(channel);
-      });
-    });
-  }
-
-  /** The same to a Unix socket of that machine. */
-  forwardSocket(path: string): Promise<Duplex> {
-    return new Promise((resolve, reject) => {
-      this.#client.openssh_forwardOutStreamLocal(path, (error, channel) => {
-        if (error) reject(new Error(`${this.where} does not connect to ${path}: ${error.message}`));
         else resolve(channel);
       });
     });

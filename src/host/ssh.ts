@@ -342,16 +342,7 @@ export class SshHost implements Host {
   }
 
   async dial(to: Listener): Promise<Duplex> {
-    const link = await this.#link();
-    const done = link.use();
-    try {
-      const channel = await ("socket" in to ? link.forwardSocket(to.socket) : link.forward(to.address ?? "127.0.0.1", to.port));
-      channel.once("close", done);
-      return channel;
-    } catch (error) {
-      done();
-      throw error;
-    }
+    return (await this.#link()).dial(to);
   }
 
   /** The connection, and the locks of the operation on that machine, which are the first thing that it is asked for. */

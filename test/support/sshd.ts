@@ -95,10 +95,11 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
     ];
     writeFileSync(join(seen, "sshd_config"), `${configuration.join("\n")}\n`);
     const [program = "", ...args] = [...(options.within ?? []), "/usr/sbin/sshd", "-D", "-f", `${there}/sshd_config`, "-E", `${there}/log`];
+    // Before it is started: it may be listening at once.
+    const before = (readOrNothing(log).match(/Server listening/g) ?? []).length;
     const child = spawn(program, args, { stdio: "ignore" });
     daemon = child;
     process.once("exit", () => child.kill("SIGKILL"));
-    const before = (readOrNothing(log).match(/Server listening/g) ?? []).length;
     for (let turn = 0; (readOrNothing(log).match(/Server listening/g) ?? []).length <= before; turn++) {
       if (child.exitCode !== null || turn > 600) throw new Error(`sshd does not come up: ${readOrNothing(log)}`);
       await sleep(20);
