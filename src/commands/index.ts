@@ -10,6 +10,7 @@ import { demo } from "./demo.js";
 import { deploy } from "./deploy.js";
 import { doctor } from "./doctor.js";
 import { disable, enable } from "./enable.js";
+import { importCommand } from "./import.js";
 import { init } from "./init.js";
 import { install } from "./install.js";
 import { list } from "./list.js";
@@ -29,6 +30,7 @@ import { save } from "./save.js";
 import { serve } from "./serve.js";
 import { show } from "./show.js";
 import { status } from "./status.js";
+import { sync } from "./sync.js";
 import { verify } from "./verify.js";
 
 /** Every command, in the order of the help. */
@@ -50,6 +52,7 @@ export const commands: readonly CommandDefinition[] = [
   serve,
   demo,
   install,
+  importCommand,
   verify,
   enable,
   disable,
@@ -63,6 +66,7 @@ export const commands: readonly CommandDefinition[] = [
   clone,
   migrate,
   rollback,
+  sync,
   compare,
   deleteCommand,
   backups,

@@ -65,6 +65,15 @@ export function uriProblem(uri: string): string | undefined {
   return undefined;
 }
 
+/** Name of a site's directory below sites/, where that is not the one of its uri. */
+export function siteDirectoryProblem(name: string): string | undefined {
+  if (name !== "default" && DRUPALS_OWN.includes(name)) return "is a name that Drupal itself uses below sites/";
+  if (name.length > MAX_CONTEXT) return `is longer than ${MAX_CONTEXT} characters`;
+  return /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name) && !name.includes("..")
+    ? undefined
+    : "may hold letters, digits, dots, hyphens and underscores, and begins with a letter or digit";
+}
+
 /** An alias: a host name, or `*.` and one. */
 export function aliasProblem(alias: string): string | undefined {
   return hostProblem(alias.startsWith("*.") ? alias.slice(2) : alias);
@@ -144,6 +153,11 @@ export function meantContext(name: string, names: readonly string[]): string | u
         names.filter((candidate) => !candidate.startsWith(prefix)),
       )
     : prefix + meant;
+}
+
+/** Where a site stands below sites/: under the name of its uri, or where it was when it was imported. */
+export function siteDirectory({ uri, directory }: { readonly uri: string; readonly directory?: string | undefined }): string {
+  return directory ?? siteName(uri);
 }
 
 /** `example.com/foo` → `example.com.foo`, as in directory and file names. */

@@ -18,6 +18,7 @@ import {
   pathProblem,
   REFERENCE_PATTERN,
   referenceProblem,
+  siteDirectoryProblem,
   URI_PATTERN,
   unprovableNames,
   uriProblem,
@@ -577,6 +578,9 @@ const siteSchema = z
     generation: text(matches(GENERATION, "is not an operation id"), { example: "20261123T091500-7f3a", pattern: GENERATION.source })
       .optional()
       .describe("Generation the site serves from; written by install. Without it the site is not installed."),
+    directory: text(siteDirectoryProblem, { example: "default", pattern: "^[A-Za-z0-9][A-Za-z0-9._-]*$" })
+      .optional()
+      .describe("Its directory below the platform's sites/; written by import for a site that stands elsewhere. Default: as the uri says."),
     db_name: databaseName("example_com_a379a6f6_20261123t091500_7f3a")
       .optional()
       .describe("Its database on db_server, where that has names; written by install."),

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import type { Json } from "../core/json.js";
 import type { Hub } from "./hub.js";
 import { parseMasterDb } from "./master-db.js";
-import { clientWord, siteName } from "./names.js";
+import { clientWord, siteDirectory, siteName } from "./names.js";
 import { clientOf } from "./references.js";
 import { type Context, type HubSettings, type Platform, properties, type Server } from "./schema.js";
 import type { YamlFile } from "./yaml-file.js";
@@ -86,11 +86,11 @@ function derivedOf(context: Context, { hub: { layout, settings }, platform, webS
       const generation = context.generation === undefined ? undefined : layout.generation(context.uri, context.generation);
       const client = clientOf(context, settings);
       return [
-        ["directory", siteName(context.uri)],
+        ...(context.directory === undefined ? ([["directory", siteName(context.uri)]] as const) : []),
         ["client", client, context.client_name === undefined ? defaultClient(settings, hubFile) : undefined],
         ["web_server", platform?.web_server, platform && `of ${platform.name}`],
         ["root", root, platform && `of ${platform.name}`],
-        ["site_path", root && join(root, "sites", siteName(context.uri))],
+        ["site_path", root && join(root, "sites", siteDirectory(context))],
         ["http_config_path", webServer && httpConfig(webServer, layout)],
         ["php_used", platform?.php ?? webServer?.php, phpOrigin(platform, webServer)],
         ["generations_path", layout.siteGenerations(context.uri)],

@@ -36,6 +36,7 @@ const OWN_CODES: Readonly<Record<string, ErrorCode>> = {
   not_installed: "NOT_INSTALLED",
   already_installed: "ALREADY_INSTALLED",
   old_php: "CONFIGURATION",
+  bad_settings: "INVALID_FILE",
 };
 
 /**

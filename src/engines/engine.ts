@@ -71,6 +71,48 @@ interface SiteStatus {
   readonly database: string;
 }
 
+/** What a settings.php says that provision did not write, and the database behind it. Paths are absolute, without links. */
+export interface Found {
+  /** Undefined: it names none. The account's password is not asked for: the site gets an account of its own. */
+  readonly database:
+    | {
+        /** As the core calls it: mysql, pgsql, sqlite. */
+        readonly driver: string;
+        readonly host: string;
+        readonly port: string;
+        readonly socket: string;
+        /** SQLite: the file. */
+        readonly database: string;
+        readonly username: string;
+        /** Of table names; empty for none. */
+        readonly prefix: string;
+      }
+    | undefined;
+  /** Keys and targets of other connections: `default/replica`. */
+  readonly others: readonly string[];
+  /** Why the database does not answer. */
+  readonly problem: string | undefined;
+  /** By which a MySQL server is known (parts/found-server.ts). */
+  readonly identity: string | undefined;
+  readonly installed: boolean;
+  readonly profile: string | undefined;
+  readonly language: string | undefined;
+  readonly siteName: string | undefined;
+  readonly siteMail: string | undefined;
+  readonly hashSalt: Secret;
+  /** Directories that are there. */
+  readonly files: string | undefined;
+  readonly private: string | undefined;
+  /** By the name of a directory of `configDirectories`. */
+  readonly configuration: Readonly<Record<string, string>>;
+  /** Backdrop: the active configuration is not in files. */
+  readonly storedConfiguration: boolean;
+  /** What sites/sites.php calls the directory. */
+  readonly names: readonly string[];
+  /** Names of settings that a settings.php of provision's would not have: `$conf['theme_debug']`. */
+  readonly own: readonly string[];
+}
+
 export interface Extension {
   readonly name: string;
   readonly type: "module" | "theme" | "profile";
@@ -192,6 +234,11 @@ export interface Engine {
   install(site: SiteCode, input: InstallInput): Promise<Answer<{ readonly profile: string; readonly login: string | undefined }>>;
   /** Answers for a site that is not installed too (`installed: false`). */
   status(site: SiteCode): Promise<Answer<SiteStatus>>;
+  /**
+   * Of a site that provision did not make: its settings.php is run as the core runs it. INVALID_FILE when that does not run; a database that does not
+   * answer is told, and no error.
+   */
+  found(site: SiteCode): Promise<Answer<Found>>;
   inventory(site: SiteCode): Promise<Answer<Inventory>>;
   /** One-time login link of an account, by its id (1 is the first). */
   login(site: SiteCode, uid: number): Promise<Answer<{ readonly url: string }>>;

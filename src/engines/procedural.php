@@ -7,10 +7,11 @@
  * prefix), provision_version, provision_install, provision_status, provision_maintenance, provision_rebuild,
  * provision_boot_settings, provision_boot_database, provision_boot_full, provision_boot_update, provision_profile,
  * provision_set_profile, provision_profile_file, provision_last_cron, provision_named_rows, provision_rewrite_more,
- * provision_empty_values. The docroot is the working directory.
+ * provision_empty_values, provision_found_site. The docroot is the working directory.
  */
 
 require __DIR__ . '/bridge.php';
+require __DIR__ . '/found.php';
 
 /** Runs the op of a request; ends the process. */
 function provision_main(array $request) {
@@ -33,6 +34,9 @@ function provision_run(array $request) {
 
     case 'status':
       return provision_status($request);
+
+    case 'found':
+      return provision_found($request);
 
     case 'inventory':
       return provision_inventory($request);
@@ -79,6 +83,38 @@ function provision_run(array $request) {
       return array();
   }
   ProvisionBridge::refuse('bad_request', "no such op: $request[op]");
+}
+
+/** What the settings.php of a site says that somebody else made, and the state of its database. */
+function provision_found(array $request) {
+  provision_tell_account($request['directory']);
+  try {
+    provision_boot_settings($request);
+  }
+  catch (Throwable $problem) {
+    provision_bad_settings($problem);
+  }
+  $found = provision_found_database(isset($GLOBALS['databases']) ? $GLOBALS['databases'] : array());
+  $found += array('problem' => NULL, 'names' => provision_found_names($request['directory']));
+  $site = array();
+  if (provision_has_database()) {
+    try {
+      $site = provision_found_site($request);
+    }
+    catch (Throwable $problem) {
+      $found['problem'] = ProvisionBridge::plain($problem->getMessage());
+    }
+  }
+  elseif ($found['database'] !== NULL) {
+    $found['problem'] = 'there is no file ' . $found['database']['database'];
+  }
+  $salt = provision_core('get_hash_salt');
+  return $found + $site + provision_nothing_found() + array('hash_salt' => (string) $salt());
+}
+
+function provision_found_identity() {
+  $mysql = $GLOBALS['databases']['default']['default']['driver'] === 'mysql';
+  return $mysql ? (string) db_query(provision_identity_query())->fetchField() : NULL;
 }
 
 /** Modules that became part of the core, and stay in {system} without a file. */

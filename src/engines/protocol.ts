@@ -1,9 +1,10 @@
 import { join } from "node:path";
 import { ProvisionError } from "../core/errors.js";
 import type { Json } from "../core/json.js";
+import { Secret } from "../core/secret.js";
 import { type BridgeCall, runBridge } from "./bridge.js";
 import { DocumentError, type Fields, fields, flag, integer, list, optionalInteger, optionalText, text, texts } from "./document.js";
-import type { Answer, Engine, Extension, Place, SiteCode, Update } from "./engine.js";
+import type { Answer, Engine, Extension, Found, Place, SiteCode, Update } from "./engine.js";
 import { SCRIPTS } from "./scripts.js";
 
 const MINUTES = 60_000;
@@ -12,6 +13,7 @@ const MINUTES = 60_000;
 const TIMEOUT = {
   install: 30 * MINUTES,
   status: 2 * MINUTES,
+  found: 2 * MINUTES,
   inventory: 5 * MINUTES,
   login: 2 * MINUTES,
   cron: 60 * MINUTES,
@@ -33,6 +35,7 @@ const TIMEOUT = {
 const CANNOT = {
   install: "cannot install",
   status: "does not tell the state of",
+  found: "does not tell what it finds of",
   inventory: "does not tell the extensions of",
   login: "gives no login link to",
   cron: "did not run cron of",
@@ -52,7 +55,7 @@ const CANNOT = {
 type Op = keyof typeof TIMEOUT;
 
 /** What reads writes nothing, not even compiled code. */
-const READS: readonly Op[] = ["status", "inventory"];
+const READS: readonly Op[] = ["status", "found", "inventory"];
 
 const FAILURE: Partial<Record<Op, BridgeCall["failure"]>> = {
   install: "INSTALL_FAILED",
@@ -64,6 +67,7 @@ type Ops = Pick<
   Engine,
   | "install"
   | "status"
+  | "found"
   | "inventory"
   | "login"
   | "cron"
@@ -138,6 +142,8 @@ export function bridgeOps(label: string, script: string, { deploys = false }: { 
         database: text(result, "database"),
       })),
 
+    found: (site) => ask(site, "found", {}, found),
+
     inventory: (site) =>
       ask(site, "inventory", {}, (result) => ({
         version: text(result, "version"),
@@ -176,6 +182,41 @@ export function bridgeOps(label: string, script: string, { deploys = false }: { 
         values: integer(result, "values"),
       })),
     renewKeys: (site) => ask(site, "renew_keys", {}, () => ({})),
+  };
+}
+
+function found(result: Fields): Found {
+  const { database } = result;
+  const configuration = fields(result["configuration"], "configuration");
+  return {
+    database: database === null ? undefined : foundDatabase(fields(database, "database")),
+    others: texts(result, "others"),
+    problem: optionalText(result, "problem"),
+    identity: optionalText(result, "identity"),
+    installed: flag(result, "installed"),
+    profile: optionalText(result, "profile"),
+    language: optionalText(result, "language"),
+    siteName: optionalText(result, "site_name"),
+    siteMail: optionalText(result, "site_mail"),
+    hashSalt: new Secret(text(result, "hash_salt")),
+    files: optionalText(result, "files"),
+    private: optionalText(result, "private"),
+    configuration: Object.fromEntries(Object.keys(configuration).map((name) => [name, text(configuration, name)])),
+    storedConfiguration: flag(result, "stored_configuration"),
+    names: texts(result, "names"),
+    own: texts(result, "own"),
+  };
+}
+
+function foundDatabase(of: Fields): NonNullable<Found["database"]> {
+  return {
+    driver: text(of, "driver"),
+    host: text(of, "host"),
+    port: text(of, "port"),
+    socket: text(of, "socket"),
+    database: text(of, "database"),
+    username: text(of, "username"),
+    prefix: text(of, "prefix"),
   };
 }
 

@@ -13,7 +13,7 @@ import { comparison, refuseIncompatible } from "./parts/compatible.js";
 import { copyDatabase, copyFiles, filesSize, filesUpToDate } from "./parts/copy.js";
 import { answers, arrived, ownCode, ownDirectories, reloaded, resolveAs } from "./parts/generation.js";
 import { poolSteps, refusePool } from "./parts/pool.js";
-import { refuseConflicts, refuseFullDisk, siteState } from "./parts/preflight.js";
+import { refuseConflicts, refuseForeignDatabase, refuseFullDisk, siteState } from "./parts/preflight.js";
 import {
   accountForCommands,
   accountForRequests,
@@ -105,6 +105,7 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
         state: "nothing was changed",
         next: [`provision unlock ${platform}`],
       });
+    refuseForeignDatabase(use.engine(core.engine), wanted);
     const profile = await refuseCore(from, { core, name: platform, host: use.host(wanted.server) }, use);
     const client = await use.store.need(`@client_${wanted.site.client_name ?? use.settings.client}`, "client");
     const next = { ...(await resolveAs(use, wanted, { profile })), client };
@@ -240,7 +241,13 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
 
 /** What a copy takes over of its site's context: not its names, and no certificate, which is for another name. */
 function withoutNames(site: Site): { readonly [K in keyof Site]?: Site[K] | undefined } {
-  const none = { redirection: undefined, ssl_certificate: undefined, ssl_certificate_key: undefined, ssl_hsts: undefined };
+  const none = {
+    directory: undefined,
+    redirection: undefined,
+    ssl_certificate: undefined,
+    ssl_certificate_key: undefined,
+    ssl_hsts: undefined,
+  };
   return { ...site, ...none, aliases: [], ssl: "off", site_enabled: true };
 }
 
@@ -261,13 +268,13 @@ async function contextText(from: SiteInputs, to: SiteInputs, use: Services): Pro
   if (saved !== undefined) return saved;
   const without = [
     ...["aliases", "redirection", "ssl", "ssl_certificate", "ssl_certificate_key", "ssl_hsts", "generation", "db_name", "db_user"],
-    "site_enabled",
+    ...["directory", "site_enabled"],
   ].map((key) => [key, undefined] as const);
   const own: Changes = new Map<string, Value>([...without, ["uri", to.site.uri], ["platform", to.site.platform]]);
   return rewrite(await use.store.source(from.site.name), "site", own, use.layout.contextFile(to.site.name));
 }
 
-function renewed(to: SiteInputs, use: Services): Step {
+export function renewed(to: SiteInputs, use: Services): Step {
   const engine = use.engine(to.core.engine);
   return {
     id: "engine/keys",
@@ -281,7 +288,7 @@ function renewed(to: SiteInputs, use: Services): Step {
   };
 }
 
-function sanitized(to: SiteInputs, rules: SanitizeRules, use: Services): Step {
+export function sanitized(to: SiteInputs, rules: SanitizeRules, use: Services): Step {
   return {
     id: "engine/sanitize",
     title: "Mails, names, passwords and keys replaced",

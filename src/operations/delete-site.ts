@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { clientWord, siteName } from "../context/names.js";
+import { clientWord, siteDirectory, siteName } from "../context/names.js";
 import { resolveSite, type SiteAndAll } from "../context/references.js";
 import { ProvisionError } from "../core/errors.js";
 import type { Operation, Step } from "../core/step.js";
@@ -9,6 +9,7 @@ import { gone, moved } from "../steps/files.js";
 import { type BackupInputs, backupData, backupInputs, backupSteps, refuseNoRoom } from "./parts/backup.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { certificateDirectory } from "./parts/certificate.js";
+import { inPlace, leftElsewhere } from "./parts/in-place.js";
 import { siteLocks } from "./parts/locks.js";
 import { dropPoolUsers, leavePools, type PoolInputs, poolsOf } from "./parts/pool.js";
 import { siteState } from "./parts/preflight.js";
@@ -30,6 +31,8 @@ interface Inputs extends SiteAndAll, Pick<PoolInputs, "formerPools"> {
   readonly aside: readonly [string, string];
   /** The final backup, and the site as that meets it; none: as asked, or it was never installed. */
   readonly last?: { readonly site: SiteInputs; readonly backup: BackupInputs };
+  /** What an imported site has outside its own directories: it stays. */
+  readonly left: readonly string[];
   /** Where its certificates stand, when no other site has them too. */
   readonly certificates?: string;
   readonly baseline: Baseline;
@@ -57,11 +60,10 @@ export const deleteSite: Operation<DeleteSiteArgs, Inputs, Services> = {
     const host = use.host(all.server);
     const docroot = use.rootOf(all);
     const core = (await host.stat(docroot)) ? await detectCore(host, docroot).catch(() => undefined) : undefined;
-    const siteDirectory = join(docroot, "sites", siteName(all.site.uri));
+    const directory = siteDirectory(all.site);
+    const place = join(docroot, "sites", directory);
     const generations = use.layoutOf(all.server).siteGenerations(all.site.uri);
-    const entered = core
-      ? await namesOfDirectory({ host, engine: use.engine(core.engine), docroot: core.docroot }, siteName(all.site.uri))
-      : [];
+    const entered = core ? await namesOfDirectory({ host, engine: use.engine(core.engine), docroot: core.docroot }, directory) : [];
     const last = backup && all.site.generation !== undefined ? await lastBackup(all, core, all.site.generation, use, id) : undefined;
     const certificates = await ownCertificates(all, use);
     const inputs: Inputs = {
@@ -71,13 +73,14 @@ export const deleteSite: Operation<DeleteSiteArgs, Inputs, Services> = {
       names: [...new Set([siteName(all.site.uri), ...all.site.aliases, ...entered])],
       ...(core ? { engine: core.engine } : {}),
       docroot: core?.docroot ?? docroot,
-      siteDirectory,
+      siteDirectory: place,
       generations,
+      left: await leftBehind(all, place, core, use),
       kept: await allGoing(name, use),
-      aside: [aside(siteDirectory, id), aside(generations, id)],
+      aside: [aside(place, id), aside(generations, id)],
       formerPools: await poolsOf(use, all),
       baseline: {
-        ...(await baselineOf(host, [siteDirectory, generations])),
+        ...(await baselineOf(host, [place, generations])),
         ...(await baselineOf(use.local, [use.layout.contextFile(name), use.layout.secretsFile(name)])),
       },
     };
@@ -140,9 +143,27 @@ export const deleteSite: Operation<DeleteSiteArgs, Inputs, Services> = {
 
   confirm: ({ baseline }, use) => differences(use, baseline),
   state: (inputs, use) => siteState(inputs, use),
-  data: async ({ last }, run, use) => (last ? backupData(backupSteps(last.site, last.backup, use), run.out) : {}),
-  lines: ({ backup, path }) => (backup === undefined ? [] : [`Backup ${String(backup)}`, `In     ${String(path)}`]),
+  data: async ({ last, left }, run, use) => ({
+    ...(last ? backupData(backupSteps(last.site, last.backup, use), run.out) : {}),
+    ...(left.length > 0 ? { left: [...left] } : {}),
+  }),
+  lines: ({ backup, path, left }) => [
+    ...(backup === undefined ? [] : [`Backup ${String(backup)}`, `In     ${String(path)}`]),
+    ...((left ?? []) as readonly string[]).map((one) => `Left   ${one}, which is not provision's: remove it yourself when nobody needs it`),
+  ],
 };
+
+/** Of an imported site: its data elsewhere. */
+async function leftBehind(
+  { site, server }: SiteAndAll,
+  directory: string,
+  core: Core | undefined,
+  use: Services,
+): Promise<readonly string[]> {
+  if (site.generation === undefined || core === undefined) return [];
+  const paths = use.layoutOf(server).generation(site.uri, site.generation);
+  return leftElsewhere(await inPlace(use.host(server), paths, use.engine(core.engine).configDirectories), directory, use.layoutOf(server));
+}
 
 async function lastBackup(
   all: SiteAndAll,

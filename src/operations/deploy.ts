@@ -17,7 +17,7 @@ import { answers, ownDirectories, reloaded } from "./parts/generation.js";
 import { siteLocks } from "./parts/locks.js";
 import { type Origin, originOf } from "./parts/origin.js";
 import { poolSteps, refusePool } from "./parts/pool.js";
-import { refuseConflicts, siteState } from "./parts/preflight.js";
+import { refuseConflicts, refuseForeignDatabase, siteState } from "./parts/preflight.js";
 import {
   accountForCommands,
   accountForRequests,
@@ -104,6 +104,7 @@ export const deploy: Operation<DeployArgs, Inputs, Services> = {
         next: [`provision verify ${all.platform.name}`],
       });
     const core = await detectCore(host, root);
+    refuseForeignDatabase(use.engine(core.engine), all);
     refuseOtherDatabase(origin, all, use);
     const formerProfile = origin.profile ?? all.site.profile;
     const running = {

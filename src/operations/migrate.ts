@@ -33,11 +33,12 @@ import {
   succession,
   switchSteps,
 } from "./parts/generation.js";
+import { settle } from "./parts/in-place.js";
 import { switchedChanges, switchedProperties } from "./parts/kept.js";
 import { lateWrites, marksOf } from "./parts/late-writes.js";
 import { siteLocks } from "./parts/locks.js";
 import { dropPoolUser, leavePool, poolSteps, refusePool } from "./parts/pool.js";
-import { refuseConflicts, refuseFullDisk, siteState } from "./parts/preflight.js";
+import { refuseConflicts, refuseForeignDatabase, refuseFullDisk, siteState } from "./parts/preflight.js";
 import {
   accountForCommands,
   accountForRequests,
@@ -144,6 +145,8 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
       uri,
       platform,
       db_server: dbServer,
+      // Where it was imported it stands on its own platform only.
+      ...(renamed || platform !== all.site.platform ? { directory: undefined } : {}),
       ...(renamed ? namesAfter(all.site, uri, args.redirectOld === true) : {}),
     } as Partial<Site>);
     const target = await detectCore(use.host(wanted.server), use.rootOf(wanted));
@@ -165,6 +168,7 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
       const baseline = { ...(await siteBaseline(now, use)), ...(await siteBaseline(next, use)) };
       return { inputs: { ...common, kind: "rename", now, next, pairs, baseline }, locks };
     }
+    refuseForeignDatabase(use.engine(target.engine), wanted);
     const profile = await refuseCore(now, { core: target, name: platform, host: use.host(wanted.server) }, use);
     if (use.db(all.dbServer).type !== use.db(wanted.dbServer).type)
       throw new ProvisionError(
@@ -399,6 +403,7 @@ function renameSteps(now: SiteInputs, next: SiteInputs, pairs: readonly Pair[], 
   const finish = { phase: "finish" } as const;
   const access = () => db.access(databaseOf(next, use, next.dbServer));
   return [
+    ...settle(now, use.host(now.server)),
     ...poolSteps(next, use),
     moveData(now, next, use),
     { ...generationDirectories(next, use), id: "site/directories-modes", title: `Directories of ${next.site.uri}` },

@@ -41,7 +41,9 @@ export const pruneGenerations: Operation<PruneArgs, Inputs, Services> = {
   recovery: "automatic",
 
   async prepare({ name, now, generations }, use) {
-    const kept = await keptGenerations(use, name);
+    // A record that outlived a switch would take away what serves.
+    const serving = await servingGeneration(name, use);
+    const kept = (await keptGenerations(use, name)).filter(({ generation }) => generation !== serving);
     const chosen = generations === undefined ? due(kept, new Date(now)) : kept.filter(({ generation }) => generations.includes(generation));
     const going: Going[] = [];
     const locks: Lock[] = [
@@ -67,6 +69,11 @@ export const pruneGenerations: Operation<PruneArgs, Inputs, Services> = {
     return { generations: going.map(({ kept }) => kept.generation) };
   },
 };
+
+async function servingGeneration(name: string, use: Services): Promise<string | undefined> {
+  const site = await use.store.read(name);
+  return site?.context_type === "site" ? site.generation : undefined;
+}
 
 /** What of a kept generation can still be reached by the contexts of the hub. A database whose server is known no more is left, and said. */
 async function whereabouts(kept: Kept, use: Services): Promise<Omit<Going, "kept">> {

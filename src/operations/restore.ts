@@ -23,7 +23,7 @@ import {
 import { siteLocks } from "./parts/locks.js";
 import { type Origin, originOf } from "./parts/origin.js";
 import { currentBuild, readRecord } from "./parts/platform-code.js";
-import { siteState } from "./parts/preflight.js";
+import { refuseForeignDatabase, siteState } from "./parts/preflight.js";
 import { databaseOf, type SiteInputs, siteBaseline, siteCode, siteInputs } from "./parts/site.js";
 import { backupNamed } from "./parts/stored-backups.js";
 import { allExtensions, dumpOf, filesStep, ownCodeStep, pairsOf, refuseUnfit } from "./parts/unpack.js";
@@ -77,7 +77,13 @@ export const restore: Operation<RestoreArgs, Inputs, Services> = {
     const origin = await originOf(use, stored.directory, {});
     const now = await siteInputs(use, all, await detectCore(use.host(all.server), use.rootOf(all)), generation);
     const platform = args.platform ?? (await recordedPlatform(origin, name, args.backup, use));
-    const wanted = await resolveAs(use, all, { platform, generation: id, db_name: undefined, db_user: undefined });
+    const wanted = await resolveAs(use, all, {
+      platform,
+      ...(platform === all.site.platform ? {} : { directory: undefined }),
+      generation: id,
+      db_name: undefined,
+      db_user: undefined,
+    });
     if (platform !== all.site.platform && wanted.platform.locked)
       throw new ProvisionError("PLATFORM_LOCKED", `${platform} is locked and takes no new sites`, {
         state: "nothing was changed",
@@ -85,6 +91,7 @@ export const restore: Operation<RestoreArgs, Inputs, Services> = {
       });
     const host = use.host(wanted.server);
     const core = await detectCore(host, use.rootOf(wanted));
+    refuseForeignDatabase(use.engine(core.engine), wanted);
     const { type } = use.db(wanted.dbServer);
     if (type !== origin.database)
       throw new ProvisionError(

@@ -119,6 +119,7 @@ function former({ properties }: Kept, name: string): Partial<Site> {
     db_user: undefined,
     aliases: [],
     redirection: undefined,
+    directory: undefined,
     ...properties,
     name,
   } as Partial<Site>;

@@ -1,8 +1,11 @@
+import { join } from "node:path";
 import { resolveSite } from "../context/references.js";
 import { ProvisionError } from "../core/errors.js";
+import { Secret } from "../core/secret.js";
 import type { Operation, Run, Step } from "../core/step.js";
 import { detectCore } from "../engines/index.js";
 import type { DatabaseOf } from "../services/db/service.js";
+import { file } from "../steps/files.js";
 import { type Baseline, differences } from "./parts/baseline.js";
 import { certificateSteps, formerCertificates, refuseUnprovable } from "./parts/certificate.js";
 import { contextFile } from "./parts/contexts.js";
@@ -40,6 +43,8 @@ interface Inputs extends SiteInputs {
   readonly database: DatabaseOf;
   /** That account is a new one, and what GET / answered before it was made; null: nothing. */
   readonly rotation?: { readonly status: number | null };
+  /** settings.php is somebody else's: it is kept beside the site's data before ours takes its place. */
+  readonly foreignSettings: boolean;
   readonly baseline: Baseline;
 }
 
@@ -92,6 +97,7 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
         account: database.names,
         database,
         ...(rotation ? { rotation } : {}),
+        foreignSettings: await hasForeignSettings(inputs, use),
         baseline: await siteBaseline(inputs, use),
       },
       locks: siteLocks(all),
@@ -101,7 +107,7 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
   preflight: (inputs, use) => refusePool(inputs, use),
 
   steps(inputs, use) {
-    const { site, database, rotation } = inputs;
+    const { site, database, rotation, foreignSettings } = inputs;
     const db = use.db(inputs.dbServer);
     const salt = hashSalt(inputs, use);
     const account = rotation ? newAccount(inputs, use) : [];
@@ -117,6 +123,7 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
       ...poolSteps(inputs, use),
       generationDirectories(inputs, use),
       gateFile(inputs, use),
+      ...(foreignSettings ? [keptSettings(inputs, use)] : []),
       siteDirectories(inputs, use),
       salt,
       ...account,
@@ -154,6 +161,29 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
   confirm: ({ baseline }, use) => differences(use, baseline),
   state: (inputs, use) => siteState(inputs, use),
 };
+
+/** What stood there before provision: by hand, by Aegir, by another hub. Missing or unreadable: nothing to keep. */
+async function hasForeignSettings({ site, generation, siteDirectory, server }: SiteInputs, use: Services): Promise<boolean> {
+  const text = await use.host(server).readFile(join(siteDirectory, "settings.php"));
+  return text !== undefined && !text.includes(`Written by provision for ${site.uri}, generation ${generation}.`);
+}
+
+function keptSettings({ site, siteDirectory, paths, server, generation }: SiteInputs, use: Services): Step {
+  const host = use.host(server);
+  const kept = join(paths.root, "settings.before.php");
+  return file(
+    host,
+    kept,
+    async () => {
+      const text = await host.readFile(join(siteDirectory, "settings.php"));
+      // A resumed run may have written ours already.
+      const ours = text?.includes(`Written by provision for ${site.uri}, generation ${generation}.`) === true;
+      return new Secret((ours ? undefined : text) ?? (await host.readFile(kept)) ?? "");
+    },
+    { mode: 0o400 },
+    { id: "site/settings-before", title: `The settings.php that stood here, kept as ${kept}` },
+  );
+}
 
 /** Its undo comes when the old settings.php is back: PHP takes that, and then the account goes. */
 function newAccount({ site, webServer, platform, dbServer, database }: Inputs, use: Services): readonly Step[] {

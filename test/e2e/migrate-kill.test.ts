@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeFakeCore } from "../support/fake-core.js";
 import { type Answered, type FakeHub, makeFileOf, newHub, saveSite, treeDifference } from "../support/fake-hub.js";
 import { counted, drawn, EXHAUSTIVE } from "../support/kill-walk.js";
+import { makeByHand } from "../support/made-by-hand.js";
 import { PhpServer } from "../support/php-server.js";
 import { inParallel } from "../support/processes.js";
 import { tablesOf } from "../support/table-sums.js";
@@ -18,6 +19,11 @@ let installed: FakeHub;
 let migrated: FakeHub;
 /** And the time of what is kept is over. */
 let due: FakeHub;
+/** The same with a second site, @b.test. */
+let two: FakeHub;
+/** @a.test stands on @platform_d7 as somebody made it by hand; and imported, and verified. */
+let byHand: FakeHub;
+let imported: FakeHub;
 let worlds = 0;
 const nextRoot = () => join(base, `hub-${String(++worlds).padStart(5, "0")}`);
 
@@ -43,6 +49,13 @@ beforeAll(async () => {
   const [kept = ""] = readdirSync(due.path("state/generations/a.test"));
   const record = due.path("state/generations/a.test", kept);
   writeFileSync(record, readFileSync(record, "utf8").replace(/("until": ?")[^"]*/, "$12020-01-01T00:00:00.000Z"));
+  two = installed.copy(nextRoot());
+  await two.do("clone", "@a.test", "@b.test");
+  byHand = installed.copy(nextRoot());
+  makeByHand(byHand, "a.test", { docroot: D7 });
+  imported = byHand.copy(nextRoot());
+  await imported.do("import", "@a.test");
+  await imported.do("verify", "@a.test");
 }, 120_000);
 afterAll(() => rmSync(base, { recursive: true, force: true }));
 
@@ -54,6 +67,8 @@ interface Subject {
   readonly after: readonly [context: string, host: string, docroot: string] | "nothing";
   /** Fewer than most have. */
   readonly points?: number;
+  /** What has to be done before a verify changes nothing, from where it began and when it is complete. */
+  readonly first?: readonly [before: readonly (readonly string[])[], after: readonly (readonly string[])[]];
 }
 
 const D7 = "platforms/d7";
@@ -104,6 +119,31 @@ const SUBJECTS: Readonly<Record<string, Subject>> = {
     before: MOVED,
     after: MOVED,
     points: 15,
+  },
+  import: {
+    args: ["import", "@a.test", "@platform_d7"],
+    origin: () => byHand,
+    before: A,
+    after: A,
+    first: [
+      [
+        ["import", "@a.test"],
+        ["verify", "@a.test"],
+      ],
+      [["verify", "@a.test"]],
+    ],
+  },
+  "rename of an imported site": {
+    args: ["migrate", "@a.test", "@b.test"],
+    origin: () => imported,
+    before: A,
+    after: ["@b.test", "b.test", D7],
+  },
+  sync: {
+    args: ["sync", "@b.test", "@a.test", "--no-backup", "--yes"],
+    origin: () => two,
+    before: A,
+    after: A,
   },
   clone: {
     args: ["clone", "@a.test", "@c.test", "@platform_next", "--sanitize"],
@@ -205,6 +245,7 @@ async function walked(
     if (wanted === "complete" && shape(now) !== complete) return `${at} it is not complete: ${treeDifference(shape(now), complete)}`;
     if (hub.open.length > 0) await hub.run(["verify", "@server_master"]);
     if (hub.open.length > 0) return `${at} still open`;
+    for (const args of subject.first?.[wanted === "before" ? 0 : 1] ?? []) await hub.do(...args);
     const wrong = await serves(hub, wanted === "before" ? subject.before : subject.after);
     if (wrong !== undefined) return `${at} ${wrong}`;
     hub.remove();
@@ -219,7 +260,7 @@ describe.each(Object.entries(SUBJECTS))("kill -9 of %s", (name, subject) => {
     "at journal records and between: abort leaves every file and every table as it was, resume completes (M8, M9)",
     async () => {
       const walk = await whole(subject);
-      expect(walk.points).toBeGreaterThan(subject.points ?? 40);
+      expect(walk.points).toBeGreaterThan(subject.points ?? 30);
       const every = Array.from({ length: walk.points }, (_, index) => index + 1);
       const near = walk.torn.flatMap((torn) => [torn, torn + 2]).filter((point) => point <= walk.points);
       const step = near.length / SAMPLE;

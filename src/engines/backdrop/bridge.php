@@ -82,6 +82,53 @@ function provision_configured($name, $key) {
   return is_array($data) && isset($data[$key]) ? $data[$key] : NULL;
 }
 
+/** What a site that somebody else made says of itself. */
+function provision_found_site(array $request) {
+  $state = provision_stored_state(array('install_task'));
+  $class = settings_get('config_active_class', 'ConfigFileStorage');
+  if ($class !== 'ConfigFileStorage') {
+    return array('installed' => TRUE, 'stored_configuration' => TRUE);
+  }
+  $core = function ($key) {
+    return provision_configured('system.core', $key);
+  };
+  $configuration = array();
+  foreach (array('active', 'staging') as $type) {
+    $path = provision_found_directory(config_get_config_directory($type));
+    if ($path !== NULL) {
+      $configuration[$type] = $path;
+    }
+  }
+  $files = $core('file_public_path');
+  return array(
+    'installed' => isset($state['install_task']) && $state['install_task'] === 'done' && $core('site_name') !== NULL,
+    'profile' => provision_found_text(provision_profile()),
+    'language' => provision_found_text($core('language_default')),
+    'site_name' => provision_found_text($core('site_name')),
+    'site_mail' => provision_found_text($core('site_mail')),
+    'files' => provision_found_directory($files ? $files : "sites/$request[directory]/files"),
+    'private' => provision_found_directory($core('file_private_path')),
+    'configuration' => (object) $configuration,
+    'identity' => provision_found_identity(),
+    'own' => array_merge(
+      provision_found_own('$settings', array_keys((array) $GLOBALS['settings']), array(
+        'hash_salt',
+        'update_free_access',
+        'backdrop_drupal_compatibility',
+        'trusted_host_patterns',
+        'allow_authorize_operations',
+        'memcache_key_prefix',
+        'cache_prefix',
+        // Of core's own settings.php.
+        '404_fast_paths_exclude',
+        '404_fast_paths',
+        '404_fast_html',
+      )),
+      provision_found_own('$config', array_keys((array) $GLOBALS['config']), array())
+    ),
+  );
+}
+
 /** A complete installation, of which no module is loaded yet. */
 function provision_boot_database(array $request) {
   provision_boot_settings($request);

@@ -4,7 +4,7 @@
  * Drives one site of a platform with Drupal 8 or later from outside.
  *
  * Request: {
- *   "op": "install" | "status" | "inventory" | "login" | "cron" | "cache" | "maintenance" | "updates" | "update" |
+ *   "op": "install" | "status" | "found" | "inventory" | "login" | "cron" | "cache" | "maintenance" | "updates" | "update" |
  *     "config_import" | "deploy" | "rebuild" | "rename_profile" | "rewrite_paths" | "sanitize",
  *   "docroot": absolute path,
  *   "lookup": URL that stands for the site's own name (the core finds the site's directory by it),
@@ -14,12 +14,13 @@
  *   uid; on; from, to; pairs; mail, name, values, emptied
  * }
  * Error codes: wrong_site, not_installed, already_installed, not_empty, no_profile, no_account, cron_locked,
- * incomplete, unreadable, old_php, update_failed, import_failed, exception, died, bad_request.
+ * incomplete, unreadable, bad_settings, old_php, update_failed, import_failed, exception, died, bad_request.
  *
  * What 9.3 brought (update.update_hook_registry) older cores have as functions; both are spoken, only 10 was run.
  */
 
 require dirname(__DIR__) . '/bridge.php';
+require dirname(__DIR__) . '/found.php';
 
 use Drupal\Core\Database\Database;
 use Drupal\Core\DrupalKernel;
@@ -61,6 +62,9 @@ function provision_run(array $request) {
 
     case 'status':
       return provision_status($request);
+
+    case 'found':
+      return provision_found($request);
 
     case 'inventory':
       return provision_inventory($request);
@@ -163,6 +167,77 @@ function provision_unserialized($value) {
   // PostgreSQL may hand out bytes as a stream.
   $text = is_resource($value) ? stream_get_contents($value) : $value;
   return is_string($text) ? @unserialize($text, array('allowed_classes' => FALSE)) : NULL;
+}
+
+/** What the settings.php of a site says that somebody else made, and the state of its database. */
+function provision_found(array $request) {
+  provision_tell_account($request['directory']);
+  try {
+    provision_settings($request);
+  }
+  catch (Throwable $problem) {
+    provision_bad_settings($problem);
+  }
+  $databases = array();
+  foreach (method_exists(Database::class, 'getAllConnectionInfo') ? Database::getAllConnectionInfo() : array('default' => Database::getConnectionInfo()) as $key => $targets) {
+    $databases[$key] = (array) $targets;
+  }
+  $found = provision_found_database($databases);
+  $found += array('problem' => NULL, 'names' => provision_found_names($request['directory']));
+  $site = array();
+  try {
+    $database = provision_database();
+    if ($database !== NULL) {
+      $extensions = (array) provision_stored($database, 'config', '', 'core.extension');
+      $system = (array) provision_stored($database, 'config', '', 'system.site') + array('langcode' => 'en', 'name' => NULL, 'mail' => NULL);
+      $site = array(
+        'installed' => provision_stored($database, 'key_value', 'state', 'install_task') === 'done',
+        'profile' => isset($extensions['profile']) ? provision_found_text($extensions['profile']) : NULL,
+        'language' => provision_found_text(isset($system['default_langcode']) ? $system['default_langcode'] : $system['langcode']),
+        'site_name' => provision_found_text($system['name']),
+        'site_mail' => provision_found_text($system['mail']),
+        'identity' => $found['database']['driver'] === 'mysql' ? (string) $database->query(provision_identity_query())->fetchField() : NULL,
+      );
+    }
+    elseif ($found['database'] !== NULL) {
+      $found['problem'] = 'there is no file ' . $found['database']['database'];
+    }
+  }
+  catch (Throwable $problem) {
+    $found['problem'] = ProvisionBridge::plain($problem->getMessage());
+  }
+  $sync = provision_found_directory(Settings::get('config_sync_directory'));
+  $files = Settings::get('file_public_path');
+  $site += array(
+    'files' => provision_found_directory($files ? $files : "sites/$request[directory]/files"),
+    'private' => provision_found_directory(Settings::get('file_private_path')),
+    'configuration' => (object) ($sync === NULL ? array() : array('sync' => $sync)),
+    'hash_salt' => (string) Settings::get('hash_salt'),
+    'own' => array_merge(
+      provision_found_own('$settings', array_keys(method_exists(Settings::class, 'getAll') ? Settings::getAll() : array()), array(
+        'hash_salt',
+        'update_free_access',
+        'deployment_identifier',
+        'cache_prefix',
+        'trusted_host_patterns',
+        'config_sync_directory',
+        'file_public_path',
+        'file_private_path',
+        'file_temp_path',
+        'file_chmod_directory',
+        'allow_authorize_operations',
+        'skip_permissions_hardening',
+        'file_scan_ignore_directories',
+        'entity_update_batch_size',
+        'entity_update_backup',
+        'migrate_node_migrate_type_classic',
+        'state_cache',
+        'container_yamls',
+      )),
+      provision_found_own('$config', array_keys(isset($GLOBALS['config']) ? $GLOBALS['config'] : array()), array())
+    ),
+  );
+  return $found + $site + provision_nothing_found();
 }
 
 /** A complete installation, of which no code but core's is loaded yet. Answers with its database. */

@@ -4,7 +4,7 @@
  * Drives one site of a Drupal 7 platform from outside.
  *
  * Request: {
- *   "op": "install" | "status" | "inventory" | "login" | "cron" | "cache" | "maintenance" | "updates" | "update" |
+ *   "op": "install" | "status" | "found" | "inventory" | "login" | "cron" | "cache" | "maintenance" | "updates" | "update" |
  *     "rebuild" | "rename_profile" | "rewrite_paths" | "sanitize" | "renew_keys",
  *   "docroot": absolute path,
  *   "lookup": URL that stands for the site's own name (the core finds the site's directory by it),
@@ -14,7 +14,7 @@
  *   from, to; pairs; mail, name, values, emptied
  * }
  * Error codes: wrong_site, not_installed, already_installed, not_empty, no_profile, no_account, cron_locked,
- * overridden, incomplete, unreadable, update_failed, exception, died, bad_request.
+ * overridden, incomplete, unreadable, bad_settings, update_failed, exception, died, bad_request.
  */
 
 require dirname(__DIR__) . '/procedural.php';
@@ -281,6 +281,39 @@ function provision_status(array $request) {
   $status['maintenance'] = !empty($variables['maintenance_mode']);
   $status['last_cron'] = isset($variables['cron_last']) ? (int) $variables['cron_last'] : 0;
   return $status;
+}
+
+/** What the database of a site that somebody else made says of it, and settings.php beside the account. */
+function provision_found_site(array $request) {
+  $conf = array_keys($GLOBALS['conf']);
+  $names = array('install_task', 'install_profile', 'site_name', 'site_mail', 'language_default', 'file_public_path', 'file_private_path');
+  $variables = provision_stored_variables($names) + array_fill_keys($names, NULL);
+  $language = is_object($variables['language_default']) ? (array) $variables['language_default'] : array();
+  $files = $variables['file_public_path'] ? $variables['file_public_path'] : "sites/$request[directory]/files";
+  return array(
+    'installed' => $variables['install_task'] === 'done',
+    'profile' => provision_found_text($variables['install_profile']),
+    'language' => isset($language['language']) ? provision_found_text($language['language']) : 'en',
+    'site_name' => provision_found_text($variables['site_name']),
+    'site_mail' => provision_found_text($variables['site_mail']),
+    'files' => provision_found_directory($files),
+    'private' => provision_found_directory($variables['file_private_path']),
+    'identity' => provision_found_identity(),
+    'own' => provision_found_own('$conf', $conf, array(
+      'file_public_path',
+      'file_private_path',
+      'file_temporary_path',
+      'install_profile',
+      'clean_url',
+      'allow_authorize_operations',
+      'memcache_key_prefix',
+      'cache_prefix',
+      // Of core's own default.settings.php.
+      '404_fast_paths_exclude',
+      '404_fast_paths',
+      '404_fast_html',
+    )),
+  );
 }
 
 function provision_maintenance(array $request) {

@@ -4,11 +4,13 @@ import { messageOf, ProvisionError } from "../../core/errors.js";
 import type { Json } from "../../core/json.js";
 import { PACKAGE_ROOT } from "../../core/package-root.js";
 import type { Step, Undo } from "../../core/step.js";
+import type { Host } from "../../host/host.js";
 import type { DatabaseOf } from "../../services/db/service.js";
 import { writeDump } from "../../services/db/transfer.js";
 import { type Packed, pack, synced, type Written } from "../../steps/archive.js";
 import type { Services } from "../services.js";
 import { codePlace } from "./code-place.js";
+import { databaseAmongFiles, inSiteDirectory } from "./in-place.js";
 import { FILES_PART, MANIFEST, type Manifest, manifestText, SITE_PART } from "./manifest.js";
 import { currentBuild, readRecord } from "./platform-code.js";
 import { databaseOf, type SiteInputs, siteCode } from "./site.js";
@@ -114,7 +116,7 @@ export function backupSteps(inputs: SiteInputs, backup: BackupInputs, use: Servi
   });
   const code = packStep("backup/site", `Pack the site's own code`, join(partial, SITE_PART), async (to) => {
     const members = ((await host.list(inputs.siteDirectory)) ?? []).filter((name) => !NOT_THE_SITES_OWN.includes(name));
-    return pack(host, { directory: inputs.siteDirectory, members, exclude: [] }, to, use.local);
+    return pack(host, { directory: inputs.siteDirectory, members, exclude: inSiteDirectory(inputs) }, to, use.local);
   });
   return [partialStep(inputs, backup, use), dump, files, code, completeStep(inputs, backup, use, { dump, files, code })];
 }
@@ -217,13 +219,23 @@ async function enabledExtensions(inputs: SiteInputs, use: Services): Promise<Pic
 async function dereferenced({ paths, server }: SiteInputs, use: Services): Promise<readonly string[]> {
   const host = use.host(server);
   const members: string[] = [];
-  for (const name of MEMBERS) members.push((await host.stat(join(paths.root, name)))?.type === "link" ? `${name}/.` : name);
+  for (const name of MEMBERS) {
+    const inside = (await host.list(join(paths.root, name))) ?? [];
+    // Configuration may be a directory of links.
+    const behind = name === "config" ? await Promise.all(inside.map((one) => behindLink(host, paths.root, `${name}/${one}`))) : [];
+    if (behind.some((one) => one.endsWith("/."))) members.push(...behind);
+    else members.push(await behindLink(host, paths.root, name));
+  }
   return members;
 }
 
-function excluded({ core }: SiteInputs, { full }: BackupInputs, use: Services): readonly string[] {
-  if (full) return [];
-  return use.engine(core.engine).generatedFiles.flatMap((name) => [`files/${name}`, `files/./${name}`]);
+async function behindLink(host: Host, root: string, name: string): Promise<string> {
+  return (await host.stat(join(root, name)))?.type === "link" ? `${name}/.` : name;
+}
+
+function excluded(inputs: SiteInputs, { full }: BackupInputs, use: Services): readonly string[] {
+  const generated = full ? [] : use.engine(inputs.core.engine).generatedFiles;
+  return [...generated, ...databaseAmongFiles(inputs)].flatMap((name) => [`files/${name}`, `files/./${name}`]);
 }
 
 function packStep(id: string, title: string, to: string, action: (to: string) => Promise<Packed>): Step<Json> {

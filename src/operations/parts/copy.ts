@@ -5,17 +5,28 @@ import { HostError } from "../../host/host.js";
 import { syncTree } from "../../host/sync-tree.js";
 import { copyStep } from "../../services/db/transfer.js";
 import type { Services } from "../services.js";
+import { databaseAmongFiles } from "./in-place.js";
 import { databaseOf, type SiteInputs } from "./site.js";
 
 /** What of a generation is the site's own data; tmp/ is nobody's. */
-const TREES = ["files", "private", "config"];
+const TREES = ["files", "private", "config"] as const;
+
+/** Which of them; in a step of its own by `id`. */
+export interface Trees {
+  readonly names: readonly (typeof TREES)[number][];
+  readonly id: string;
+}
+
+const ALL: Trees = { names: TREES, id: "files" };
 /** rsync's word for files that were gone when their turn came. */
 const VANISHED = 24;
 
 /** Bytes that the data of a generation takes, without its database. */
 export async function filesSize({ paths, server }: SiteInputs, use: Services): Promise<number> {
   const trees = TREES.map((name) => join(paths.root, name));
-  const { stdout } = await use.host(server).run(["du", "-s", "-c", "--block-size=1", "--apparent-size", "--", ...trees], { anyExit: true });
+  const { stdout } = await use
+    .host(server)
+    .run(["du", "-s", "-c", "-D", "--block-size=1", "--apparent-size", "--", ...trees], { anyExit: true });
   return Number(stdout.trim().split("\n").at(-1)?.split("\t")[0] ?? 0);
 }
 
@@ -28,20 +39,20 @@ function megabytes(bytes: number): string {
  * The files of one generation in the directories of another, while visitors go on: by sharing blocks where the file system can.
  * What is changed, added or taken away meanwhile is for `filesUpToDate`.
  */
-export function copyFiles(from: SiteInputs, to: SiteInputs, use: Services, bytes: number): Step {
+export function copyFiles(from: SiteInputs, to: SiteInputs, use: Services, bytes: number, { names, id }: Trees = ALL): Step {
   const here = use.host(from.server);
   const host = use.host(to.server);
   return {
-    id: "files/copy",
+    id: `${id}/copy`,
     title: `Copy the files of ${from.site.uri}`,
     undoneBy: "site/directories",
     check: async () => ({ changes: [`copy ${megabytes(bytes)} of files to ${to.paths.root}`] }),
     async apply() {
-      for (const name of TREES) {
+      for (const name of names) {
         const [source, target] = [join(from.paths.root, name), join(to.paths.root, name)];
         if (!(await here.stat(source))) continue;
         if (here.name !== host.name) {
-          await syncTree(here, source, host, target, { live: true });
+          await syncTree(here, source, host, target, { exclude: ownDatabase(from, name), live: true });
           continue;
         }
         // What cannot be read now, or is gone, is told by the pass that has to be exact.
@@ -54,24 +65,36 @@ export function copyFiles(from: SiteInputs, to: SiteInputs, use: Services, bytes
 }
 
 /** The same, exactly as they are now: what changed since `copyFiles` is copied again, what is gone goes. */
-export function filesUpToDate(from: SiteInputs, to: SiteInputs, use: Services): Step {
+export function filesUpToDate(from: SiteInputs, to: SiteInputs, use: Services, { names, id }: Trees = ALL): Step {
   const here = use.host(from.server);
   const host = use.host(to.server);
   return {
-    id: "files/up-to-date",
+    id: `${id}/up-to-date`,
     title: "Bring the files up to date",
     undoneBy: "site/directories",
     check: async () => ({ changes: ["copy what changed meanwhile"] }),
     async apply() {
-      for (const name of TREES) {
+      for (const name of names) {
         const [source, target] = [join(from.paths.root, name), join(to.paths.root, name)];
         if (!(await here.stat(source))) continue;
         if (here.name !== host.name) {
-          await syncTree(here, source, host, target, { delete: true, live: true });
+          await syncTree(here, source, host, target, { delete: true, exclude: ownDatabase(from, name), live: true });
           continue;
         }
         // Nanoseconds count: two changes of one second may leave the same size.
-        const argv = ["rsync", "-a", "-H", "--delete", "--modify-window=-1", "--", `${source}/`, `${target}/`] as const;
+        const without = name === "files" ? databaseAmongFiles(from).map((path) => `--exclude=/${path}`) : [];
+        const argv = [
+          "rsync",
+          "-a",
+          "-H",
+          "--delete",
+          "--delete-excluded",
+          "--modify-window=-1",
+          ...without,
+          "--",
+          `${source}/`,
+          `${target}/`,
+        ] as const;
         const { code, stderr } = await host.run(argv, { anyExit: true });
         if (code === 0 || code === VANISHED) continue;
         if (/No space left|quota exceeded/i.test(stderr)) throw full(host.name, target, stderr);
@@ -86,6 +109,11 @@ export function filesUpToDate(from: SiteInputs, to: SiteInputs, use: Services): 
       return null;
     },
   };
+}
+
+/** A site that was taken over may have its database among its files: that is copied by itself. */
+function ownDatabase(from: SiteInputs, tree: string): readonly string[] {
+  return tree === "files" ? databaseAmongFiles(from).map((path) => `/${path}`) : [];
 }
 
 function full(host: string, path: string, stderr: string): ProvisionError {

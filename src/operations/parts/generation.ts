@@ -17,6 +17,7 @@ import { file, gone, moved } from "../../steps/files.js";
 import type { Services } from "../services.js";
 import { certificateSteps } from "./certificate.js";
 import { isSameMachine } from "./database-way.js";
+import { inSiteDirectory, settle } from "./in-place.js";
 import { type Kept, keptGenerations, keptRecord, switchedChanges, switchedProperties } from "./kept.js";
 import { dropPoolUser, leavePool, listenOf, poolSteps, reloadPhp, reloadPhpUndo } from "./pool.js";
 import {
@@ -152,6 +153,7 @@ export function makeGeneration(s: Succession, use: Services): readonly Step[] {
   const salt = hashSalt(next, use);
   const made = ownDirectories(staged, use);
   return [
+    ...settle(now, use.host(now.server)),
     ...makeRoom(s, use),
     ...poolSteps(next, use),
     made,
@@ -221,12 +223,19 @@ export function ownCode(now: SiteInputs, staged: SiteInputs, use: Services): Ste
     check: async () => ({ changes: [`copy what is in ${now.siteDirectory}`] }),
     async apply() {
       if (from.name !== host.name) {
-        const exclude = ["/settings.php", "/files", "/.*.provision-new"];
+        const exclude = [
+          "/settings.php",
+          "/files",
+          "/.*.provision-new",
+          ...["drushrc.php", ...inSiteDirectory(now)].map((path) => `/${path}`),
+        ];
         await syncTree(from, now.siteDirectory, host, staged.siteDirectory, { exclude });
         return null;
       }
       await host.run([
         ...(["rsync", "-a", "--exclude=/settings.php", "--exclude=/files", "--exclude=/.*.provision-new"] as const),
+        // Aegir's, with the database's password; and data, which is in the generation.
+        ...["drushrc.php", ...inSiteDirectory(now)].map((path) => `--exclude=/${path}`),
         // Directories that were made for the group of another pool keep it; what comes into them gets it with the rest.
         ...(now.gid === staged.gid ? [] : ["--no-group"]),
         "--",

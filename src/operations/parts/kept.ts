@@ -15,6 +15,7 @@ const SWITCHED = [
   "profile",
   "aliases",
   "redirection",
+  "directory",
   "generation",
   "db_name",
   "db_user",

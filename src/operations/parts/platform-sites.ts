@@ -1,4 +1,4 @@
-import { siteName } from "../../context/names.js";
+import { siteDirectory } from "../../context/names.js";
 import { type PlatformAndServers, resolveSite } from "../../context/references.js";
 import type { Server } from "../../context/schema.js";
 import { ProvisionError } from "../../core/errors.js";
@@ -24,7 +24,7 @@ export async function sitesOf(all: PlatformAndServers, use: Services) {
   for (const site of contexts) {
     if (site.context_type !== "site" || site.platform !== all.platform.name || site.generation === undefined) continue;
     locks.push(...siteLocks(await resolveSite(use.store, use.settings, site.name)).filter(({ kind }) => kind !== "platform"));
-    sites.push({ name: site.name, uri: site.uri, directory: siteName(site.uri), profile: site.profile });
+    sites.push({ name: site.name, uri: site.uri, directory: siteDirectory(site), profile: site.profile });
   }
   return { sites, locks };
 }

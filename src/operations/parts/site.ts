@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import { accountVariables, type DatabaseAccess } from "../../context/database-access.js";
 import type { Changes } from "../../context/edit.js";
 import type { GenerationPaths, Layout } from "../../context/layout.js";
-import { clientWord, siteName } from "../../context/names.js";
+import { clientWord, siteDirectory, siteName } from "../../context/names.js";
 import type { SiteAndAll } from "../../context/references.js";
 import { isThisMachine, type Server, type Site } from "../../context/schema.js";
 import { ProvisionError } from "../../core/errors.js";
@@ -21,6 +21,7 @@ import type { Services } from "../services.js";
 import { type Baseline, baselineOf } from "./baseline.js";
 import { type CertificatePlan, certificateFiles, certificatePlan, withCertificate } from "./certificate.js";
 import { type DatabaseWay, wayToDatabase } from "./database-way.js";
+import { type InPlace, inPlace, realPlace } from "./in-place.js";
 import { listenOf, type PoolInputs, poolInputs, requestLimits, sharesPool } from "./pool.js";
 import { type Entries, namesOfDirectory, sitesPhpEntries } from "./sites-php.js";
 
@@ -51,6 +52,8 @@ export interface SiteInputs extends SiteAndAll, PoolInputs {
   readonly alone: boolean;
   /** Of a site with https. */
   readonly certificate?: CertificatePlan;
+  /** Data of an imported site that is still where it was. */
+  readonly inPlace: readonly InPlace[];
 }
 
 /** Group id by name; undefined for no name. Rejects with CONFIGURATION when there is no such group. */
@@ -65,7 +68,7 @@ async function groupId(host: Host, name: string | undefined, server: Server): Pr
 }
 
 export async function siteInputs(use: Services, all: SiteAndAll, core: Core, generation: string): Promise<SiteInputs> {
-  const directory = siteName(all.site.uri);
+  const directory = siteDirectory(all.site);
   refuseTlsWithoutPort(all);
   const webGid = await groupId(use.host(all.webServer), all.webServer.web_group, all.webServer);
   const pools = await poolInputs(use, all);
@@ -92,6 +95,7 @@ export async function siteInputs(use: Services, all: SiteAndAll, core: Core, gen
     ...(gid === undefined ? {} : { gid }),
     ...(webGid === undefined ? {} : { webGid }),
     alone: await hasHostAlone(use, all.site.uri),
+    inPlace: await inPlace(use.host(all.server), paths, use.engine(core.engine).configDirectories),
     ...(codeCache === undefined ? {} : { codeCache }),
     ...(certificate === undefined ? {} : { certificate }),
     ...(databaseWay === undefined ? {} : { databaseWay }),
@@ -175,8 +179,8 @@ export function vhostOf(inputs: SiteInputs, use: Services, enabled: boolean, ver
     docroot: core.docroot,
     directory: inputs.directory,
     generation: inputs.generation,
-    files: paths.files,
-    private: paths.private,
+    files: realPlace(inputs, paths.files),
+    private: realPlace(inputs, paths.private),
     frontControllers: [...use.engine(core.engine).frontControllers, ...site.php_paths],
     php: phpProgram(platform.php ?? webServer.php),
     fpm: listenOf(inputs, use),
@@ -295,7 +299,8 @@ export function generationDirectories(inputs: SiteInputs, use: Services): Step {
       { path: paths.tmp, ownership: grouped(inputs, 0o2770) },
       { path: paths.config, ownership: grouped(inputs, 0o750) },
       ...configDirectories.map((name) => ({ path: join(paths.config, name), ownership: grouped(inputs, 0o2770) })),
-    ],
+      // What is elsewhere gets its group and modes with all below it.
+    ].filter(({ path }) => realPlace(inputs, path) === path),
     { id: "site/directories", title: `Directories of ${site.uri}` },
   );
 }
@@ -378,7 +383,7 @@ export function groupOfAll(
   const { paths, siteDirectory } = inputs;
   const configuration = use.engine(inputs.core.engine).configDirectories.map((name) => join(paths.config, name));
   const writable = [paths.files, paths.private, paths.tmp, ...configuration, dirname(paths.database)].map((path) => ({
-    path,
+    path: realPlace(inputs, path),
     writable: true,
   }));
   const code = ["modules", "themes", "libraries"].map((name) => ({ path: join(siteDirectory, name), writable: false }));
@@ -403,10 +408,13 @@ export function formerGroup(inputs: SiteInputs): Pick<SiteInputs, "gid" | "pool"
 }
 
 export function filesLink(inputs: SiteInputs, use: Services): Step {
-  return symlink(use.host(inputs.server), join(inputs.siteDirectory, "files"), inputs.paths.files, {
+  const path = join(inputs.siteDirectory, "files");
+  const step = symlink(use.host(inputs.server), path, inputs.paths.files, {
     id: "site/files",
     title: "Link to the files of this generation",
   });
+  // Of an imported site it is the generation that has the link.
+  return realPlace(inputs, inputs.paths.files) === path ? { ...step, check: async () => ({ changes: [] }) } : step;
 }
 
 export function siteEntries(inputs: SiteInputs, use: Services, place: StepPlace = { id: "site/names", title: "Names in sites.php" }): Step {
