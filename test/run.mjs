@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 const named = process.argv.slice(2);
-const suites = named.length === 0 ? ["unit", "golden", "contract", "e2e", "regressions", "real"] : named;
+const suites = named.length === 0 ? ["unit", "golden", "contract", "e2e", "regressions", "ssh", "real"] : named;
 const bin = (name) => join("node_modules", ".bin", name);
 let passed = 0;
 let failed = 0;

@@ -6,6 +6,8 @@ const LONG = [
   "e2e/kill",
   "e2e/php-pools",
   "e2e/certificates",
+  "ssh/moves",
+  "ssh/spoke",
   "e2e/engine-kill",
   "e2e/bad-input",
   "e2e/backup",

@@ -164,7 +164,8 @@ function currentUser(): string {
 }
 
 /** Properties that mean nothing on this machine. */
-const REMOTE_ONLY = ["aegir_root", "ssh_port", "ssh_identity", "ssh_jump"] as const;
+const REMOTE_ONLY = ["aegir_root", "ssh_port", "ssh_identity", "ssh_jump", "ssh_host_key"] as const;
+const HOST_KEY = /^SHA256:[A-Za-z0-9+/]{43}$/;
 
 /** Whether the name is that of the machine that the hub is on. No other is guessed to be: names and addresses change. */
 export function isThisMachine(host: string): boolean {
@@ -208,6 +209,12 @@ const serverSchema = z
     ssh_jump: text(jumpProblem, { example: "aegir@jump.example.com:22", pattern: "^[A-Za-z0-9][A-Za-z0-9._:@\\[\\],-]*$" })
       .optional()
       .describe("Machine through which it is reached, as ProxyJump of ssh has it."),
+    ssh_host_key: text(matches(HOST_KEY, "is not a fingerprint as `ssh-keygen -l` shows it: SHA256: and 43 characters"), {
+      example: "SHA256:uNiVztksCsDhcc0u9e8BrwXBRLtIXKq1yVVvhhfkzBE",
+      pattern: HOST_KEY.source,
+    })
+      .optional()
+      .describe("Fingerprint of its host key, which it then has to show. Default: what known_hosts of the hub or of the user says."),
     script_user: user("aegir")
       .default(currentUser)
       // The default is a fact of the machine: it has no place in a JSON Schema that is the same everywhere.

@@ -94,7 +94,7 @@ export async function runOperation<Args, Inputs, Use>(
         options.lockWait,
         around.stop.signal,
       );
-      around.scope.descriptors = held.descriptors;
+      around.scope.hold(held);
       // Between the look and the locks another operation may have changed, or been killed in, what we looked at.
       const again = await operation.prepare(args, use, id);
       const interrupted = around.operations.interrupted(names(again.locks)).length > 0;
@@ -104,7 +104,7 @@ export async function runOperation<Args, Inputs, Use>(
       }
       held.release();
       held = undefined;
-      around.scope.descriptors = [];
+      around.scope.hold(undefined);
       prepared = again;
     }
     await operation.preflight?.(prepared.inputs, use);
@@ -116,7 +116,7 @@ export async function runOperation<Args, Inputs, Use>(
     options.emit({ type: "failed", error, outcome: "failed", exit });
     options.emit({ type: "ended", ms: Date.now() - begun });
   } finally {
-    around.scope.descriptors = [];
+    around.scope.hold(undefined);
     held?.release();
   }
 }
@@ -183,7 +183,7 @@ export async function continueOperation<Args, Inputs, Use>(
       options.lockWait,
       around.stop.signal,
     );
-    around.scope.descriptors = held.descriptors;
+    around.scope.hold(held);
     const execution = new Execution(operation, open.inputs as unknown as Inputs, use, around, options, begun);
     await execution.continue(direction, open.id);
   } catch (thrown) {
@@ -192,7 +192,7 @@ export async function continueOperation<Args, Inputs, Use>(
     options.emit({ type: "failed", error, outcome: "failed", exit: error.exit });
     options.emit({ type: "ended", ms: Date.now() - begun });
   } finally {
-    around.scope.descriptors = [];
+    around.scope.hold(undefined);
     held?.release();
   }
 }

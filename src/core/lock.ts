@@ -23,6 +23,9 @@ export interface Holder {
 
 export interface HeldLocks {
   readonly descriptors: readonly number[];
+  /** What they lock, each once, in the order in which locks are taken. */
+  readonly locks: readonly Lock[];
+  readonly holder: Holder;
   /** Unlocks, also for programs that inherited the locks and still run. */
   release(): void;
 }
@@ -59,7 +62,12 @@ function unlockAndClose(descriptors: readonly number[]): void {
 }
 
 function lockFile(directory: string, lock: Pick<Lock, "kind" | "name">): string {
-  return join(directory, lock.name === lock.kind ? lock.kind : `${lock.kind}.${lock.name.replace(/^@/, "")}`);
+  return join(directory, lockName(lock));
+}
+
+/** What its file is called: `site.example.com`. */
+export function lockName({ kind, name }: Pick<Lock, "kind" | "name">): string {
+  return name === kind ? kind : `${kind}.${name.replace(/^@/, "")}`;
 }
 
 function inLockOrder(locks: readonly Lock[]): readonly Lock[] {
@@ -92,12 +100,13 @@ export async function takeLocks(
       for (const lock of ordered) taken.push(openSync(lockFile(directory, lock), "a+", 0o640));
       const first = firstBusy(ordered.map(({ mode }, n) => ({ descriptor: taken[n] as number, mode })));
       if (first === undefined) {
-        const text = JSON.stringify({ pid: process.pid, host: hostname(), ...holder, since: new Date().toISOString() } satisfies Holder);
+        const said: Holder = { pid: process.pid, host: hostname(), ...holder, since: new Date().toISOString() };
+        const text = JSON.stringify(said);
         for (const descriptor of taken) {
           ftruncateSync(descriptor, 0);
           writeSync(descriptor, text);
         }
-        return { descriptors: taken, release: () => unlockAndClose(taken.reverse()) };
+        return { descriptors: taken, locks: ordered, holder: said, release: () => unlockAndClose(taken.reverse()) };
       }
       busy = ordered[first] as Lock;
     } catch (error) {

@@ -1,3 +1,5 @@
+import type { HeldLocks } from "./lock.js";
+
 /**
  * What every program started for one operation shares: the lock descriptors it inherits (so that a
  * lock is free only when the last program that changes something is gone) and the signals that end it.
@@ -6,10 +8,27 @@
 export class Scope {
   /** Open lock files; children get them from descriptor 4 on (3 is the PHP bridge's). */
   descriptors: readonly number[] = [];
+  /** The locks that are held: a machine reached over SSH holds the same ones for as long. */
+  held: HeldLocks | undefined;
   /** Ends running programs in order: TERM to the group, KILL ten seconds later. */
   signal: AbortSignal | undefined;
   /** Ends them at once with KILL; set when the user asked a second time. */
   kill: AbortSignal | undefined;
   /** Keeps what programs of the running step print; only while an operation has a journal. */
   keepOutput: ((text: string) => void) | undefined;
+  readonly #released = new Set<() => void>();
+
+  /** The locks of the operation, from now on; undefined: none any more. */
+  hold(held: HeldLocks | undefined): void {
+    this.descriptors = held?.descriptors ?? [];
+    this.held = held;
+    if (held !== undefined) return;
+    for (const action of this.#released) action();
+    this.#released.clear();
+  }
+
+  /** `action` is called once, when the locks are not held any more. */
+  whenReleased(action: () => void): void {
+    this.#released.add(action);
+  }
 }

@@ -29,6 +29,8 @@ export interface SiteCode {
   readonly url: string;
   /** Directory for compiled code (host/code-cache.ts), used when it is there. */
   readonly codeCache?: string;
+  /** Another machine: brings the scripts of the engines there when they are not, and says where they are. */
+  readonly scripts?: () => Promise<string>;
 }
 
 export interface SettingsInput {

@@ -1,11 +1,11 @@
 import { join } from "node:path";
 import { ProvisionError } from "../core/errors.js";
 import type { Json } from "../core/json.js";
-import { PACKAGE_ROOT } from "../core/package-root.js";
 import { Secret } from "../core/secret.js";
 import { type BridgeCall, runBridge } from "./bridge.js";
 import { DocumentError, type Fields, fields, flag, integer, list, optionalInteger, optionalText, text, texts } from "./document.js";
 import type { Answer, Engine, Extension, Found, Place, SiteCode, Update } from "./engine.js";
+import { SCRIPTS } from "./scripts.js";
 
 const MINUTES = 60_000;
 
@@ -89,7 +89,7 @@ type Ops = Pick<
  * `label`: the engine's, for messages. `script`: below src/engines/. `deploys`: knows deploy hooks and import of configuration.
  */
 export function bridgeOps(label: string, script: string, { deploys = false }: { readonly deploys?: boolean } = {}): Ops {
-  const ask = <T>(
+  const ask = async <T>(
     site: SiteCode,
     op: Op,
     more: { readonly [name: string]: Json },
@@ -101,7 +101,7 @@ export function bridgeOps(label: string, script: string, { deploys = false }: { 
         host: site.host,
         php: site.php,
         codeCache: READS.includes(op) ? undefined : site.codeCache,
-        script: join(PACKAGE_ROOT, "src/engines", script),
+        script: join(site.scripts === undefined ? SCRIPTS : await site.scripts(), script),
         request: { op, docroot: site.docroot, lookup: `http://${site.uri}`, directory: site.directory, url: site.url, ...more },
         ...(secrets === undefined ? {} : { secrets }),
         // sites.php reads it; one inherited from whoever runs us must not choose another generation.

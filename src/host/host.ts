@@ -1,5 +1,5 @@
 import { basename, dirname, join } from "node:path";
-import type { Duplex } from "node:stream";
+import type { Duplex, Readable, Writable } from "node:stream";
 import { type ErrorCode, type ErrorDetails, ProvisionError } from "../core/errors.js";
 import type { Secret } from "../core/secret.js";
 
@@ -42,6 +42,37 @@ export interface PipeOptions extends Omit<RunOptions, "input" | "document" | "se
   readonly onOutput?: (text: string) => void;
   /** The `secretFile` of each end. */
   readonly secretFiles?: { readonly from?: Secret | undefined; readonly to?: Secret | undefined };
+}
+
+/** Programs that run one into the next, whose outer ends somebody else has. */
+export interface ChainOptions extends Pick<PipeOptions, "cwd" | "env" | "timeout" | "onStderr" | "onOutput" | "secretFiles"> {
+  /** The first reads what is written to `Chain.input`; it finds nothing otherwise. */
+  readonly input?: true;
+  /** What the last writes comes from `Chain.output`; else it goes to `onOutput`, or nowhere. */
+  readonly output?: true;
+}
+
+export interface Chain {
+  readonly input: Writable | undefined;
+  readonly output: Readable | undefined;
+  /** Of each program, in order, when all are over. Never rejects. */
+  readonly ended: Promise<readonly Outcome[]>;
+  /** Ends all of them in order: TERM, KILL ten seconds later. */
+  end(): void;
+}
+
+/** How one program of a chain ended. */
+export interface Outcome {
+  readonly host: string;
+  readonly argv: Argv;
+  readonly code: number | null;
+  readonly signal: string | null;
+  readonly stderr: string;
+  /** When it ended, beside the others of any host: milliseconds of this process's clock. */
+  readonly order: number;
+  readonly timedOut: boolean;
+  /** It never began, or nobody knows how it ended. */
+  readonly failure?: HostError;
 }
 
 export interface RunResult {
@@ -112,6 +143,8 @@ export interface Host {
   uploadTree(from: string, to: string): Promise<void>;
   /** The standard output of one program into the standard input of another (and of those between); all must end with 0. */
   pipe(from: Argv, to: Argv, options?: PipeOptions): Promise<void>;
+  /** Starts programs that run one into the next, whose outer ends are connected to something else (`pipeBetween`, `syncTree`). */
+  chain(programs: readonly Argv[], options?: ChainOptions): Promise<Chain>;
   /** Keeps what a program printed with the operation that is under way, for `operations log`; nothing when there is none. No secrets. */
   keepOutput(text: string): void;
   /** Bytes free to this user on the file system of the path or its nearest existing parent. */
@@ -129,6 +162,15 @@ export interface Host {
 export function besidePath(path: string): string {
   return join(dirname(path), `.${basename(path)}.provision-new`);
 }
+
+/** renameat2(2) with RENAME_EXCHANGE, for which Node has no call: its number on this machine, and both paths as they are (AT_FDCWD). */
+export const EXCHANGE = `
+my %numbers = ("x86_64" => 316, "aarch64" => 276, "riscv64" => 276, "ppc64le" => 357, "s390x" => 347, "i686" => 353, "armv7l" => 382);
+require POSIX;
+my $number = $numbers{(POSIX::uname())[4]} or die "this machine's renameat2 is not known\\n";
+my ($from, $to) = @ARGV;
+syscall($number, -100, $from, -100, $to, 2) == 0 or die "$!\\n";
+`;
 
 /** Whether a machine was reached: after `unknown` nobody can tell what the program has done there. */
 export type Reached = "no" | "yes" | "unknown";

@@ -14,7 +14,7 @@ import {
   writeSync,
 } from "node:fs";
 import fs from "node:fs/promises";
-import { connect as connectSocket, type Socket } from "node:net";
+import { connect as connectSocket, Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { Readable } from "node:stream";
@@ -22,31 +22,21 @@ import { isSystemError, messageOf } from "../core/errors.js";
 import { killPoint } from "../core/kill-point.js";
 import type { Scope } from "../core/scope.js";
 import { reveal, Secret } from "../core/secret.js";
-import type { Argv, FileStat, Host, Listener, Ownership, PipeOptions, RunOptions, RunResult } from "./host.js";
-import { besidePath, HostError } from "./host.js";
-
-const TERMINATE_GRACE = 10_000;
-const MAX_OUTPUT = 256 * 1024 * 1024;
-
-/** renameat2(2) with RENAME_EXCHANGE, for which Node has no call: its number on this machine, and both paths as they are (AT_FDCWD). */
-const EXCHANGE = `
-my %numbers = ("x86_64" => 316, "aarch64" => 276, "riscv64" => 276, "ppc64le" => 357, "s390x" => 347, "i686" => 353, "armv7l" => 382);
-require POSIX;
-my $number = $numbers{(POSIX::uname())[4]} or die "this machine's renameat2 is not known\\n";
-my ($from, $to) = @ARGV;
-syscall($number, -100, $from, -100, $to, 2) == 0 or die "$!\\n";
-`;
-
-/** How one end of a pipe ended. */
-interface Outcome {
-  readonly argv: Argv;
-  readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
-  readonly stderr: string;
-  /** When it ended, beside the other. */
-  readonly order: number;
-  readonly timedOut: boolean;
-}
+import { judge, KEPT_STDERR, lastLines, MAX_OUTPUT, secretOf, type Watch, watch } from "./ending.js";
+import type {
+  Argv,
+  Chain,
+  ChainOptions,
+  FileStat,
+  Host,
+  Listener,
+  Outcome,
+  Ownership,
+  PipeOptions,
+  RunOptions,
+  RunResult,
+} from "./host.js";
+import { besidePath, EXCHANGE, HostError } from "./host.js";
 
 /** The machine provision itself runs on. */
 export class LocalHost implements Host {
@@ -81,53 +71,57 @@ export class LocalHost implements Host {
   }
 
   async pipe(from: Argv, to: Argv, options: PipeOptions = {}): Promise<void> {
+    const { through = [], fromExits, ...rest } = options;
+    const { ended } = await this.chain([from, ...through, to], rest);
+    const outcomes = await ended;
+    killPoint();
+    judge(outcomes, fromExits);
+  }
+
+  async chain(programs: readonly Argv[], options: ChainOptions = {}): Promise<Chain> {
     const { spawn } = await import("node:child_process");
-    const programs = [from, ...(options.through ?? []), to];
     const last = programs.length - 1;
-    const { secretFiles = {} } = options;
     const children: ChildProcess[] = [];
     const joints: { readonly read: number; readonly write: number }[] = [];
-    const secrets: number[] = [];
+    const inherited: number[] = [];
+    let output: Readable | undefined;
     try {
-      // Bytes never pass through this process.
+      // Bytes between two programs never pass through this process.
       for (let between = 0; between < last; between++) joints.push(await this.#kernelPipe());
+      const end = options.output ? await this.#kernelPipe() : undefined;
+      if (end) {
+        inherited.push(end.write);
+        output = new Socket({ fd: end.read, readable: true, writable: false });
+      }
       for (const [index, argv] of programs.entries()) {
-        const secret = index === 0 ? secretFiles.from : index === last ? secretFiles.to : undefined;
+        const secret = secretOf(options, index, programs);
         const file = secret && secretDescriptor(secret);
-        if (file !== undefined) secrets.push(file);
-        const input = joints[index - 1]?.read ?? "ignore";
-        const output = joints[index]?.write ?? (options.onOutput ? "pipe" : "ignore");
+        if (file !== undefined) inherited.push(file);
+        const stdin = joints[index - 1]?.read ?? (options.input ? "pipe" : "ignore");
+        const stdout = joints[index]?.write ?? end?.write ?? (options.onOutput ? "pipe" : "ignore");
         const child: ChildProcess = spawn(argv[0], argv.slice(1), {
           ...this.#spawnOptions(options),
-          stdio: [input, output, "pipe", file ?? "ignore", ...this.#scope.descriptors],
+          stdio: [stdin, stdout, "pipe", file ?? "ignore", ...this.#scope.descriptors],
         });
         if (index === 0 && options.onStderr) child.stderr?.setEncoding("utf8").on("data", options.onStderr);
-        if (index === last && options.onOutput) child.stdout?.setEncoding("utf8").on("data", options.onOutput);
+        if (index === last && options.onOutput && !options.output) child.stdout?.setEncoding("utf8").on("data", options.onOutput);
         children.push(child);
       }
     } finally {
-      for (const descriptor of [...joints.flatMap(({ read, write }) => [read, write]), ...secrets]) closeSync(descriptor);
+      for (const descriptor of [...joints.flatMap(({ read, write }) => [read, write]), ...inherited]) closeSync(descriptor);
     }
-    const ended = children.map((child, index) => this.#outcome(child, programs[index] as Argv, options));
+    const watches = children.map(({ pid }) => watch(this.#scope, (signal) => this.#send(pid, signal), options.timeout));
+    const ended = children.map((child, index) => this.#outcome(child, programs[index] as Argv, watches[index] as Watch, options.cwd));
     // Nobody would read what the others write, and one that writes nothing would stay.
-    if (children.some(({ pid }) => pid === undefined)) for (const { pid } of children) if (pid !== undefined) process.kill(-pid, "SIGTERM");
-    const outcomes: Outcome[] = [];
-    for (const settled of await Promise.allSettled(ended)) {
-      if (settled.status === "rejected") throw settled.reason;
-      outcomes.push(settled.value);
-    }
-    // Who ended badly first is the cause; a writer that only lost its reader is not.
-    const lost = ({ signal }: Outcome) => (signal === "SIGPIPE" ? 1 : 0);
-    const bad = ({ code }: Outcome, index: number) => code !== 0 && !(index === 0 && code !== null && options.fromExits?.includes(code));
-    const [failed, other] = outcomes.filter(bad).sort((a, b) => lost(a) - lost(b) || a.order - b.order);
-    killPoint();
-    if (failed === undefined) return;
-    const also = other && other.signal !== "SIGPIPE" ? lastLines(other.stderr).map((line) => `${other.argv[0]}: ${line}`) : [];
-    throw new HostError(
-      failed.timedOut ? "TIMED_OUT" : "COMMAND_FAILED",
-      `${this.name}: ${failed.argv[0]} ${failed.code === null ? `was ended by ${failed.signal ?? "an unknown cause"}` : `ended with exit code ${failed.code}`}`,
-      { why: [...lastLines(failed.stderr), ...also], ...(failed.code === null ? {} : { exitCode: failed.code }) },
-    );
+    if (children.some(({ pid }) => pid === undefined)) for (const { pid } of children) this.#send(pid, "SIGTERM");
+    return {
+      input: (options.input && children[0]?.stdin) || undefined,
+      output,
+      ended: Promise.all(ended),
+      end: () => {
+        for (const one of watches) one.terminate();
+      },
+    };
   }
 
   /** Node's own pipes are pairs of sockets: a writer that loses its reader gets no SIGPIPE there, and /dev/stdout cannot be opened. */
@@ -426,65 +420,36 @@ export class LocalHost implements Host {
     return { ended, timedOut: watch.timedOut };
   }
 
-  #outcome(child: ChildProcess, argv: Argv, options: PipeOptions) {
-    const watch = this.#watch(child.pid, options.timeout);
+  #outcome(child: ChildProcess, argv: Argv, watched: Watch, cwd: string | undefined) {
     let stderr = "";
     child.stderr?.on("data", (chunk: Buffer) => {
-      stderr = (stderr + chunk.toString()).slice(-100_000);
+      stderr = (stderr + chunk.toString()).slice(-KEPT_STDERR);
     });
     let order = Number.POSITIVE_INFINITY;
     child.once("exit", () => {
       order = performance.now();
     });
-    return new Promise<Outcome>((resolve, reject) => {
-      child.once("error", (error) => {
-        watch.done();
-        reject(this.#notStarted(argv, error, options.cwd));
-      });
-      child.once("close", (code, signal) => {
-        watch.done();
-        resolve({ argv, code, signal, stderr, order, timedOut: watch.timedOut() });
-      });
+    return new Promise<Outcome>((resolve) => {
+      const end = (how: Pick<Outcome, "code" | "signal" | "failure">) => {
+        watched.done();
+        resolve({ host: this.name, argv, stderr, order, timedOut: watched.timedOut(), ...how });
+      };
+      child.once("error", (error) => end({ code: null, signal: null, failure: this.#notStarted(argv, error, cwd) }));
+      child.once("close", (code, signal) => end({ code, signal }));
     });
   }
 
-  /** Ends the program's process group when the scope says so, or its time is over. */
-  #watch(pid: number | undefined, timeout: number | undefined) {
-    let timedOut = false;
-    const timers: NodeJS.Timeout[] = [];
-    const { signal, kill } = this.#scope;
-    const send = (name: NodeJS.Signals) => {
-      if (pid === undefined) return;
-      try {
-        process.kill(-pid, name);
-      } catch (error) {
-        if (!isSystemError(error, "ESRCH")) throw error;
-      }
-    };
-    const terminate = () => {
-      send("SIGTERM");
-      timers.push(setTimeout(() => send("SIGKILL"), TERMINATE_GRACE));
-    };
-    const killNow = () => send("SIGKILL");
-    if (signal?.aborted) terminate();
-    else signal?.addEventListener("abort", terminate, { once: true });
-    kill?.addEventListener("abort", killNow, { once: true });
-    if (timeout !== undefined) {
-      timers.push(
-        setTimeout(() => {
-          timedOut = true;
-          terminate();
-        }, timeout),
-      );
+  #send(pid: number | undefined, signal: NodeJS.Signals): void {
+    if (pid === undefined) return;
+    try {
+      process.kill(-pid, signal);
+    } catch (error) {
+      if (!isSystemError(error, "ESRCH")) throw error;
     }
-    return {
-      timedOut: () => timedOut,
-      done: () => {
-        for (const timer of timers) clearTimeout(timer);
-        signal?.removeEventListener("abort", terminate);
-        kill?.removeEventListener("abort", killNow);
-      },
-    };
+  }
+
+  #watch(pid: number | undefined, timeout: number | undefined): Watch {
+    return watch(this.#scope, (signal) => this.#send(pid, signal), timeout);
   }
 
   #notStarted(argv: Argv, cause: unknown, cwd: string | undefined): HostError {
@@ -542,14 +507,6 @@ function secretDescriptor(secret: Secret): number {
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
-}
-
-function lastLines(text: string): readonly string[] {
-  return text
-    .split("\n")
-    .map((line) => line.trimEnd())
-    .filter((line) => line !== "")
-    .slice(-5);
 }
 
 async function syncDirectory(path: string): Promise<void> {

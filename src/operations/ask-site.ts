@@ -31,7 +31,7 @@ export async function askSite<T>(
   refuseOtherUser(all.server);
   const locks = siteLocks(all).map((lock) => ({ ...lock, mode: "shared" }) as const);
   const held = await takeLocks(use.operations.locks, locks, { command, operation: "none" }, wait, stop.signal);
-  use.scope.descriptors = held.descriptors;
+  use.scope.hold(held);
   use.scope.signal = stop.signal;
   use.scope.kill = stop.now;
   try {
@@ -48,7 +48,7 @@ export async function askSite<T>(
     if (!stop.reason || !(error instanceof ProvisionError)) throw error;
     throw new ProvisionError("STOPPED", `${command} was stopped by ${stop.reason.label}`, { why: error.why, cause: error });
   } finally {
-    use.scope.descriptors = [];
+    use.scope.hold(undefined);
     use.scope.signal = undefined;
     held.release();
   }

@@ -11,7 +11,7 @@ import { type Baseline, differences } from "./parts/baseline.js";
 import { codeMoved, type Pair, pathPairs, paths, refuseCore, told, updates } from "./parts/code-moved.js";
 import { comparison, refuseIncompatible } from "./parts/compatible.js";
 import { copyDatabase, copyFiles, filesSize, filesUpToDate } from "./parts/copy.js";
-import { answers, ownCode, ownDirectories, reloaded, resolveAs } from "./parts/generation.js";
+import { answers, arrived, ownCode, ownDirectories, reloaded, resolveAs } from "./parts/generation.js";
 import { poolSteps, refusePool } from "./parts/pool.js";
 import { refuseConflicts, refuseForeignDatabase, refuseFullDisk, siteState } from "./parts/preflight.js";
 import {
@@ -210,6 +210,7 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
       clientLink(to, use),
       ...basicAuthSteps(to, use),
       ...accountForRequests(to, use, () => db.access(database)),
+      ...arrived(from, to, use),
       // What was copied has the group of what it was copied from.
       groupOfAll(to, use, { undoneBy: "site/directories" }),
       publish(to, use, to.site.site_enabled),

@@ -1,7 +1,7 @@
 import { basename, dirname, join } from "node:path";
 import { clientWord } from "../context/names.js";
-import { inUse } from "../context/references.js";
-import type { Context } from "../context/schema.js";
+import { inUse, resolvePlatform } from "../context/references.js";
+import { type Context, isThisMachine, type Platform, type Server } from "../context/schema.js";
 import { ProvisionError } from "../core/errors.js";
 import type { Operation } from "../core/step.js";
 import { gone, moved, symlink } from "../steps/files.js";
@@ -10,6 +10,7 @@ import { codePlace } from "./parts/code-place.js";
 import { allKept } from "./parts/kept.js";
 import { currentBuild, readRecord, recordFile } from "./parts/platform-code.js";
 import { inventoryFile } from "./parts/platform-inventory.js";
+import { spokeBelongings } from "./parts/platform-spoke.js";
 import type { Services } from "./services.js";
 
 interface Inputs {
@@ -19,6 +20,8 @@ interface Inputs {
   /** A link that goes first. */
   readonly link: string | null;
   readonly rest: readonly string[];
+  /** What stands on another machine. */
+  readonly there?: { readonly server: Server; readonly link: string | null; readonly trees: Inputs["trees"] };
   readonly baseline: Baseline;
 }
 
@@ -50,10 +53,10 @@ export const deleteOther: Operation<{ readonly name: string }, Inputs, Services>
     const used = inUse(name, contexts, use.settings);
     if (used) throw used;
     await refuseKept(name, use);
-    const { trees, link, rest } = await belongings(context, use, id);
+    const { trees, link, rest, there } = await belongings(context, use, id);
     const paths = [...trees.map(([from]) => from), ...(link === null ? [] : [link]), use.layout.contextFile(name)];
     return {
-      inputs: { context, trees, link, rest, baseline: await baselineOf(use.local, paths) },
+      inputs: { context, trees, link, rest, ...(there ? { there } : {}), baseline: await baselineOf(use.local, paths) },
       locks: [
         { kind: "hub", name: "hub", mode: "exclusive" },
         { kind: context.context_type, name, mode: "exclusive" },
@@ -61,11 +64,29 @@ export const deleteOther: Operation<{ readonly name: string }, Inputs, Services>
     };
   },
 
-  steps({ context, trees, link, rest }, use) {
+  steps({ context, trees, link, rest, there }, use) {
+    const host = there && use.host(there.server);
     return [
+      ...(host && there.link !== null
+        ? [symlink(host, there.link, undefined, { id: "spoke/link", title: `Remove the link ${host.name}:${there.link}` })]
+        : []),
+      ...(host
+        ? there.trees.map(([from, to], index) =>
+            moved(host, from, to, { id: `spoke/aside/${index}`, title: `Set ${host.name}:${from} aside` }),
+          )
+        : []),
       ...(link === null ? [] : [symlink(use.local, link, undefined, { id: "link", title: `Remove the link ${link}` })]),
       ...trees.map(([from, to], index) => moved(use.local, from, to, { id: `aside/${index}`, title: `Set ${from} aside` })),
       gone(use.local, [...trees.map(([, to]) => to), ...rest], { id: "remove", title: "Remove what provision made", phase: "finish" }),
+      ...(host
+        ? [
+            gone(
+              host,
+              there.trees.map(([, to]) => to),
+              { id: "spoke/remove", title: `Remove what provision made on ${host.name}`, phase: "finish" },
+            ),
+          ]
+        : []),
       gone(use.local, [use.layout.secretsFile(context.name), use.layout.contextFile(context.name)], {
         id: "context/remove",
         title: `Remove ${context.name}`,
@@ -90,7 +111,7 @@ function rootsLines(context: Context): readonly string[] {
 }
 
 /** What provision made for a context, and may therefore take away. Code it did not build stays where it is. */
-async function belongings(context: Context, use: Services, id: string): Promise<Pick<Inputs, "trees" | "link" | "rest">> {
+async function belongings(context: Context, use: Services, id: string): Promise<Pick<Inputs, "trees" | "link" | "rest" | "there">> {
   const aside = (path: string) => join(dirname(path), `.${path.slice(path.lastIndexOf("/") + 1)}.deleted-${id}`);
   switch (context.context_type) {
     case "platform": {
@@ -102,15 +123,36 @@ async function belongings(context: Context, use: Services, id: string): Promise<
         trees: ours.map((build) => [build, aside(build)] as const),
         link: current === undefined ? null : project,
         rest: [inventoryFile(use, context.name), ...records],
+        ...(await codeElsewhere(context, ours, use, aside)),
       };
     }
     case "server": {
-      const config = join(use.layout.config, context.name.slice(1));
+      const config = join(use.layoutOf(context).config, context.name.slice(1));
+      if (!isThisMachine(context.remote_host))
+        return { trees: [], link: null, rest: [], there: { server: context, link: null, trees: [[config, aside(config)]] } };
       return { trees: [[config, aside(config)]], link: null, rest: [] };
     }
     default:
       return { trees: [], link: null, rest: [join(use.layout.clients, clientWord(context.name))] };
   }
+}
+
+async function codeElsewhere(
+  platform: Platform,
+  builds: readonly string[],
+  use: Services,
+  aside: (path: string) => string,
+): Promise<Pick<Inputs, "there">> {
+  const { server } = await resolvePlatform(use.store, use.settings, platform.name);
+  if (isThisMachine(server.remote_host)) return {};
+  const place = codePlace(platform, use.layoutOf(server));
+  const found = await spokeBelongings(
+    use,
+    server,
+    place,
+    builds.map((build) => basename(build)),
+  );
+  return { there: { server, link: found.link, trees: found.builds.map((build) => [build, aside(build)] as const) } };
 }
 
 /** Every build that was made for a platform and is still there (`--keep-old`), by its record. */

@@ -171,7 +171,7 @@ export const deploy: Operation<DeployArgs, Inputs, Services> = {
       ...accountForCommands(inputs, use, () => db.access(database)),
       filesLink(inputs, use),
       siteEntries(inputs, use),
-      { ...loadStep(host, db, database, dumpOf(inputs), origin.own ? undefined : "foreign") },
+      loadStep(use.host(dbServer), db, database, dumpOf(inputs), origin.own ? undefined : "foreign", use.local),
       filesStep(inputs, use),
       { ...siteDirectories(inputs, use, "site/code-modes"), title: "Modes of the site's own code", undoneBy: "site/directories" },
       modesAgain(inputs, use),

@@ -29,6 +29,7 @@ import {
   vhostOf,
 } from "./parts/site.js";
 import { sitesPhpEntries } from "./parts/sites-php.js";
+import { refuseElsewhere } from "./parts/spoke.js";
 import { backupNamed } from "./parts/stored-backups.js";
 import { allExtensions, dumpOf, filesStep, ownCodeStep, refuseUnfit, type Unpacking } from "./parts/unpack.js";
 import { refuseOtherUser, type Services } from "./services.js";
@@ -72,6 +73,9 @@ export const drillBackup: Operation<{ readonly directory: string }, Inputs, Serv
       client: await use.store.need(clientOf(site, use.settings), "client"),
     };
     refuseOtherUser(all.server);
+    refuseElsewhere(all.server, "a drill of a backup", [
+      `provision deploy @drill ${manifest.id} --platform=@platform_…    # on a platform of this machine`,
+    ]);
     const host = use.host(all.server);
     const core = await detectCore(host, use.rootOf(all));
     const { type } = use.db(all.dbServer);
@@ -102,7 +106,6 @@ export const drillBackup: Operation<{ readonly directory: string }, Inputs, Serv
 
   steps(inputs, use) {
     const { dbServer, core, origin, formerProfile, site } = inputs;
-    const host = use.host(inputs.server);
     const engine = use.engine(core.engine);
     const db = use.db(dbServer);
     const database = databaseOf(inputs, use, dbServer);
@@ -118,7 +121,7 @@ export const drillBackup: Operation<{ readonly directory: string }, Inputs, Serv
       ...accountForCommands(inputs, use, () => db.access(database)),
       filesLink(inputs, use),
       siteEntries(inputs, use),
-      loadStep(host, db, database, dumpOf(inputs), origin.own ? undefined : "foreign"),
+      loadStep(use.host(inputs.dbServer), db, database, dumpOf(inputs), origin.own ? undefined : "foreign", use.local),
       countedStep(inputs, use),
       filesStep(inputs, use),
       ...codeMoved(engine, siteCode(inputs, use), { from: formerProfile, to: site.profile }),

@@ -1,5 +1,6 @@
 import { access, constants } from "node:fs/promises";
 import { delimiter, join } from "node:path";
+import { isThisMachine, type Server } from "../context/schema.js";
 import { messageOf, ProvisionError } from "../core/errors.js";
 import type { Json } from "../core/json.js";
 import { certificateLine } from "./parts/certificate.js";
@@ -123,6 +124,16 @@ export async function hubFindings(use: Services): Promise<readonly Finding[]> {
   if (broken.length === 0) findings.push({ check: "contexts", ok: true, message: `${contexts.length} contexts can be read` });
   for (const server of contexts) {
     if (server.context_type !== "server") continue;
+    const lost = await unreached(use, server);
+    if (lost !== undefined) {
+      findings.push({
+        check: `machine of ${server.name}`,
+        ok: false,
+        message: [messageOf(lost), ...whyOf(lost)].join("; "),
+        ...fixOf(lost),
+      });
+      continue;
+    }
     if (server.http_service_type !== "none") {
       const problems = await use.http(server).problems();
       findings.push(
@@ -194,6 +205,18 @@ async function leftBuilds({ layout, local }: Services): Promise<readonly Finding
       found.push({ check: "builds", ok: false, message: `${path} was left by a build that was killed`, fix: `rm -r ${path}` });
     }
   return found;
+}
+
+/** Why another machine is not reached; undefined when it is. */
+async function unreached(use: Services, server: Server): Promise<unknown> {
+  if (isThisMachine(server.remote_host)) return undefined;
+  try {
+    await use.host(server).run(["true"], { timeout: 60_000 });
+    return undefined;
+  } catch (error) {
+    if (error instanceof ProvisionError) return error;
+    throw error;
+  }
 }
 
 function whyOf(error: unknown): readonly string[] {

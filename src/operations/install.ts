@@ -39,6 +39,7 @@ import {
   siteEntries,
   siteInputs,
 } from "./parts/site.js";
+import { refuseElsewhere } from "./parts/spoke.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
 interface Inputs extends SiteInputs {
@@ -115,6 +116,10 @@ export const install: Operation<InstallArgs, Inputs, Services> = {
         next: [`provision save ${name} --profile=${core.profiles.includes("standard") ? "standard" : (core.profiles[0] ?? "…")}`],
       });
     }
+    if (configuration !== undefined)
+      refuseElsewhere(server, "an installation from exported configuration", [
+        `install ${name} without it, and import the configuration there`,
+      ]);
     if (configuration !== undefined) await refuseConfiguration(use.engine(core.engine), site, configuration, use);
     const inputs = await siteInputs(use, all, core, id);
     const former = present.site.generation === undefined ? undefined : await formerOf(present, present.site.generation, core, use, id);

@@ -13,8 +13,10 @@ import { certificateSteps } from "./parts/certificate.js";
 import { codeMoved, type Pair, pathPairs, paths, refuseCore, updates } from "./parts/code-moved.js";
 import { comparison, refuseIncompatible } from "./parts/compatible.js";
 import { copyDatabase, copyFiles, filesSize, filesUpToDate } from "./parts/copy.js";
+import { isSameMachine } from "./parts/database-way.js";
 import {
   answers,
+  arrived,
   blocked,
   closeGate,
   finishSwitch,
@@ -310,7 +312,8 @@ function moveSteps(inputs: Extract<Inputs, { kind: "move" }>, use: Services): re
   const { now, next } = s;
   const engine = use.engine(next.core.engine);
   const code = stagedCode(s, use);
-  const otherCode = now.core.docroot !== next.core.docroot || now.directory !== next.directory;
+  const otherMachine = !isSameMachine(now.server, next.server);
+  const otherCode = otherMachine || now.core.docroot !== next.core.docroot || now.directory !== next.directory;
   const close = closeGate(now, use, maxWriteBlock ?? undefined);
   const marks = marksOf(now, use);
   const within = <T extends Json>(step: Step<T>) => withinLimit(takenBack(step), close, maxWriteBlock);
@@ -325,6 +328,7 @@ function moveSteps(inputs: Extract<Inputs, { kind: "move" }>, use: Services): re
       filesUpToDate(now, next, use),
       modesAgain(next, use),
       copyDatabase(now, next, use, sizes.database),
+      ...arrived(now, s.staged, use),
       // On the same code the lists of files are right as they are, and would be wrong under the name of a generation beside.
       ...(otherCode ? [...codeMoved(engine, code, { from: now.site.profile, to: next.site.profile }), updates(engine, code)] : []),
       ...paths(engine, code, pairs),

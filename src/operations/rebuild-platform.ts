@@ -24,6 +24,7 @@ import {
 import { inventoryFile, inventoryText } from "./parts/platform-inventory.js";
 import { answersOf, answersStep, type PlatformSite, reloadSites, reloadUndo, sitesOf } from "./parts/platform-sites.js";
 import { refuseConflicts } from "./parts/preflight.js";
+import { refuseElsewhere } from "./parts/spoke.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
 interface Inputs extends BuildInputs {
@@ -61,6 +62,9 @@ export const rebuildPlatform: Operation<RebuildPlatformArgs, Inputs, Services> =
     const all = await resolvePlatform(use.store, use.settings, name);
     const { platform, server } = all;
     refuseOtherUser(server);
+    refuseElsewhere(server, "a rebuild below running sites", [
+      `save a new platform with the same source and web_server ${server.name}, verify it, and migrate the sites to it`,
+    ]);
     await refuseConflicts(use, platform);
     const host = use.host(server);
     const place = codePlace(platform, use.layout);

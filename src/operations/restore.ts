@@ -146,7 +146,6 @@ export const restore: Operation<RestoreArgs, Inputs, Services> = {
 
   steps({ succession: s, origin, pairs, formerProfile, otherCode, backup }, use) {
     const { now, next, staged } = s;
-    const host = use.host(next.server);
     const engine = use.engine(next.core.engine);
     const code = stagedCode(s, use);
     const unpacking = { ...staged, origin };
@@ -154,7 +153,14 @@ export const restore: Operation<RestoreArgs, Inputs, Services> = {
     return [
       ...backupSteps(now, backup, use),
       ...makeGeneration(s, use).map((step) => (step.id === "site/own-code" ? ownCodeStep(unpacking, use) : step)),
-      loadStep(host, use.db(next.dbServer), databaseOf(next, use, next.dbServer), dumpOf(unpacking), origin.own ? undefined : "foreign"),
+      loadStep(
+        use.host(next.dbServer),
+        use.db(next.dbServer),
+        databaseOf(next, use, next.dbServer),
+        dumpOf(unpacking),
+        origin.own ? undefined : "foreign",
+        use.local,
+      ),
       filesStep(unpacking, use),
       ...(otherCode ? codeMoved(engine, code, { from: formerProfile, to: next.site.profile }) : []),
       allExtensions(unpacking, use),

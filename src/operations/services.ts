@@ -1,5 +1,6 @@
 import { readFileSync, writeFileSync } from "node:fs";
-import { userInfo } from "node:os";
+import { hostname, userInfo } from "node:os";
+import { join } from "node:path";
 import { type Hub, loadHub } from "../context/hub.js";
 import { Layout } from "../context/layout.js";
 import { type HubSettings, isThisMachine, type Platform, type Server } from "../context/schema.js";
@@ -14,8 +15,12 @@ import type { Scope } from "../core/scope.js";
 import type { Before, UndoKinds, World } from "../core/step.js";
 import type { Engine } from "../engines/engine.js";
 import { engineNamed } from "../engines/index.js";
+import { bringScripts } from "../engines/scripts.js";
 import type { Host } from "../host/host.js";
 import { LocalHost } from "../host/local.js";
+import { SshHost } from "../host/ssh.js";
+import { SshConnections } from "../host/ssh-connection.js";
+import type { SshTarget } from "../host/ssh-settings.js";
 import { dbServices } from "../services/db/index.js";
 import type { DbService } from "../services/db/service.js";
 import { fpmService } from "../services/fpm/index.js";
@@ -40,18 +45,21 @@ export class Services {
   readonly local: Host;
 
   readonly #gathering: Gathering | undefined;
+  readonly #connections: SshConnections;
   readonly #hosts = new Map<string, Host>();
+  readonly #scripts = new Map<string, Promise<string>>();
   readonly #http = new Map<string, HttpService>();
   readonly #db = new Map<string, DbService>();
   readonly #fpm = new Map<string, FpmService>();
 
-  constructor(hub: Hub, scope: Scope, gathering?: Gathering) {
+  constructor(hub: Hub, scope: Scope, gathering?: Gathering, connections = new SshConnections()) {
     this.hub = hub;
     this.scope = scope;
     this.#gathering = gathering;
     this.store = new ContextStore(hub.layout);
     this.secrets = new SecretStore(hub.layout);
     this.operations = new OperationsDirectory(hub.layout.state);
+    this.#connections = connections;
     this.local = new LocalHost(scope);
   }
 
@@ -61,7 +69,7 @@ export class Services {
 
   /** The same hub for an operation that runs at the same time, with locks and signals of its own; `gathering`: where it meets the others. */
   beside(scope: Scope, gathering: Gathering): Services {
-    return new Services(this.hub, scope, gathering);
+    return new Services(this.hub, scope, gathering, this.#connections);
   }
 
   get layout(): Layout {
@@ -77,11 +85,19 @@ export class Services {
     return remembered(this.#hosts, [server.name, server.remote_host, server.script_user], () => this.#reachOver(server));
   }
 
-  #reachOver(server: Server): Host {
-    throw new ProvisionError(
-      "HOST_UNAVAILABLE",
-      `${server.name} is another machine (${server.remote_host}), which this version does not reach`,
-    );
+  #reachOver({ name, remote_host, script_user, ssh_port, ssh_identity, ssh_jump, ssh_host_key }: Server): Host {
+    const target: SshTarget = {
+      name,
+      host: remote_host,
+      user: script_user,
+      ...(ssh_port === undefined ? {} : { port: ssh_port }),
+      ...(ssh_identity === undefined ? {} : { identity: this.layout.resolve(ssh_identity) }),
+      ...(ssh_jump === undefined ? {} : { jump: ssh_jump }),
+      ...(ssh_host_key === undefined ? {} : { hostKey: ssh_host_key }),
+      knownHosts: [join(this.layout.root, "known_hosts")],
+      hub: `${hostname()}:${this.layout.root}`,
+    };
+    return new SshHost(this.scope, target, this.#connections);
   }
 
   /** A host by its name, which is that of its server context (`local`: this machine), as journals have it. */
@@ -106,6 +122,13 @@ export class Services {
   layoutOf(server: Server): Layout {
     if (isThisMachine(server.remote_host)) return this.layout;
     return server.aegir_root === undefined ? this.layout : new Layout(server.aegir_root);
+  }
+
+  /** Directory of the engines' PHP scripts on another machine; they are brought there when they are not. */
+  scripts(server: Server): Promise<string> {
+    const known = this.#scripts.get(server.name) ?? bringScripts(this.host(server), this.layoutOf(server).state);
+    this.#scripts.set(server.name, known);
+    return known;
   }
 
   /** Drupal root of a platform where it runs, absolute. */

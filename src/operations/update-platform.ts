@@ -14,6 +14,7 @@ import { type BuildInputs, type BuildRecord, currentBuild, platformCode, readRec
 import { inventoryFile, inventoryText } from "./parts/platform-inventory.js";
 import { answersOf, answersStep, type PlatformSite, reloadSites, reloadUndo, sitesOf } from "./parts/platform-sites.js";
 import { refuseConflicts } from "./parts/preflight.js";
+import { refuseElsewhere } from "./parts/spoke.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
 interface Inputs extends BuildInputs {
@@ -39,6 +40,9 @@ export const updatePlatform: Operation<{ readonly name: string }, Inputs, Servic
     const all = await resolvePlatform(use.store, use.settings, name);
     const { platform, server } = all;
     refuseOtherUser(server);
+    refuseElsewhere(server, "bringing a working copy up to date", [
+      `save a platform with git_ref and web_server ${server.name}, verify it, and migrate the sites to it`,
+    ]);
     await refuseConflicts(use, platform);
     const host = use.host(server);
     const place = codePlace(platform, use.layout);

@@ -1,5 +1,6 @@
 import { basename, dirname, join } from "node:path";
 import { resolvePlatform } from "../context/references.js";
+import { isThisMachine } from "../context/schema.js";
 import { ProvisionError } from "../core/errors.js";
 import type { Json } from "../core/json.js";
 import type { Operation, Run, Step } from "../core/step.js";
@@ -20,11 +21,15 @@ import {
   restoreLink,
 } from "./parts/platform-code.js";
 import { inventoryFile, inventoryText } from "./parts/platform-inventory.js";
+import { sitesOf } from "./parts/platform-sites.js";
+import { type Spoke, spokeCleanup, spokeOf, spokeSteps } from "./parts/platform-spoke.js";
 import { refuseConflicts } from "./parts/preflight.js";
 import { sitesPhpEntries } from "./parts/sites-php.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
 interface Inputs extends BuildInputs {
+  /** Where the code runs, when that is another machine. */
+  readonly spoke?: Spoke;
   readonly full: boolean;
   readonly baseline: Baseline;
 }
@@ -47,7 +52,7 @@ export const verifyPlatform: Operation<VerifyPlatformArgs, Inputs, Services> = {
     const { platform, server } = all;
     refuseOtherUser(server);
     await refuseConflicts(use, platform);
-    const host = use.host(server);
+    const host = use.local;
     const place = codePlace(platform, use.layout);
     const { root, project } = place;
     if (!(await host.stat(root))) {
@@ -65,15 +70,19 @@ export const verifyPlatform: Operation<VerifyPlatformArgs, Inputs, Services> = {
     } else await detectCore(host, root);
     const build = join(use.layout.builds, `${basename(project)}-${id}`);
     const paths = [project, build, recordFile(use.layout, build), inventoryFile(use, name)];
+    const wanted = { ...all, ...place, build, offline };
+    const { sites, locks } = isThisMachine(server.remote_host) ? { sites: [], locks: platformLocks(all) } : await sitesOf(all, use);
+    const spoke = await spokeOf(use, wanted, sites, id);
+    const there = spoke === undefined ? {} : await baselineOf(use.host(server), [spoke.place.project, spoke.build]);
     return {
-      inputs: { ...all, ...place, build, offline, full, baseline: await baselineOf(host, paths) },
-      locks: platformLocks(all),
+      inputs: { ...wanted, ...(spoke ? { spoke } : {}), full, baseline: { ...(await baselineOf(host, paths)), ...there } },
+      locks,
     };
   },
 
   steps(inputs, use) {
-    const { platform, server, root } = inputs;
-    const host = use.host(server);
+    const { platform, root, spoke } = inputs;
+    const host = use.local;
     const build = buildStep(inputs, use, async () => !(await host.stat(root)));
     const core = async (run: Run): Promise<Core> => {
       if (!(await host.stat(root))) run.need(build);
@@ -93,20 +102,22 @@ export const verifyPlatform: Operation<VerifyPlatformArgs, Inputs, Services> = {
           title: "Record the core and the packages found",
         },
       ),
+      ...(spoke ? spokeSteps(inputs, spoke, use, build) : []),
       emptySitesPhp(inputs, use, build),
       driftStep(inputs, use, inputs.full),
+      ...(spoke ? [spokeCleanup(inputs, spoke, use)] : []),
     ];
   },
 
   confirm: ({ baseline }, use) => differences(use, baseline),
-  async state({ platform, server, root }, use) {
-    const host = use.host(server);
+  async state({ platform, root }, use) {
+    const host = use.local;
     if (!(await host.stat(root))) return `${platform.name} has no code yet (${root} does not exist)`;
     const core = await detectCore(host, root);
     return `${platform.name} is ${core.engine} ${core.version} at ${root}`;
   },
-  async data({ server, root }, run, use) {
-    const core = await detectCore(use.host(server), root);
+  async data({ root }, run, use) {
+    const core = await detectCore(use.local, root);
     const built = builtReport(run.out(buildOut));
     return { core: core as unknown as Json, root, ...(built === undefined ? {} : { build: built as unknown as Json }) };
   },
@@ -117,8 +128,8 @@ const buildOut = { id: "platform/build" } as Step;
 
 /** project is a link to the build, made by one rename; a later build can take its place the same way. */
 function place(inputs: Inputs, use: Services, built: Step): Step {
-  const { server, root, project, build } = inputs;
-  const host = use.host(server);
+  const { root, project, build } = inputs;
+  const host = use.local;
   const target = linkTarget(inputs, build, use.layout);
   return {
     id: "platform/place",
@@ -137,8 +148,9 @@ function place(inputs: Inputs, use: Services, built: Step): Step {
 }
 
 /** Core looks at the names of sites only when sites.php is there. */
-function emptySitesPhp({ server, root }: Inputs, use: Services, built: Step): Step {
+function emptySitesPhp({ server, root: onHub, spoke }: Inputs, use: Services, built: Step): Step {
   const host = use.host(server);
+  const root = spoke?.place.root ?? onHub;
   const step = async () => {
     const core = await detectCore(host, root);
     return sitesPhpEntries(

@@ -1,10 +1,12 @@
 import { join } from "node:path";
-import type { Server } from "../context/schema.js";
-import type { Operation } from "../core/step.js";
+import { isThisMachine, type Server } from "../context/schema.js";
+import type { Operation, Step } from "../core/step.js";
+import { haveScripts, scriptsDirectory } from "../engines/scripts.js";
 import type { FpmOf } from "../services/fpm/service.js";
 import { directories } from "../steps/files.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { fpmsWithPools, poolProblems } from "./parts/pool.js";
+import { refuseUnready } from "./parts/spoke.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
 interface Inputs {
@@ -22,6 +24,7 @@ export const verifyServer: Operation<{ readonly name: string }, Inputs, Services
   async prepare({ name }, use) {
     const server = await use.store.need(name, "server");
     refuseOtherUser(server);
+    if (!isThisMachine(server.remote_host)) await refuseUnready(server, use);
     return {
       inputs: {
         server,
@@ -40,7 +43,11 @@ export const verifyServer: Operation<{ readonly name: string }, Inputs, Services
 
   steps({ server, fpms }, use) {
     return [
-      directories(use.host(server), tree(server, use), { id: "directories", title: "Directories of the hub and the server" }),
+      directories(use.host(server), tree(server, use), {
+        id: "directories",
+        title: isThisMachine(server.remote_host) ? "Directories of the hub and the server" : "Directories of the server",
+      }),
+      ...(isThisMachine(server.remote_host) ? [] : [scriptsStep(server, use)]),
       ...(server.db_service_type === "none" ? [] : use.db(server).serverSteps()),
       ...(server.http_service_type === "none" ? [] : use.http(server).serverSteps()),
       ...fpms.flatMap((fpm) => use.fpm(server, fpm).serverSteps()),
@@ -63,8 +70,18 @@ export const verifyServer: Operation<{ readonly name: string }, Inputs, Services
 };
 
 /** As in Aegir: what other accounts need is passable (0711), the rest private. */
-function tree(server: Server, { layout }: Services) {
+function tree(server: Server, use: Services) {
   const at = (path: string, mode: number) => ({ path, ownership: { mode } });
+  const layout = use.layoutOf(server);
+  if (!isThisMachine(server.remote_host))
+    return [
+      at(layout.platforms, 0o755),
+      at(layout.builds, 0o755),
+      at(layout.sites, 0o711),
+      at(layout.config, 0o711),
+      at(join(layout.config, server.name.slice(1)), 0o711),
+      at(layout.state, 0o700),
+    ];
   return [
     at(layout.aliases, 0o755),
     at(layout.secrets, 0o700),
@@ -76,4 +93,23 @@ function tree(server: Server, { layout }: Services) {
     at(layout.backups, 0o700),
     at(layout.clients, 0o711),
   ];
+}
+
+/** The PHP by which cores are driven. An upgrade of provision brings the new ones; the old ones stay, for a run of another hub may use them. */
+function scriptsStep(server: Server, use: Services): Step {
+  const host = use.host(server);
+  const { state } = use.layoutOf(server);
+  return {
+    id: "server/scripts",
+    title: "Scripts that drive the cores",
+    async check() {
+      if (await haveScripts(host, state)) return { changes: [] };
+      const path = scriptsDirectory(state);
+      return { changes: [`create ${path}/`], undo: [{ do: "remove_tree", host: host.name, path }] };
+    },
+    async apply() {
+      await use.scripts(server);
+      return null;
+    },
+  };
 }

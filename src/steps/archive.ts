@@ -1,6 +1,7 @@
 import { ProvisionError } from "../core/errors.js";
 import type { Argv, Host, PipeOptions } from "../host/host.js";
 import { HostError } from "../host/host.js";
+import { pipeBetween } from "../host/pipe.js";
 
 /** Level 1 is faster than any server dumps, and a dump of text is small by it all the same. */
 const COMPRESS: Argv = ["zstd", "-q", "-1", "-T0", "-c"];
@@ -14,25 +15,28 @@ export interface Written {
 
 /**
  * What a program writes, compressed, as the file `to` for the owner alone; its directory exists. Bytes go from program to program and are hashed
- * on their way; any program that fails fails all. It is not said to be on the disk: whoever needs that calls `synced`.
+ * on their way; any program that fails fails all. It is not said to be on the disk: whoever needs that calls `synced`. `at`: the machine of the file,
+ * where that is another.
  */
-export async function compressed(host: Host, from: Argv, to: string, options: PipeOptions = {}): Promise<Written> {
+export async function compressed(host: Host, from: Argv, to: string, options: PipeOptions = {}, at: Host = host): Promise<Written> {
+  const { through = [], ...rest } = options;
   let said = "";
   try {
-    await host.pipe(from, ["sha256sum"], {
-      ...options,
-      through: [...(options.through ?? []), COMPRESS, ["tee", "--output-error=exit", "--", to]],
+    await pipeBetween(host, from, at, ["sha256sum"], {
+      ...rest,
+      fromThrough: [...through, COMPRESS],
+      toThrough: [["tee", "--output-error=exit", "--", to]],
       onOutput: (text) => {
         said += text;
       },
     });
   } catch (error) {
-    throw fullDisk(error, host, to);
+    throw fullDisk(error, at, to);
   }
-  await host.chmod(to, { mode: 0o600 });
+  await at.chmod(to, { mode: 0o600 });
   const sha256 = /^[0-9a-f]{64}/.exec(said)?.[0];
-  if (sha256 === undefined) throw new ProvisionError("COMMAND_FAILED", `${host.name}: sha256sum did not say the sum of ${to}`);
-  return { bytes: (await host.stat(to))?.size ?? 0, sha256 };
+  if (sha256 === undefined) throw new ProvisionError("COMMAND_FAILED", `${at.name}: sha256sum did not say the sum of ${to}`);
+  return { bytes: (await at.stat(to))?.size ?? 0, sha256 };
 }
 
 /** These files and directories are on the disk, whatever happens to the machine. */
@@ -72,12 +76,13 @@ export interface Packed extends Written {
 
 /**
  * A compressed tar archive of the members of a directory that are there. `exclude`: members below them that are left out, by their
- * exact names as tar gives them (`files/css`). Links are stored as links.
+ * exact names as tar gives them (`files/css`). Links are stored as links. `at`: the machine of the archive, where that is another.
  */
 export async function pack(
   host: Host,
   { directory, members, exclude }: { readonly directory: string; readonly members: readonly string[]; readonly exclude: readonly string[] },
   to: string,
+  at: Host = host,
 ): Promise<Packed> {
   const there: string[] = [];
   for (const member of members) if (await host.stat(`${directory}/${member}`)) there.push(member);
@@ -111,6 +116,7 @@ export async function pack(
         }
       },
     },
+    at,
   );
   return { ...written, vanished: few(vanished), changed: few([...new Set(changed)]) };
 }
@@ -228,17 +234,21 @@ function mebibytes(bytes: number): number {
 
 /**
  * Unpacks what `examine` has let pass into a directory that is there. Owners are not taken from the archive; modes are, but for those of
- * `shared` trees, which the web server's group may write to. `only`: members, without what is below `strip` names.
+ * `shared` trees, which the web server's group may write to. `only`: members, without what is below `strip` names. `at`: the machine of the
+ * archive, where that is another.
  */
 export async function unpackTar(
   host: Host,
   archive: string,
   into: string,
   { only = [], exclude = [] }: { readonly only?: readonly string[]; readonly exclude?: readonly string[] } = {},
+  at: Host = host,
 ): Promise<void> {
   try {
-    await host.pipe(
+    await pipeBetween(
+      at,
       decompress(archive),
+      host,
       [
         "tar",
         "--extract",

@@ -20,18 +20,45 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { lockDescriptor } from "../../src/core/lock.js";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { lockDescriptor, takeLocks } from "../../src/core/lock.js";
 import { Scope } from "../../src/core/scope.js";
 import { Secret } from "../../src/core/secret.js";
 import { type Argv, besidePath, type Host, HostError, SECRET_FILE } from "../../src/host/host.js";
 import { LocalHost } from "../../src/host/local.js";
+import { SshHost } from "../../src/host/ssh.js";
+import { SshConnections } from "../../src/host/ssh-connection.js";
 import { failure } from "../support/failure.js";
 import { run as runProcess } from "../support/processes.js";
 import { PROJECT } from "../support/project.js";
+import { missingSshd, type Sshd, startSshd } from "../support/sshd.js";
 
-/** Every implementation; `directory` is a path on the machine that the host works on and this test can look at. */
-const HOSTS: readonly { readonly name: string; make(scope: Scope): Host }[] = [{ name: "local", make: (scope) => new LocalHost(scope) }];
+let sshd: Sshd;
+const connections = new SshConnections({ locks: 1 });
+
+/** Every implementation. The machine that each works on has the files of this one below the directory for temporary ones, and its processes. */
+const HOSTS: readonly { readonly name: string; readonly remote: boolean; make(scope: Scope, hub?: string): Host }[] = [
+  { name: "local", remote: false, make: (scope) => new LocalHost(scope) },
+  ...(missingSshd() === undefined
+    ? [
+        {
+          name: "ssh (sshd on loopback)",
+          remote: true,
+          make: (scope: Scope, hub = "one") => new SshHost(scope, sshd.target({ hub }), connections),
+        },
+      ]
+    : []),
+];
+
+beforeAll(async () => {
+  if (missingSshd() === undefined) sshd = await startSshd();
+});
+afterAll(async () => {
+  await connections.close();
+  await sshd?.remove();
+});
+const absent = missingSshd();
+if (absent !== undefined) it.skip(absent, () => undefined);
 
 const ROOT = process.getuid?.() === 0;
 const HOSTILE = [
@@ -52,10 +79,11 @@ const HOSTILE = [
   "\t",
 ];
 
-describe.each(HOSTS)("host: $name", ({ make }) => {
+describe.each(HOSTS)("host: $name", ({ make, remote }) => {
   let scope: Scope;
   let host: Host;
   let dir: string;
+  const releases = new Set<() => void>();
   const at = (...parts: readonly string[]) => join(dir, ...parts);
   const sh = (script: string, ...args: readonly string[]): Argv => ["sh", "-c", script, "sh", ...args];
 
@@ -65,6 +93,7 @@ describe.each(HOSTS)("host: $name", ({ make }) => {
     dir = mkdtempSync(join(tmpdir(), "provision-host-"));
   });
   afterEach(() => {
+    for (const release of releases) release();
     spawnSync("chmod", ["-R", "u+rwX", dir]);
     rmSync(dir, { recursive: true, force: true });
   });
@@ -420,13 +449,20 @@ describe.each(HOSTS)("host: $name", ({ make }) => {
 
     it("a document on descriptor 3 comes apart from the noise", async () => {
       const result = await host.run(sh("echo noise; echo '{\"ok\":true}' >&3; echo more >&2"), { document: true });
-      expect(result).toMatchObject({ stdout: "noise\n", stderr: "more\n", document: '{"ok":true}\n' });
+      expect(result).toMatchObject(
+        // Over SSH there are two ways out, and one of them is the document's.
+        remote
+          ? { stdout: "", stderr: "noise\nmore\n", document: '{"ok":true}\n' }
+          : { stdout: "noise\n", stderr: "more\n", document: '{"ok":true}\n' },
+      );
     });
 
     it("megabytes on every descriptor at once do not block", async () => {
       const flood = "head -c 3000000 /dev/zero | tr '\\0'";
       const result = await host.run(sh(`(${flood} a >&1) & (${flood} b >&2) & (${flood} c >&3) & wait`), { document: true });
-      expect([result.stdout.length, result.stderr.length, result.document.length]).toEqual([3_000_000, 3_000_000, 3_000_000]);
+      expect([result.stdout.length, result.stderr.length, result.document.length]).toEqual(
+        remote ? [0, 6_000_000, 3_000_000] : [3_000_000, 3_000_000, 3_000_000],
+      );
     });
 
     it("standard error can be followed as it comes", async () => {
@@ -566,7 +602,7 @@ describe.each(HOSTS)("host: $name", ({ make }) => {
   });
 
   describe("locks", () => {
-    it("descriptors of the scope are inherited: a child that outlives us keeps the lock", async () => {
+    it.skipIf(remote)("descriptors of the scope are inherited: a child that outlives us keeps the lock", async () => {
       const descriptor = openSync(at("lock"), "a+");
       expect(lockDescriptor(descriptor, "exclusive")).toBe(true);
       scope.descriptors = [descriptor];
@@ -580,13 +616,67 @@ describe.each(HOSTS)("host: $name", ({ make }) => {
       expect(busy()).toBe(false);
     });
 
-    it("begin at 4; 3 is the document's", async () => {
+    it.skipIf(remote)("begin at 4; 3 is the document's", async () => {
       const descriptor = openSync(at("lock"), "a+");
       scope.descriptors = [descriptor];
       const { stdout } = await host.run(sh("readlink /proc/self/fd/4; readlink /proc/$$/fd/3"), { document: true });
       closeSync(descriptor);
       expect(stdout.split("\n")[0]).toBe(await host.realPath(at("lock")));
       expect(stdout.split("\n")[1]).not.toContain("lock");
+    });
+  });
+
+  describe.skipIf(!remote)("locks on the machine", () => {
+    const NAME = "@locked.example.com";
+    const hold = async (on: Scope, directory: string, operation: string, mode: "exclusive" | "shared" = "exclusive") => {
+      const held = await takeLocks(at(directory), [{ kind: "site", name: NAME, mode }], { command: "migrate", operation }, 0, STOP.signal);
+      on.hold(held);
+      const release = () => {
+        releases.delete(release);
+        on.hold(undefined);
+        held.release();
+      };
+      releases.add(release);
+      return release;
+    };
+    const STOP = new AbortController();
+
+    it("are the operation's, for as long as it has them on the hub", async () => {
+      // Of another hub, which knows nothing of the first.
+      const other = new Scope();
+      const release = await hold(scope, "a", "1");
+      expect((await host.run(["echo", "held"])).stdout).toBe("held\n");
+      await hold(other, "b", "2");
+      const error = await isHostError(make(other, "another").run(["true"]));
+      expect(error).toMatchObject({ code: "LOCKED", reached: "no" });
+      expect(error.message).toContain("the site locked.example.com");
+      expect(error.why[0]).toMatch(/^migrate \(operation 1\) of the hub one since /);
+      release();
+      await make(other, "another").run(["true"]);
+    });
+
+    it("are shared by operations that share them", async () => {
+      const other = new Scope();
+      await hold(scope, "a", "1", "shared");
+      await hold(other, "b", "2", "shared");
+      await Promise.all([host.run(["true"]), make(other, "another").stat(dir)]);
+    });
+
+    it("stay while a program of an operation that is over is at work", async () => {
+      const release = await hold(scope, "a", "1");
+      await host.run(sh('while [ ! -e "$1" ]; do sleep 0.05; done >/dev/null 2>&1 </dev/null &', at("end")));
+      release();
+      const other = new Scope();
+      await hold(other, "b", "2");
+      expect((await isHostError(make(other, "another").run(["true"]))).code).toBe("LOCKED");
+      writeFileSync(at("end"), "");
+      await make(other, "another").run(["true"]);
+    });
+
+    it("nobody who only looks needs them", async () => {
+      await hold(scope, "a", "1");
+      await host.run(["true"]);
+      expect((await make(new Scope()).stat(dir))?.type).toBe("directory");
     });
   });
 

@@ -112,11 +112,11 @@ export function backupSteps(inputs: SiteInputs, backup: BackupInputs, use: Servi
   const dump = dumpStep(inputs, backup, use);
   const files = packStep("backup/files", `Pack the files of ${site.uri}`, join(partial, FILES_PART), async (to) => {
     const members = await dereferenced(inputs, use);
-    return pack(host, { directory: paths.root, members, exclude: excluded(inputs, backup, use) }, to);
+    return pack(host, { directory: paths.root, members, exclude: excluded(inputs, backup, use) }, to, use.local);
   });
   const code = packStep("backup/site", `Pack the site's own code`, join(partial, SITE_PART), async (to) => {
     const members = ((await host.list(inputs.siteDirectory)) ?? []).filter((name) => !NOT_THE_SITES_OWN.includes(name));
-    return pack(host, { directory: inputs.siteDirectory, members, exclude: inSiteDirectory(inputs) }, to);
+    return pack(host, { directory: inputs.siteDirectory, members, exclude: inSiteDirectory(inputs) }, to, use.local);
   });
   return [partialStep(inputs, backup, use), dump, files, code, completeStep(inputs, backup, use, { dump, files, code })];
 }
@@ -153,7 +153,7 @@ interface Dumped extends Written {
 }
 
 function dumpStep(inputs: SiteInputs, { partial, full }: BackupInputs, use: Services): Step<Json> {
-  const { site, core, server, dbServer } = inputs;
+  const { site, core, dbServer } = inputs;
   const db = use.db(dbServer);
   const database = databaseOf(inputs, use, dbServer);
   return {
@@ -168,7 +168,14 @@ function dumpStep(inputs: SiteInputs, { partial, full }: BackupInputs, use: Serv
       const counted = tables.filter((table) => !structureOnly.includes(table));
       const before = await db.counts(database, counted);
       try {
-        const written = await writeDump(use.host(server), db, database, join(partial, `${db.dumpName}.zst`), { structureOnly });
+        const written = await writeDump(
+          use.host(dbServer),
+          db,
+          database,
+          join(partial, `${db.dumpName}.zst`),
+          { structureOnly },
+          use.local,
+        );
         const after = await rowsAfter(inputs, use, database, counted);
         const rows = Object.fromEntries(counted.map((table) => [table, [before[table] ?? 0, after[table] ?? before[table] ?? 0] as const]));
         return { ...written, structureOnly, rows, ...(await asked) } satisfies Dumped as unknown as Json;

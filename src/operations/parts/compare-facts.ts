@@ -61,7 +61,7 @@ export async function gatherComparison(
     taken: await taken(use, inputs, target.platform, core, there, uri),
     overrides: await overrides(host, inputs, there, core),
     outside: await outside(host, inputs),
-    space: await known("room on the disk", () => space(use, host, inputs, sameServer)),
+    space: await known("room on the disk", () => space(use, host, inputs, target, sameServer)),
   };
   return {
     site: {
@@ -177,7 +177,13 @@ async function outside(host: Host, { paths, siteDirectory }: SiteInputs): Promis
 const MINUTES = 60_000;
 
 /** What a copy needs; the database counts where it stands on this disk. */
-async function space(use: Services, host: Host, inputs: SiteInputs, sameServer: boolean): Promise<Facts["space"]> {
+async function space(
+  use: Services,
+  host: Host,
+  inputs: SiteInputs,
+  target: PlatformAndServers,
+  sameServer: boolean,
+): Promise<Facts["space"]> {
   const { paths, dbServer } = inputs;
   const directories: string[] = [];
   for (const path of [paths.files, paths.private]) if (await host.stat(path)) directories.push(path);
@@ -188,5 +194,5 @@ async function space(use: Services, host: Host, inputs: SiteInputs, sameServer: 
     .map((line) => Number.parseInt(line, 10) || 0)
     .reduce((sum, kibibytes) => sum + kibibytes * 1024, 0);
   const database = sameServer ? await use.db(dbServer).size(databaseOf(inputs, use, dbServer)) : 0;
-  return { free: await host.freeSpace(use.layoutOf(inputs.server).sites), files, database };
+  return { free: await use.host(target.server).freeSpace(use.layoutOf(target.server).sites), files, database };
 }

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { ProvisionError } from "../../core/errors.js";
 import type { Step } from "../../core/step.js";
 import { HostError } from "../../host/host.js";
+import { syncTree } from "../../host/sync-tree.js";
 import { copyStep } from "../../services/db/transfer.js";
 import type { Services } from "../services.js";
 import { databaseAmongFiles } from "./in-place.js";
@@ -39,6 +40,7 @@ function megabytes(bytes: number): string {
  * What is changed, added or taken away meanwhile is for `filesUpToDate`.
  */
 export function copyFiles(from: SiteInputs, to: SiteInputs, use: Services, bytes: number, { names, id }: Trees = ALL): Step {
+  const here = use.host(from.server);
   const host = use.host(to.server);
   return {
     id: `${id}/copy`,
@@ -48,7 +50,11 @@ export function copyFiles(from: SiteInputs, to: SiteInputs, use: Services, bytes
     async apply() {
       for (const name of names) {
         const [source, target] = [join(from.paths.root, name), join(to.paths.root, name)];
-        if (!(await host.stat(source))) continue;
+        if (!(await here.stat(source))) continue;
+        if (here.name !== host.name) {
+          await syncTree(here, source, host, target, { exclude: ownDatabase(from, name), live: true });
+          continue;
+        }
         // What cannot be read now, or is gone, is told by the pass that has to be exact.
         const { code, stderr } = await host.run(["cp", "-a", "--reflink=auto", "--", `${source}/.`, target], { anyExit: true });
         if (code !== 0 && /No space left|quota exceeded/i.test(stderr)) throw full(host.name, target, stderr);
@@ -60,6 +66,7 @@ export function copyFiles(from: SiteInputs, to: SiteInputs, use: Services, bytes
 
 /** The same, exactly as they are now: what changed since `copyFiles` is copied again, what is gone goes. */
 export function filesUpToDate(from: SiteInputs, to: SiteInputs, use: Services, { names, id }: Trees = ALL): Step {
+  const here = use.host(from.server);
   const host = use.host(to.server);
   return {
     id: `${id}/up-to-date`,
@@ -69,7 +76,11 @@ export function filesUpToDate(from: SiteInputs, to: SiteInputs, use: Services, {
     async apply() {
       for (const name of names) {
         const [source, target] = [join(from.paths.root, name), join(to.paths.root, name)];
-        if (!(await host.stat(source))) continue;
+        if (!(await here.stat(source))) continue;
+        if (here.name !== host.name) {
+          await syncTree(here, source, host, target, { delete: true, exclude: ownDatabase(from, name), live: true });
+          continue;
+        }
         // Nanoseconds count: two changes of one second may leave the same size.
         const without = name === "files" ? databaseAmongFiles(from).map((path) => `--exclude=/${path}`) : [];
         const argv = [
@@ -100,6 +111,11 @@ export function filesUpToDate(from: SiteInputs, to: SiteInputs, use: Services, {
   };
 }
 
+/** A site that was taken over may have its database among its files: that is copied by itself. */
+function ownDatabase(from: SiteInputs, tree: string): readonly string[] {
+  return tree === "files" ? databaseAmongFiles(from).map((path) => `/${path}`) : [];
+}
+
 function full(host: string, path: string, stderr: string): ProvisionError {
   return new ProvisionError("DISK_FULL", `${host}: no space left below ${path}`, { why: stderr.split("\n").slice(-3, -1) });
 }
@@ -111,14 +127,15 @@ export function copyDatabase(from: SiteInputs, to: SiteInputs, use: Services, by
   const caches = use.engine(engine).tables.structureOnly.filter((table) => /^cache/.test(table));
   const source = use.db(from.dbServer);
   const database = databaseOf(from, use, from.dbServer);
-  const step = copyStep(use.host(to.dbServer), source, database, use.db(to.dbServer), databaseOf(to, use, to.dbServer));
+  const step = copyStep(use.host(from.dbServer), source, database, use.db(to.dbServer), databaseOf(to, use, to.dbServer));
   return {
     ...step,
     check: async () => ({ changes: [`copy the database of ${from.site.uri} (${megabytes(bytes)})`] }),
     async apply(run) {
       const structureOnly = matching(await source.tables(database), caches);
       const target = databaseOf(to, use, to.dbServer);
-      return copyStep(use.host(to.dbServer), source, database, use.db(to.dbServer), target, { structureOnly }).apply(run);
+      const there = use.host(to.dbServer);
+      return copyStep(use.host(from.dbServer), source, database, use.db(to.dbServer), target, { structureOnly }, there).apply(run);
     },
   };
 }

@@ -14,7 +14,7 @@ export interface DatabaseWay {
 }
 
 /** Two contexts may describe one machine: a web server and a database server. */
-function isSameMachine(a: Server, b: Server): boolean {
+export function isSameMachine(a: Server, b: Server): boolean {
   const [here, there] = [isThisMachine(a.remote_host), isThisMachine(b.remote_host)];
   return here || there ? here && there : a.remote_host === b.remote_host && a.ssh_port === b.ssh_port;
 }

@@ -1,21 +1,25 @@
 import { basename, join } from "node:path";
+import { accountVariables } from "../../context/database-access.js";
 import { rewrite } from "../../context/edit.js";
 import { clientWord } from "../../context/names.js";
 import { resolvePlatform, type SiteAndAll } from "../../context/references.js";
-import type { Site } from "../../context/schema.js";
-import { ProvisionError } from "../../core/errors.js";
+import { isThisMachine, type Server, type Site } from "../../context/schema.js";
+import { messageOf, ProvisionError } from "../../core/errors.js";
 import type { Step, UndoKinds } from "../../core/step.js";
 import type { SiteCode } from "../../engines/engine.js";
 import { detectCore } from "../../engines/index.js";
 import { besidePath, type Host } from "../../host/host.js";
+import { syncTree } from "../../host/sync-tree.js";
+import { fpmPage } from "../../services/fpm/page.js";
 import { onLoopback } from "../../services/http/loopback.js";
 import type { HttpAnswer } from "../../services/http/service.js";
 import { file, gone, moved } from "../../steps/files.js";
 import type { Services } from "../services.js";
 import { certificateSteps } from "./certificate.js";
+import { isSameMachine } from "./database-way.js";
 import { inSiteDirectory, settle } from "./in-place.js";
 import { type Kept, keptGenerations, keptRecord, switchedChanges, switchedProperties } from "./kept.js";
-import { dropPoolUser, leavePool, poolSteps, reloadPhp, reloadPhpUndo } from "./pool.js";
+import { dropPoolUser, leavePool, listenOf, poolSteps, reloadPhp, reloadPhpUndo } from "./pool.js";
 import {
   accountForCommands,
   accountForRequests,
@@ -30,6 +34,7 @@ import {
   grouped,
   groupOfAll,
   hashSalt,
+  isCloaked,
   publish,
   publishCertificate,
   type SiteInputs,
@@ -81,8 +86,10 @@ export async function succession(
   const inputs = await siteInputs(use, next, core, how.generation);
   const kept = await keptGenerations(use, now.site.name);
   const place = inputs.siteDirectory;
-  const isNow = place === now.siteDirectory;
-  const record = kept.find(({ siteDirectory, generation }) => siteDirectory === place && generation !== how.generation);
+  const isNow = place === now.siteDirectory && isSameMachine(now.server, next.server);
+  const inPlace = kept.filter(({ siteDirectory, generation }) => siteDirectory === place && generation !== how.generation);
+  const here = await Promise.all(inPlace.map((one) => standsOn(one, next.server, use)));
+  const record = inPlace.find((_, index) => here[index]);
   if (how.staged !== place && !isNow && !record && (await host.stat(place))) {
     throw new ProvisionError("NAME_TAKEN", `${host.name}:${place} is there already`, {
       why: ["it may hold a site that provision does not know; it is not touched"],
@@ -113,6 +120,12 @@ export async function succession(
       siteDirectory: isNow ? `${place}~${now.generation}` : now.siteDirectory,
     },
   };
+}
+
+/** A generation that is kept of another machine may have the same path there. */
+async function standsOn({ properties }: Kept, server: Server, use: Services): Promise<boolean> {
+  const of = await resolvePlatform(use.store, use.settings, String(properties.platform));
+  return isSameMachine(of.server, server);
 }
 
 /** A site's context with other properties, and all that it then refers to. Undefined takes a property out. */
@@ -202,12 +215,23 @@ export function secretsOf(now: SiteInputs, next: SiteInputs, use: Services): Ste
 /** The site's own modules, themes and libraries, and local.settings.php: all but what provision writes itself. */
 export function ownCode(now: SiteInputs, staged: SiteInputs, use: Services): Step {
   const host = use.host(staged.server);
+  const from = use.host(now.server);
   return {
     id: "site/own-code",
     title: "The site's own modules, themes and libraries",
     undoneBy: "site/directories",
     check: async () => ({ changes: [`copy what is in ${now.siteDirectory}`] }),
     async apply() {
+      if (from.name !== host.name) {
+        const exclude = [
+          "/settings.php",
+          "/files",
+          "/.*.provision-new",
+          ...["drushrc.php", ...inSiteDirectory(now)].map((path) => `/${path}`),
+        ];
+        await syncTree(from, now.siteDirectory, host, staged.siteDirectory, { exclude });
+        return null;
+      }
       await host.run([
         ...(["rsync", "-a", "--exclude=/settings.php", "--exclude=/files", "--exclude=/.*.provision-new"] as const),
         // Aegir's, with the database's password; and data, which is in the generation.
@@ -221,6 +245,16 @@ export function ownCode(now: SiteInputs, staged: SiteInputs, use: Services): Ste
       return null;
     },
   };
+}
+
+/** What came from another machine has owners, groups and modes of that one; PHP there is to read it before the switch. */
+export function arrived(from: SiteInputs, to: SiteInputs, use: Services): readonly Step[] {
+  if (isSameMachine(from.server, to.server)) return [];
+  const undoneBy = "site/directories";
+  return [
+    { ...siteDirectories(to, use, "site/code-modes"), title: "Modes of the site's own code", undoneBy },
+    { ...groupOfAll(to, use, { undoneBy }), id: "site/arrived", title: "Owners and groups of this machine" },
+  ];
 }
 
 function closedFile(inputs: SiteInputs, use: Services, place: { readonly id: string; readonly title: string }): Step {
@@ -299,12 +333,37 @@ export function smokeTest({ now, next, staged }: Succession, use: Services, undo
     undoneBy,
     check: async () => ({ changes: ["fetch the front page on loopback"] }),
     async apply() {
-      const vhost = vhostOf(staged, use, true);
-      const answer = await onLoopback({ vhost, generation, port: next.webServer.http_port }, (get) => get("/"));
+      const answer = await unseenPage(staged, use, generation);
       if (!right(answer) && answer.status !== (await frontPage(now, use))) throw probeFailed(`the new ${next.site.uri}`, answer);
       return { status: answer.status, ms: answer.ms };
     },
   };
+}
+
+/** The front page of a site that no web server knows yet: by PHP's own server on this machine, on another by the PHP-FPM that is to run it. */
+async function unseenPage(staged: SiteInputs, use: Services, generation: string | undefined): Promise<HttpAnswer> {
+  const { site, server, webServer, dbServer, core } = staged;
+  if (isThisMachine(server.remote_host))
+    return onLoopback({ vhost: vhostOf(staged, use, true), generation, port: webServer.http_port }, (get) => get("/"));
+  const cloaked = isCloaked(staged);
+  const access = cloaked ? await use.db(dbServer).access(databaseOf(staged, use, dbServer)) : undefined;
+  try {
+    return await fpmPage({
+      host: use.host(server),
+      listen: listenOf(staged, use),
+      docroot: core.docroot,
+      uri: site.uri,
+      port: webServer.http_port,
+      generation,
+      variables: (access && accountVariables(access)) ?? {},
+    });
+  } catch (error) {
+    if (error instanceof ProvisionError) throw error;
+    throw new ProvisionError("SERVICE_UNAVAILABLE", `PHP-FPM of ${webServer.name} gave no answer for ${site.uri}`, {
+      why: [messageOf(error)],
+      cause: error,
+    });
+  }
 }
 
 /** A page, or that one has to log in for it. */

@@ -164,6 +164,7 @@ export function siteCode(inputs: SiteInputs, use: Services): SiteCode {
     directory: inputs.directory,
     url: use.http(inputs.webServer).url(inputs.site.uri, inputs.site.ssl !== "off"),
     ...(inputs.codeCache === undefined ? {} : { codeCache: inputs.codeCache }),
+    ...(isThisMachine(inputs.server.remote_host) ? {} : { scripts: () => use.scripts(inputs.server) }),
   };
 }
 

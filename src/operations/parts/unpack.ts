@@ -10,6 +10,7 @@ import { FILES_PART, MANIFEST, readManifest, SITE_PART } from "./manifest.js";
 import { type Origin, unpackedParts } from "./origin.js";
 import { refuseFullDisk } from "./preflight.js";
 import { grouped, type SiteInputs, siteCode } from "./site.js";
+import { refuseElsewhere } from "./spoke.js";
 import { backupIn, refuseDamaged } from "./stored-backups.js";
 
 /** A generation that is made of a backup or of what else a site can be made of. */
@@ -25,6 +26,11 @@ const MAX_ENTRIES = 5_000_000;
 export async function refuseUnfit(inputs: Unpacking, use: Services): Promise<void> {
   const { origin, webServer, dbServer, server } = inputs;
   const host = use.host(server);
+  // Those are unpacked beside the site and renamed into place.
+  if (origin.kind !== "backup")
+    refuseElsewhere(server, `a deploy of ${origin.word}, which is no backup of this hub,`, [
+      `deploy it on a platform of this machine, and migrate the site to ${inputs.platform.name}`,
+    ]);
   const problems = (await use.http(webServer).problems()).filter(({ blocks }) => blocks).map(({ message }) => message);
   if (problems.length > 0)
     throw new ProvisionError("SERVICE_UNAVAILABLE", `the web server of ${webServer.name} is not well`, {
@@ -36,9 +42,9 @@ export async function refuseUnfit(inputs: Unpacking, use: Services): Promise<voi
   const limits = { entries: MAX_ENTRIES, bytes: free, links: origin.own ? ("any" as const) : ("inside" as const) };
   let bytes = 0;
   if (origin.kind === "backup") {
-    const stored = await backupIn(host, origin.path);
-    if (stored) await refuseDamaged(host, stored);
-    for (const part of [FILES_PART, SITE_PART]) bytes += (await examine(host, join(origin.path, part), limits)).bytes;
+    const stored = await backupIn(use.local, origin.path);
+    if (stored) await refuseDamaged(use.local, stored);
+    for (const part of [FILES_PART, SITE_PART]) bytes += (await examine(use.local, join(origin.path, part), limits)).bytes;
   } else if (origin.kind !== "dump") bytes = (await examine(host, origin.path, limits)).bytes * 2;
   else if (origin.files !== null) bytes = await sizeOf(origin.files, inputs, use);
   await refuseFullDisk(host, use.layoutOf(server).sites, bytes + SLACK);
@@ -115,9 +121,8 @@ export function ownCodeStep(inputs: Unpacking, use: Services): Step {
     async apply() {
       const staging = stagingOf(inputs);
       if (origin.kind === "backup" || origin.kind === "export") {
-        await unpackTar(host, join(unpackedParts(origin, staging), SITE_PART), siteDirectory, {
-          exclude: OURS.flatMap((name) => [name, `./${name}`]),
-        });
+        const exclude = OURS.flatMap((name) => [name, `./${name}`]);
+        await unpackTar(host, join(unpackedParts(origin, staging), SITE_PART), siteDirectory, { exclude }, use.local);
         return null;
       }
       for (const name of (await host.list(staging)) ?? []) {
@@ -146,7 +151,7 @@ export function filesStep(inputs: Unpacking, use: Services): Step {
     async apply() {
       const staging = stagingOf(inputs);
       if (origin.kind === "backup" || origin.kind === "export")
-        await unpackTar(host, join(unpackedParts(origin, staging), FILES_PART), to.root);
+        await unpackTar(host, join(unpackedParts(origin, staging), FILES_PART), to.root, {}, use.local);
       else if (origin.kind === "dump") {
         if (origin.files !== null)
           await host.run(["cp", "-R", "--preserve=timestamps,links", "--reflink=auto", "--", `${origin.files}/.`, to.files]);

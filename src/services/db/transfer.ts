@@ -1,6 +1,7 @@
 import { messageOf } from "../../core/errors.js";
 import type { Step } from "../../core/step.js";
 import type { Host } from "../../host/host.js";
+import { pipeBetween } from "../../host/pipe.js";
 import { compressed, decompress, type Written } from "../../steps/archive.js";
 import type { DatabaseOf, DbService, DumpOptions, Flow } from "./service.js";
 
@@ -21,15 +22,28 @@ export function dumpStep(host: Host, db: DbService, database: DatabaseOf, to: st
   };
 }
 
-/** What dumpStep does. */
-export async function writeDump(host: Host, db: DbService, database: DatabaseOf, to: string, options: DumpOptions = {}): Promise<Written> {
+/** What dumpStep does. `host`: the machine of the database's programs; `at`: that of the file, where it is another. */
+export async function writeDump(
+  host: Host,
+  db: DbService,
+  database: DatabaseOf,
+  to: string,
+  options: DumpOptions = {},
+  at: Host = host,
+): Promise<Written> {
   const { argv, through, secretFile, env, failure } = await db.out(database, options);
   try {
-    return await compressed(host, argv, to, {
-      ...(through === undefined ? {} : { through }),
-      ...(env === undefined ? {} : { env }),
-      secretFiles: { from: secretFile },
-    });
+    return await compressed(
+      host,
+      argv,
+      to,
+      {
+        ...(through === undefined ? {} : { through }),
+        ...(env === undefined ? {} : { env }),
+        secretFiles: { from: secretFile },
+      },
+      at,
+    );
   } catch (error) {
     // Another program of the pipe says by itself what it has.
     const ours = [argv, ...(through ?? [])].some(([program]) => messageOf(error).startsWith(`${host.name}: ${program} `));
@@ -37,28 +51,32 @@ export async function writeDump(host: Host, db: DbService, database: DatabaseOf,
   }
 }
 
-/** Loads a dump, compressed or not, into the empty database that an earlier step made. */
-export function loadStep(host: Host, db: DbService, database: DatabaseOf, from: string, foreign?: "foreign"): Step {
+/**
+ * Loads a dump, compressed or not, into the empty database that an earlier step made. `host`: the machine of the database's programs; `at`: that of the
+ * dump, where it is another.
+ */
+export function loadStep(host: Host, db: DbService, database: DatabaseOf, from: string, foreign?: "foreign", at: Host = host): Step {
   return {
     id: "database/load",
     title: `Load the database of ${database.uri}`,
     undoneBy: "database/create",
     check: async () => ({ changes: [`load ${from}`] }),
     async apply() {
-      await piped(host, { argv: decompress(from) }, await db.into(database, foreign));
+      await piped(at, { argv: decompress(from) }, host, await db.into(database, foreign));
       return null;
     },
   };
 }
 
-/** One database into another empty one of the same type, maybe on another server, without a file between. */
+/** One database into another empty one of the same type, maybe on another server, without a file between. Hosts: those of the databases' programs. */
 export function copyStep(
-  host: Host,
+  here: Host,
   source: DbService,
   from: DatabaseOf,
   target: DbService,
   to: DatabaseOf,
   options: DumpOptions = {},
+  there: Host = here,
 ): Step {
   if (source.type !== target.type) throw new Error(`a ${source.type} database cannot be copied to ${target.type}`);
   return {
@@ -67,16 +85,19 @@ export function copyStep(
     undoneBy: "database/create",
     check: async () => ({ changes: [`copy the database of ${from.uri}`] }),
     async apply() {
-      await piped(host, await source.out(from, options), await target.into(to));
+      await piped(here, await source.out(from, options), there, await target.into(to));
       return null;
     },
   };
 }
 
-async function piped(host: Host, from: Partial<Flow> & Pick<Flow, "argv">, to: Partial<Flow> & Pick<Flow, "argv">): Promise<void> {
+type Part = Partial<Flow> & Pick<Flow, "argv">;
+
+async function piped(here: Host, from: Part, there: Host, to: Part): Promise<void> {
   try {
-    await host.pipe(from.argv, to.argv, {
-      through: [...(from.through ?? []), ...(to.through ?? [])],
+    await pipeBetween(here, from.argv, there, to.argv, {
+      fromThrough: from.through ?? [],
+      toThrough: to.through ?? [],
       secretFiles: { from: from.secretFile, to: to.secretFile },
       env: { ...from.env, ...to.env },
     });

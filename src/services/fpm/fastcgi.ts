@@ -3,11 +3,23 @@ import type { Host } from "../../host/host.js";
 const [BEGIN, PARAMS, STDIN, STDOUT] = [1, 4, 5, 6];
 
 /**
- * Runs one script by PHP-FPM, as a web server would (FastCGI 1.0), and answers with what follows the headers. Rejects when nobody
+ * Runs one script by PHP-FPM, as a web server would, and answers with what follows the headers. Rejects when nobody
  * listens at the socket, or nothing comes for `timeout` milliseconds.
  */
 export async function askFpm(host: Pick<Host, "dial">, socket: string, script: string, timeout: number): Promise<string> {
-  const connection = await host.dial({ socket });
+  const parameters = { REQUEST_METHOD: "GET", SCRIPT_FILENAME: script, SCRIPT_NAME: "/marker.php", SERVER_PROTOCOL: "HTTP/1.1" };
+  return (await askScript(host, socket, parameters, timeout)).body;
+}
+
+/** The same with all that the web server would say of the request (FastCGI 1.0). `listen`: a socket's path, or host:port. */
+export async function askScript(
+  host: Pick<Host, "dial">,
+  listen: string,
+  parameters: Readonly<Record<string, string>>,
+  timeout: number,
+): Promise<{ readonly head: string; readonly body: string }> {
+  const [, address = "", port] = /^(.*):(\d+)$/.exec(listen) ?? [];
+  const connection = await host.dial(port === undefined || listen.startsWith("/") ? { socket: listen } : { address, port: Number(port) });
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     const expired = () => connection.destroy(new Error(`nothing came for ${timeout} ms`));
@@ -18,14 +30,15 @@ export async function askFpm(host: Pick<Host, "dial">, socket: string, script: s
       patience = setTimeout(expired, timeout);
       chunks.push(chunk);
     });
+    // A connection that a link carries ends, and is only closed when we end it, too.
+    connection.once("end", () => connection.end());
     connection.once("close", () => {
       clearTimeout(patience);
       const said = output(Buffer.concat(chunks));
       const body = said.indexOf("\r\n\r\n");
       if (body < 0) reject(new Error("no answer"));
-      else resolve(said.slice(body + 4));
+      else resolve({ head: said.slice(0, body), body: said.slice(body + 4) });
     });
-    const parameters = { REQUEST_METHOD: "GET", SCRIPT_FILENAME: script, SCRIPT_NAME: "/marker.php", SERVER_PROTOCOL: "HTTP/1.1" };
     connection.write(
       Buffer.concat([
         record(BEGIN, Buffer.from([0, 1, 0, 0, 0, 0, 0, 0])),

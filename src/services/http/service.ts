@@ -95,6 +95,13 @@ export interface HttpProblem {
   readonly blocks: boolean;
 }
 
+/** What root has to do first. */
+export interface HttpNeed {
+  readonly message: string;
+  /** Command, or line of sudoers. */
+  readonly fix: string;
+}
+
 export interface HttpAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -155,6 +162,8 @@ export interface HttpService {
    * has to start for it is started meanwhile. It never fails, holds nothing up, and is ended by that request or with this process.
    */
   standby?(code: { readonly php: string; readonly codeCache?: string }): void;
+  /** What has to be there before verify @server writes anything: the program, rights to test and reload it. */
+  needs(): Promise<readonly HttpNeed[]>;
   /** What is wrong with the daemon, for `status`, `doctor` and preflights; empty when all is well. */
   problems(): Promise<readonly HttpProblem[]>;
 }

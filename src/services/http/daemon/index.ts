@@ -10,7 +10,7 @@ import { ask } from "../ask.js";
 import { configName } from "../config-name.js";
 import type { HttpSetup } from "../index.js";
 import { PHP_MARKER_PATH, portSuffix, splitUri } from "../routing.js";
-import type { HttpAnswer, HttpProblem, HttpRequest, HttpService } from "../service.js";
+import type { HttpAnswer, HttpNeed, HttpProblem, HttpRequest, HttpService } from "../service.js";
 import { activateStep, portOnDisk, restoreFiles, type Served, setAside } from "./activate.js";
 import { findDaemon } from "./commands.js";
 import type { Daemon, Facts } from "./daemon.js";
@@ -62,6 +62,7 @@ export function daemonHttp(daemon: Daemon, { layout, locks, server, host, gather
       write: (uri, tag, variables) => environmentStep(served, uri, tag, variables),
       removeFormer: (uri, tag) => formerEnvironments(served, uri, tag),
     },
+    needs: () => needs(served, server),
     problems: () => problems(served, server),
   };
 }
@@ -211,6 +212,29 @@ async function reloadPhp(served: Served, uris: readonly string[], command: Argv)
       await sleep(50);
     }
   }
+}
+
+async function needs(served: Served, server: HttpSetup["server"]): Promise<readonly HttpNeed[]> {
+  const { host, daemon } = served;
+  try {
+    await served.facts();
+  } catch (error) {
+    if (!(error instanceof ProvisionError) || error.code !== "PROGRAM_MISSING") throw error;
+    return [{ message: `${daemon.label} is not installed`, fix: `apt-get install ${daemon.package}` }];
+  }
+  const found: HttpNeed[] = [];
+  if (!(await allowed(served)))
+    found.push({
+      message: `${server.script_user} may not test and reload ${daemon.label}`,
+      fix: `in /etc/sudoers.d/provision: ${sudoersLine(server.script_user, [await served.test(), await served.reload()])}`,
+    });
+  const fpm = server.php_fpm_listen ?? fpmSocket(server.php);
+  if (server.php_pool === "shared" && fpm.startsWith("/") && !(await host.stat(fpm)))
+    found.push({
+      message: `PHP-FPM does not listen at ${fpm}`,
+      fix: `apt-get install php-fpm    # or: provision save ${server.name} --php_fpm_listen=…`,
+    });
+  return found;
 }
 
 async function problems(served: Served, server: HttpSetup["server"]): Promise<readonly HttpProblem[]> {

@@ -65,6 +65,7 @@ export function phpHttp({
         served,
         noSiteFiles(paths.vhosts, uris).map(({ path }) => path),
       ),
+    needs: async () => [],
     request: (request) => requestSite(served, server, request, loopback),
     standby: (code) => {
       standby ??= startLoopback(served, code.codeCache).then((started) => {
