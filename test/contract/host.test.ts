@@ -687,6 +687,22 @@ describe.each(HOSTS)("host: $name", ({ make, remote }) => {
       expect(Math.abs(free - (await host.freeSpace(dir)))).toBeLessThan(1024 ** 3);
     });
 
+    it("dials ports and Unix sockets, and rejects where nobody listens", async () => {
+      const server = createServer((socket) => socket.pipe(socket));
+      for (const where of [at("socket"), 0]) {
+        await new Promise<void>((resolve) => (where === 0 ? server.listen(0, "127.0.0.1", resolve) : server.listen(where, resolve)));
+        const address = server.address();
+        const to = typeof address === "object" && address !== null ? { port: address.port } : { socket: address ?? "" };
+        const dialled = await host.dial(to);
+        dialled.end("said back");
+        let text = "";
+        for await (const chunk of dialled) text += chunk;
+        expect(text).toBe("said back");
+        await new Promise((resolve) => server.close(resolve));
+        await expect(host.dial(to)).rejects.toThrow();
+      }
+    });
+
     it("connect tells whether somebody listens", async () => {
       const server = createServer();
       await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

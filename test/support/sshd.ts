@@ -94,11 +94,11 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
       `SetEnv SHLVL=2 HOME=${there}/home`,
     ];
     writeFileSync(join(seen, "sshd_config"), `${configuration.join("\n")}\n`);
+    const before = (readOrNothing(log).match(/Server listening/g) ?? []).length;
     const [program = "", ...args] = [...(options.within ?? []), "/usr/sbin/sshd", "-D", "-f", `${there}/sshd_config`, "-E", `${there}/log`];
     const child = spawn(program, args, { stdio: "ignore" });
     daemon = child;
     process.once("exit", () => child.kill("SIGKILL"));
-    const before = (readOrNothing(log).match(/Server listening/g) ?? []).length;
     for (let turn = 0; (readOrNothing(log).match(/Server listening/g) ?? []).length <= before; turn++) {
       if (child.exitCode !== null || turn > 600) throw new Error(`sshd does not come up: ${readOrNothing(log)}`);
       await sleep(20);
