@@ -664,7 +664,7 @@ describe.each(HOSTS)("host: $name", ({ make, remote }) => {
 
     it("stay while a program of an operation that is over is at work", async () => {
       const release = await hold(scope, "a", "1");
-      await host.run(sh('while [ ! -e "$1" ]; do sleep 0.05; done >/dev/null 2>&1 </dev/null &', at("end")));
+      await host.run(sh('while [ -d "$1" ] && [ ! -e "$1/end" ]; do sleep 0.05; done >/dev/null 2>&1 </dev/null &', dir));
       release();
       const other = new Scope();
       await hold(other, "b", "2");

@@ -112,7 +112,14 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
     child.kill("SIGTERM");
     await ended;
   };
-  await start(options.lines ?? []);
+  try {
+    await start(options.lines ?? []);
+  } catch (error) {
+    await stop();
+    rmSync(base, { recursive: true, force: true });
+    rmSync(seen, { recursive: true, force: true });
+    throw error;
+  }
   const fingerprint = () => (/SHA256:\S+/.exec(spawnSync("ssh-keygen", ["-lf", `${hostKey}.pub`], { encoding: "utf8" }).stdout) ?? [""])[0];
   return {
     base,
