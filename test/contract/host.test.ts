@@ -664,7 +664,7 @@ describe.each(HOSTS)("host: $name", ({ make, remote }) => {
 
     it("stay while a program of an operation that is over is at work", async () => {
       const release = await hold(scope, "a", "1");
-      await host.run(sh('while [ ! -e "$1" ]; do sleep 0.05; done >/dev/null 2>&1 </dev/null &', at("end")));
+      await host.run(sh('while [ -d "$1" ] && [ ! -e "$1/end" ]; do sleep 0.05; done >/dev/null 2>&1 </dev/null &', dir));
       release();
       const other = new Scope();
       await hold(other, "b", "2");
@@ -685,6 +685,22 @@ describe.each(HOSTS)("host: $name", ({ make, remote }) => {
       const free = await host.freeSpace(at("not/yet/there"));
       expect(free).toBeGreaterThan(0);
       expect(Math.abs(free - (await host.freeSpace(dir)))).toBeLessThan(1024 ** 3);
+    });
+
+    it("dials ports and Unix sockets, and rejects where nobody listens", async () => {
+      const server = createServer((socket) => socket.pipe(socket));
+      for (const where of [at("socket"), 0]) {
+        await new Promise<void>((resolve) => (where === 0 ? server.listen(0, "127.0.0.1", resolve) : server.listen(where, resolve)));
+        const address = server.address();
+        const to = typeof address === "object" && address !== null ? { port: address.port } : { socket: address ?? "" };
+        const dialled = await host.dial(to);
+        dialled.end("said back");
+        let text = "";
+        for await (const chunk of dialled) text += chunk;
+        expect(text).toBe("said back");
+        await new Promise((resolve) => server.close(resolve));
+        await expect(host.dial(to)).rejects.toThrow();
+      }
     });
 
     it("connect tells whether somebody listens", async () => {

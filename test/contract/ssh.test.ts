@@ -220,12 +220,12 @@ describe.skipIf(absent !== undefined)("over SSH (sshd on loopback)", () => {
       connections = new SshConnections({ keepalive: 200 });
       const host = await oddly([]);
       const pid = at("pid");
-      const error = await refused(host.run(sh('echo "$PPID" > "$1"; kill -STOP $PPID; sleep 300', pid)));
+      const error = await refused(host.run(sh('echo "$PPID $$" > "$1"; kill -STOP $PPID; sleep 300', pid)));
       expect(error).toMatchObject({ code: "HOST_UNAVAILABLE", reached: "unknown" });
       expect(error.why[0]).toMatch(/^nothing came for /);
-      process.kill(Number(readFileSync(pid, "utf8")), "SIGKILL");
-      // Only what was started for this test: its parent is gone.
-      spawnSync("pkill", ["-KILL", "-f", pid]);
+      const [connection, program] = readFileSync(pid, "utf8").trim().split(" ").map(Number);
+      process.kill(connection as number, "SIGKILL");
+      process.kill(-(program as number), "SIGKILL");
     });
   });
 

@@ -94,6 +94,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
       `SetEnv SHLVL=2 HOME=${there}/home`,
     ];
     writeFileSync(join(seen, "sshd_config"), `${configuration.join("\n")}\n`);
+    const before = (readOrNothing(log).match(/Server listening/g) ?? []).length;
     const [program = "", ...args] = [...(options.within ?? []), "/usr/sbin/sshd", "-D", "-f", `${there}/sshd_config`, "-E", `${there}/log`];
     // Before it is started: it may be listening at once.
     const before = (readOrNothing(log).match(/Server listening/g) ?? []).length;
@@ -113,7 +114,14 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
     child.kill("SIGTERM");
     await ended;
   };
-  await start(options.lines ?? []);
+  try {
+    await start(options.lines ?? []);
+  } catch (error) {
+    await stop();
+    rmSync(base, { recursive: true, force: true });
+    rmSync(seen, { recursive: true, force: true });
+    throw error;
+  }
   const fingerprint = () => (/SHA256:\S+/.exec(spawnSync("ssh-keygen", ["-lf", `${hostKey}.pub`], { encoding: "utf8" }).stdout) ?? [""])[0];
   return {
     base,
