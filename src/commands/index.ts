@@ -22,6 +22,7 @@ import { makeGenerate } from "./make-generate.js";
 import { makeLock, makeUpdate } from "./make-lock.js";
 import { migrate } from "./migrate.js";
 import { operations } from "./operations.js";
+import { rehearse } from "./rehearse.js";
 import { restore } from "./restore.js";
 import { abort, resume } from "./resume.js";
 import { rollback } from "./rollback.js";
@@ -63,6 +64,7 @@ export const commands: readonly CommandDefinition[] = [
   clone,
   migrate,
   rollback,
+  rehearse,
   compare,
   deleteCommand,
   backups,

@@ -9,8 +9,9 @@ import { file } from "../steps/files.js";
 import { locksOf, newUri, takenBack } from "./migrate.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { codeMoved, type Pair, pathPairs, paths, refuseCore, told, updates } from "./parts/code-moved.js";
-import { comparison, refuseIncompatible } from "./parts/compatible.js";
+import { comparison, refuseIncompatible, warningsOf } from "./parts/compatible.js";
 import { copyDatabase, copyFiles, filesSize, filesUpToDate } from "./parts/copy.js";
+import { forecastOf } from "./parts/forecast.js";
 import { answers, ownCode, ownDirectories, reloaded, resolveAs } from "./parts/generation.js";
 import { poolSteps, refusePool } from "./parts/pool.js";
 import { refuseConflicts, refuseFullDisk, siteState } from "./parts/preflight.js";
@@ -230,6 +231,8 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
     const login = (await use.engine(to.core.engine).login(siteCode(to, use), 1)).result.url;
     return { url: use.http(to.webServer).url(to.site.uri, to.site.ssl !== "off"), login, platform: to.site.platform };
   },
+  figures: ({ from, sizes }) => ({ as: "clone", site: from.site.name, ...sizes }),
+  forecast: (inputs, use) => forecastOf(use, { as: "clone", site: inputs.from.site.name, ...inputs.sizes, warnings: warningsOf(inputs) }),
   lines: ({ url, login }) => [`URL    ${String(url)}/`, `Login  ${String(login)}`],
 };
 

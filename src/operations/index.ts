@@ -24,6 +24,7 @@ const OPERATIONS: Readonly<Record<string, () => Promise<unknown>>> = {
   clone: async () => (await import("./clone.js")).clone,
   migrate: async () => (await import("./migrate.js")).migrate,
   rollback: async () => (await import("./rollback.js")).rollback,
+  rehearse: async () => (await import("./rehearse.js")).rehearse,
   "prune-generations": async () => (await import("./prune-generations.js")).pruneGenerations,
   "delete-site": async () => (await import("./delete-site.js")).deleteSite,
   "delete-other": async () => (await import("./delete-other.js")).deleteOther,

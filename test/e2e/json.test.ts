@@ -57,6 +57,7 @@ const names = commands.map(({ name }) => name);
 const WORDS: Readonly<Record<string, string>> = {
   make: "/nowhere.make /nowhere",
   clone: "@site.localhost @copy.localhost",
+  rehearse: "@site.localhost @platform_p",
   restore: "@site.localhost 0000",
   deploy: "@copy.localhost 0000",
   operations: "list",

@@ -25,21 +25,23 @@ function megabytes(bytes: number): string {
 
 /**
  * The files of one generation in the directories of another, while visitors go on: by sharing blocks where the file system can.
- * What is changed, added or taken away meanwhile is for `filesUpToDate`.
+ * What is changed, added or taken away meanwhile is for `filesUpToDate`. `linked`: by hard links, when somebody asked for them.
  */
-export function copyFiles(from: SiteInputs, to: SiteInputs, use: Services, bytes: number): Step {
+export function copyFiles(from: SiteInputs, to: SiteInputs, use: Services, bytes: number, linked = false): Step {
   const host = use.host(to.server);
   return {
     id: "files/copy",
     title: `Copy the files of ${from.site.uri}`,
     undoneBy: "site/directories",
-    check: async () => ({ changes: [`copy ${megabytes(bytes)} of files to ${to.paths.root}`] }),
+    check: async () => ({ changes: [`${linked ? "link" : "copy"} ${megabytes(bytes)} of files to ${to.paths.root}`] }),
     async apply() {
       for (const name of TREES) {
         const [source, target] = [join(from.paths.root, name), join(to.paths.root, name)];
         if (!(await host.stat(source))) continue;
         // What cannot be read now, or is gone, is told by the pass that has to be exact.
-        const { code, stderr } = await host.run(["cp", "-a", "--reflink=auto", "--", `${source}/.`, target], { anyExit: true });
+        const { code, stderr } = await host.run(["cp", "-a", linked ? "--link" : "--reflink=auto", "--", `${source}/.`, target], {
+          anyExit: true,
+        });
         if (code !== 0 && /No space left|quota exceeded/i.test(stderr)) throw full(host.name, target, stderr);
       }
       return null;

@@ -13,6 +13,7 @@ export interface Question {
   readonly timeout: number;
   /** By https, naming this host; the certificate is not judged. */
   readonly tls?: string;
+  readonly signal?: AbortSignal;
 }
 
 /** One HTTP request on a connection of its own (Node's fetch takes no Host header); redirects are not followed. */
@@ -34,6 +35,7 @@ export function ask(question: Question): Promise<HttpAnswer> {
         },
         agent: false,
         timeout: question.timeout,
+        ...(question.signal === undefined ? {} : { signal: question.signal }),
       },
       (answer) => {
         const chunks: Buffer[] = [];

@@ -35,6 +35,7 @@ describe("provision.yml", () => {
     expect((await hubOf({ "provision.yml": "# mine\n" })).settings).toEqual({
       client: "admin",
       keep_old: 7,
+      files_copy: "copy",
       mirrors: {},
       retention: { daily: 7, weekly: 4, monthly: 12 },
     });

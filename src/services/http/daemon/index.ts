@@ -56,6 +56,10 @@ export function daemonHttp(daemon: Daemon, { layout, server, host, gathering, pa
     request: (request) => requestSite(place, request),
     challenges: `${place.acme}/.well-known/acme-challenge`,
     passwordFile: (uri) => join(place.passwords, configName(uri)),
+    logs: (uri) => {
+      const log = join(place.logs, configName(uri));
+      return { access: `${log}.access.log`, error: `${log}.error.log` };
+    },
     environment: {
       file: (uri, tag) => environmentPath(served, uri, tag),
       write: (uri, tag, variables) => environmentStep(served, uri, tag, variables),
