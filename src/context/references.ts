@@ -3,7 +3,17 @@ import { ProvisionError } from "../core/errors.js";
 import type { Hub } from "./hub.js";
 import type { Layout } from "./layout.js";
 import { meantContext, siteName } from "./names.js";
-import type { Client, Context, ContextOf, ContextType, HubSettings, Platform, Server, Site } from "./schema.js";
+import {
+  type Client,
+  type Context,
+  type ContextOf,
+  type ContextType,
+  type HubSettings,
+  isThisMachine,
+  type Platform,
+  type Server,
+  type Site,
+} from "./schema.js";
 import type { ContextStore } from "./store.js";
 import { nameOf } from "./validate.js";
 import type { YamlPath } from "./yaml-file.js";
@@ -269,7 +279,7 @@ export async function refusal(
 /** A platform with what it refers to. */
 export interface PlatformAndServers {
   readonly platform: Platform;
-  /** Holds the code. */
+  /** Where the code runs: that of the web server when it is another machine. */
   readonly server: Server;
   readonly webServer: Server;
 }
@@ -281,11 +291,20 @@ export interface SiteAndAll extends PlatformAndServers {
   readonly client: Client;
 }
 
-/** Reads a platform and its servers, and nothing else. Rejects with CONTEXT_NOT_FOUND, INVALID_REFERENCE or INVALID_FILE. */
+/** Reads a platform and its servers, and nothing else. Rejects with CONTEXT_NOT_FOUND, INVALID_REFERENCE, INVALID_FILE or CONFIGURATION. */
 export async function resolvePlatform(store: ContextStore, settings: HubSettings, name: string): Promise<PlatformAndServers> {
   const platform = await store.need(name, "platform");
   const found = await targets(store, settings, platform);
-  return { platform, server: target(found, platform.server, "server"), webServer: target(found, platform.web_server, "server") };
+  const server = target(found, platform.server, "server");
+  const webServer = target(found, platform.web_server, "server");
+  if (isThisMachine(webServer.remote_host) && isThisMachine(server.remote_host)) return { platform, server, webServer };
+  if (!isThisMachine(server.remote_host) && server.name !== webServer.name)
+    throw new ProvisionError("CONFIGURATION", `${name} has its code on ${server.name} and its web server on ${webServer.name}`, {
+      why: ["code stands where it runs; it is built on the hub and brought there"],
+      next: [`provision save ${name} --server=${webServer.name}`],
+    });
+  // As in Aegir `server` may name the hub: the code is built there, and runs where the web server is.
+  return { platform, server: webServer, webServer };
 }
 
 /** Reads a site and all it refers to, and nothing else: five files, however many the hub has. Errors as resolvePlatform. */

@@ -1,6 +1,7 @@
 import { ProvisionError } from "../core/errors.js";
 import { rewrite } from "./edit.js";
 import type { Hub } from "./hub.js";
+import { MASTER_PASSWORD, masterDbProblem, withoutPassword } from "./master-db.js";
 import { checkContext, inUse, refusal } from "./references.js";
 import { parseSaveOptions, type SaveRequest } from "./save-options.js";
 import { CONTEXT_TYPES, type Context, type ContextType } from "./schema.js";
@@ -19,14 +20,15 @@ export interface Saved {
   readonly text: string;
 }
 
-/** `save @name --key=value …` as changes. Errors: those of parseSaveOptions. */
+/** `save @name --key=value …` as changes; a password that stands in the file is taken out of it. Errors: those of parseSaveOptions. */
 export async function saveRequest(store: ContextStore, name: string, args: readonly string[]): Promise<SaveRequest> {
-  const { context_type: was } = (await store.file(name))?.values ?? {};
-  return parseSaveOptions(
-    name,
-    args,
-    CONTEXT_TYPES.find((type) => type === was),
-  );
+  const { context_type: was, master_db: url } = (await store.file(name))?.values ?? {};
+  const type = CONTEXT_TYPES.find((known) => known === was);
+  const asked = parseSaveOptions(name, args, type);
+  if (type !== "server" || typeof url !== "string" || asked.changes.has("master_db") || masterDbProblem(url) !== undefined) return asked;
+  const { url: clean, password } = withoutPassword(url);
+  if (password === undefined) return asked;
+  return { ...asked, changes: new Map([...asked.changes, ["master_db", clean]]), secrets: new Map([[MASTER_PASSWORD, password]]) };
 }
 
 /**

@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { userInfo } from "node:os";
 import { z } from "zod";
 
@@ -161,15 +162,51 @@ function currentUser(): string {
   }
 }
 
+/** Properties that mean nothing on this machine. */
+const REMOTE_ONLY = ["aegir_root", "ssh_port", "ssh_identity", "ssh_jump"] as const;
+
+/** Whether the name is that of the machine that the hub is on. No other is guessed to be: names and addresses change. */
+export function isThisMachine(host: string): boolean {
+  return host === "localhost" || host === "127.0.0.1" || host === "::1";
+}
+
+const MACHINE = /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$/;
+
+function machineProblem(value: string): string | undefined {
+  return isIP(value) !== 0 || MACHINE.test(value) ? undefined : "is neither a host name nor an address";
+}
+
+function jumpProblem(value: string): string | undefined {
+  for (const hop of value.split(",")) {
+    const found = /^(?:[a-z_][a-z0-9_-]{0,31}@)?(\[[0-9a-fA-F:]+\]|[^@:[\]]+)(?::(\d{1,5}))?$/.exec(hop);
+    const host = found?.[1]?.replace(/^\[|\]$/g, "") ?? "";
+    if (machineProblem(host) !== undefined || Number(found?.[2] ?? 22) > 65_535)
+      return "is not user@host:port, or several of them with commas";
+  }
+  return undefined;
+}
+
 const serverSchema = z
   .strictObject({
     context_type: z.literal("server").describe("What this file describes."),
-    remote_host: z
-      .string()
-      .refine((host) => host === "localhost" || host === "127.0.0.1", "is not this machine; only localhost can be a server in this version")
-      .meta({ examples: ["localhost"], pattern: "^(localhost|127\\.0\\.0\\.1)$" })
+    remote_host: text(machineProblem, { example: "web1.example.com", pattern: "^[A-Za-z0-9][A-Za-z0-9._:-]{0,252}$" })
       .default("localhost")
-      .describe("Host name of the machine."),
+      .describe(
+        "Host name or address of the machine. localhost, 127.0.0.1 and ::1 are this one; any other is reached over SSH as script_user.",
+      ),
+    aegir_root: text((value) => (value.startsWith("/") ? pathProblem(value) : "is not an absolute path"), {
+      example: "/var/aegir",
+      pattern: "^/.*[^/]$",
+    })
+      .optional()
+      .describe("Directory on another machine below which platforms, sites and configuration stand. Default: the path of the hub."),
+    ssh_port: port(22).optional().describe("Port of its SSH server. Default: what ~/.ssh/config says, or 22."),
+    ssh_identity: path("/var/aegir/.ssh/id_ed25519")
+      .optional()
+      .describe("Private key for it, absolute or relative to the hub. Default: what ~/.ssh/config says, and the agent."),
+    ssh_jump: text(jumpProblem, { example: "aegir@jump.example.com:22", pattern: "^[A-Za-z0-9][A-Za-z0-9._:@\\[\\],-]*$" })
+      .optional()
+      .describe("Machine through which it is reached, as ProxyJump of ssh has it."),
     script_user: user("aegir")
       .default(currentUser)
       // The default is a fact of the machine: it has no place in a JSON Schema that is the same everywhere.
@@ -222,12 +259,17 @@ const serverSchema = z
         masterDbProblem(value) ??
         (parseMasterDb(value).password === undefined
           ? undefined
-          : "holds a password, which an alias file must not; `provision save` with the same URL moves it to secrets/"),
+          : "holds a password, which an alias file must not; `provision save` of this server, without any option, moves it to secrets/"),
       { example: "mysql://root@127.0.0.1:3306", pattern: "^(mysql|mariadb|pgsql|postgres|postgresql)://[^\\s]+$", masked: true },
     )
       .optional()
       .describe(
         "Where the database server is, and the account that makes databases and accounts: mysql://root@127.0.0.1:3306, mysql://root@localhost?socket=/run/mysqld/mysqld.sock, pgsql://postgres@127.0.0.1:5432; with ?tls=on or ?tls=verify&tls_ca=/path encrypted. A password in it is moved to secrets/ by save.",
+      ),
+    password_command: command("pass show mariadb")
+      .optional()
+      .describe(
+        "Prints the password of the account in master_db as its first line: words, no shell. Run by provision on the hub in each run that needs it, for at most 30 seconds; goes before a password in secrets/.",
       ),
     db_grant_all_hosts: flag(true)
       .default(false)
@@ -254,7 +296,22 @@ const serverSchema = z
       ),
     ...phpLimits(" of sites that say nothing else"),
   })
-  .superRefine(({ db_service_type, master_db, php_pool, web_group, http_service_type, ...limits }, check) => {
+  .superRefine(({ db_service_type, master_db, php_pool, web_group, http_service_type, remote_host, ...limits }, check) => {
+    const here = isThisMachine(remote_host);
+    for (const key of REMOTE_ONLY)
+      if (here && limits[key] !== undefined)
+        // Of the other property, as below.
+        check.addIssue({
+          code: "custom",
+          path: ["remote_host"],
+          message: `is this machine, for which ${key} says nothing`,
+        });
+    if (!here && http_service_type === "php")
+      check.addIssue({
+        code: "custom",
+        path: ["http_service_type"],
+        message: "cannot be php on another machine: PHP's own server is started here, by `provision serve`",
+      });
     const upload = uploadProblem(limits);
     if (upload) check.addIssue({ code: "custom", path: ["php_upload_max_filesize"], message: upload });
     // Of the other property, as for master_db: `save` looks at the options by themselves first.

@@ -1,4 +1,5 @@
 import { basename, dirname, join } from "node:path";
+import type { Duplex } from "node:stream";
 import { type ErrorCode, type ErrorDetails, ProvisionError } from "../core/errors.js";
 import type { Secret } from "../core/secret.js";
 
@@ -23,6 +24,9 @@ export interface RunOptions {
   /** Called with each chunk of standard error as it comes. */
   readonly onStderr?: (text: string) => void;
 }
+
+/** Where a daemon takes connections: a TCP port (of 127.0.0.1 without `address`), or the path of a Unix socket. */
+export type Listener = { readonly port: number; readonly address?: string } | { readonly socket: string };
 
 /** The path by which a program opens its `secretFile`, as often as it likes. */
 export const SECRET_FILE = "/dev/fd/3";
@@ -114,6 +118,8 @@ export interface Host {
   freeSpace(path: string): Promise<number>;
   /** Whether something accepts TCP connections there, seen from this host. */
   connect(port: number, address?: string): Promise<boolean>;
+  /** A connection from this host to a port or a Unix socket of it; rejects when nobody listens there. Whoever asked for it ends it. */
+  dial(to: Listener): Promise<Duplex>;
 }
 
 /**

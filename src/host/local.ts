@@ -14,7 +14,7 @@ import {
   writeSync,
 } from "node:fs";
 import fs from "node:fs/promises";
-import { connect as connectSocket } from "node:net";
+import { connect as connectSocket, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { Readable } from "node:stream";
@@ -22,7 +22,7 @@ import { isSystemError, messageOf } from "../core/errors.js";
 import { killPoint } from "../core/kill-point.js";
 import type { Scope } from "../core/scope.js";
 import { reveal, Secret } from "../core/secret.js";
-import type { Argv, FileStat, Host, Ownership, PipeOptions, RunOptions, RunResult } from "./host.js";
+import type { Argv, FileStat, Host, Listener, Ownership, PipeOptions, RunOptions, RunResult } from "./host.js";
 import { besidePath, HostError } from "./host.js";
 
 const TERMINATE_GRACE = 10_000;
@@ -315,6 +315,17 @@ export class LocalHost implements Host {
       socket.once("connect", () => answer(true));
       socket.once("error", () => answer(false));
       socket.once("timeout", () => answer(false));
+    });
+  }
+
+  dial(to: Listener): Promise<Socket> {
+    return new Promise((resolve, reject) => {
+      const socket = "socket" in to ? connectSocket(to.socket) : connectSocket({ port: to.port, host: to.address ?? "127.0.0.1" });
+      socket.once("error", reject);
+      socket.once("connect", () => {
+        socket.off("error", reject);
+        resolve(socket);
+      });
     });
   }
 

@@ -40,7 +40,7 @@ export async function askSite<T>(
     const { generation } = all.site;
     if (generation === undefined)
       throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, { next: [`provision install ${name}`] });
-    const core = await detectCore(use.host(all.server), use.layout.resolve(all.platform.root));
+    const core = await detectCore(use.host(all.server), use.rootOf(all));
     const inputs = await siteInputs(use, all, core, generation);
     return await ask({ ...inputs, engine: use.engine(core.engine), code: siteCode(inputs, use) });
   } catch (error) {

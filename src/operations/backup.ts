@@ -30,13 +30,13 @@ export const backup: Operation<BackupArgs, Inputs, Services> = {
     if (generation === undefined)
       throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, { next: [`provision install ${name}`] });
     const host = use.host(all.server);
-    const core = await detectCore(host, use.layout.resolve(all.platform.root));
+    const core = await detectCore(host, use.rootOf(all));
     const made = backupInputs(use, all.site.uri, id, "backup", options);
     return {
       inputs: {
         ...(await siteInputs(use, all, core, generation)),
         backup: made,
-        baseline: await baselineOf(host, [made.partial]),
+        baseline: await baselineOf(use.local, [made.partial]),
       },
       locks: siteLocks(all),
     };
@@ -44,7 +44,7 @@ export const backup: Operation<BackupArgs, Inputs, Services> = {
 
   preflight: refuseNoRoom,
   steps: (inputs, use) => backupSteps(inputs, inputs.backup, use),
-  confirm: ({ server, baseline }, use) => differences(use.host(server), baseline),
+  confirm: ({ baseline }, use) => differences(use, baseline),
   state: (inputs, use) => siteState(inputs, use),
   data: async (inputs, run, use) => backupData(backupSteps(inputs, inputs.backup, use), run.out),
   lines: ({ backup: id, path, bytes }) => [`Backup ${String(id)}`, `In     ${String(path)} (${size(Number(bytes))})`],

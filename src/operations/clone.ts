@@ -7,7 +7,7 @@ import type { SanitizeRules } from "../engines/engine.js";
 import { detectCore } from "../engines/index.js";
 import { file } from "../steps/files.js";
 import { locksOf, newUri, takenBack } from "./migrate.js";
-import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { type Baseline, differences } from "./parts/baseline.js";
 import { codeMoved, type Pair, pathPairs, paths, refuseCore, told, updates } from "./parts/code-moved.js";
 import { comparison, refuseIncompatible, warningsOf } from "./parts/compatible.js";
 import { copyDatabase, copyFiles, filesSize, filesUpToDate } from "./parts/copy.js";
@@ -30,11 +30,11 @@ import {
   publish,
   type SiteInputs,
   settingsFile,
+  siteBaseline,
   siteCode,
   siteDirectories,
   siteEntries,
   siteInputs,
-  sitePaths,
 } from "./parts/site.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
@@ -84,7 +84,7 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
       });
     const uri = await newUri(newName, use);
     const saved = (await use.store.read(newName)) as Site | undefined;
-    const from = await siteInputs(use, all, await detectCore(use.host(all.server), use.layout.resolve(all.platform.root)), generation);
+    const from = await siteInputs(use, all, await detectCore(use.host(all.server), use.rootOf(all)), generation);
     const platform = args.platform ?? saved?.platform ?? all.site.platform;
     const base = saved ?? withoutNames(all.site);
     const wanted = await resolveAs(use, all, {
@@ -100,7 +100,7 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
       db_user: undefined,
       ...(args.quarantine === true ? { quarantine: true } : {}),
     } as Partial<Site>);
-    const core = await detectCore(use.host(wanted.server), use.layout.resolve(wanted.platform.root));
+    const core = await detectCore(use.host(wanted.server), use.rootOf(wanted));
     if (wanted.platform.locked)
       throw new ProvisionError("PLATFORM_LOCKED", `${platform} is locked and takes no new sites`, {
         state: "nothing was changed",
@@ -128,7 +128,11 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
         next: ["move it away, or choose another name"],
       });
     const sizes = { files: await filesSize(from, use), database: await use.db(all.dbServer).size(databaseOf(from, use, all.dbServer)) };
-    await refuseFullDisk(use, use.layout.sites, sizes.files + (use.db(to.dbServer).type === "sqlite" ? sizes.database : 0) + SLACK);
+    await refuseFullDisk(
+      use.host(to.server),
+      use.layoutOf(to.server).sites,
+      sizes.files + (use.db(to.dbServer).type === "sqlite" ? sizes.database : 0) + SLACK,
+    );
     return {
       inputs: {
         from,
@@ -139,7 +143,7 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
         pairs: pathPairs(from, to, use),
         sanitize: args.sanitize ?? null,
         made: saved === undefined,
-        baseline: await baselineOf(host, sitePaths(to, use)),
+        baseline: await siteBaseline(to, use),
       },
       locks: [...locksOf(all, { ...next, site: all.site }), { kind: "site", name: newName, mode: "exclusive" }],
     };
@@ -221,7 +225,7 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
     ];
   },
 
-  confirm: ({ baseline }, use) => differences(use.local, baseline),
+  confirm: ({ baseline }, use) => differences(use, baseline),
   async state({ from, to }, use) {
     const saved = await use.store.read(to.site.name);
     const source = await siteState(from, use);
@@ -232,7 +236,11 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
     return { url: use.http(to.webServer).url(to.site.uri, to.site.ssl !== "off"), login, platform: to.site.platform };
   },
   figures: ({ from, sizes }) => ({ as: "clone", site: from.site.name, ...sizes }),
-  forecast: (inputs, use) => forecastOf(use, { as: "clone", site: inputs.from.site.name, ...inputs.sizes, warnings: warningsOf(inputs) }),
+  forecast(inputs, use) {
+    const { server } = inputs.to;
+    const where = { host: use.host(server), sites: use.layoutOf(server).sites, warnings: warningsOf(inputs) };
+    return forecastOf(use, { as: "clone", site: inputs.from.site.name, ...inputs.sizes, ...where });
+  },
   lines: ({ url, login }) => [`URL    ${String(url)}/`, `Login  ${String(login)}`],
 };
 

@@ -74,7 +74,7 @@ export const deleteOther: Operation<{ readonly name: string }, Inputs, Services>
     ];
   },
 
-  confirm: ({ baseline }, use) => differences(use.local, baseline),
+  confirm: ({ baseline }, use) => differences(use, baseline),
 };
 
 /** What provision made for a context, and may therefore take away. Code it did not build stays where it is. */
@@ -108,7 +108,7 @@ async function buildsOf(name: string, use: Services): Promise<{ readonly builds:
   const root = await use.local.realPath(use.layout.builds);
   for (const file of (await use.local.list(join(use.layout.state, "builds"))) ?? []) {
     const build = join(root ?? use.layout.builds, file.replace(/\.json$/, ""));
-    const record = await readRecord(use.local, use.layout, build);
+    const record = await readRecord(use, build);
     if (record?.platform !== name) continue;
     records.push(recordFile(use.layout, build), use.layout.codeCache(basename(build)));
     if (await use.local.stat(build)) builds.push(build);

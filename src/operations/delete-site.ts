@@ -55,10 +55,10 @@ export const deleteSite: Operation<DeleteSiteArgs, Inputs, Services> = {
     refuseOtherUser(all.server);
     await refuseUnreachable(all, use);
     const host = use.host(all.server);
-    const docroot = use.layout.resolve(all.platform.root);
+    const docroot = use.rootOf(all);
     const core = (await host.stat(docroot)) ? await detectCore(host, docroot).catch(() => undefined) : undefined;
     const siteDirectory = join(docroot, "sites", siteName(all.site.uri));
-    const generations = use.layout.siteGenerations(all.site.uri);
+    const generations = use.layoutOf(all.server).siteGenerations(all.site.uri);
     const entered = core
       ? await namesOfDirectory({ host, engine: use.engine(core.engine), docroot: core.docroot }, siteName(all.site.uri))
       : [];
@@ -76,7 +76,10 @@ export const deleteSite: Operation<DeleteSiteArgs, Inputs, Services> = {
       kept: await allGoing(name, use),
       aside: [aside(siteDirectory, id), aside(generations, id)],
       formerPools: await poolsOf(use, all),
-      baseline: await baselineOf(host, [siteDirectory, generations, use.layout.contextFile(name), use.layout.secretsFile(name)]),
+      baseline: {
+        ...(await baselineOf(host, [siteDirectory, generations])),
+        ...(await baselineOf(use.local, [use.layout.contextFile(name), use.layout.secretsFile(name)])),
+      },
     };
     return { inputs, locks: siteLocks(all) };
   },
@@ -94,7 +97,11 @@ export const deleteSite: Operation<DeleteSiteArgs, Inputs, Services> = {
     const [code, generations] = inputs.aside;
     const database =
       db && site.generation !== undefined
-        ? databaseOf({ site, generation: site.generation, paths: use.layout.generation(site.uri, site.generation) }, use, dbServer)
+        ? databaseOf(
+            { site, generation: site.generation, paths: use.layoutOf(server).generation(site.uri, site.generation) },
+            use,
+            dbServer,
+          )
         : undefined;
     return [
       ...(last ? backupSteps(last.site, last.backup, use) : []),
@@ -131,7 +138,7 @@ export const deleteSite: Operation<DeleteSiteArgs, Inputs, Services> = {
     ];
   },
 
-  confirm: ({ server, baseline }, use) => differences(use.host(server), baseline),
+  confirm: ({ baseline }, use) => differences(use, baseline),
   state: (inputs, use) => siteState(inputs, use),
   data: async ({ last }, run, use) => (last ? backupData(backupSteps(last.site, last.backup, use), run.out) : {}),
   lines: ({ backup, path }) => (backup === undefined ? [] : [`Backup ${String(backup)}`, `In     ${String(path)}`]),
@@ -153,10 +160,10 @@ async function lastBackup(
 }
 
 /** A database that is on a server can be dropped by it alone: before anything is taken away it has to answer. */
-async function refuseUnreachable({ site, dbServer }: SiteAndAll, use: Services): Promise<void> {
+async function refuseUnreachable({ site, server, dbServer }: SiteAndAll, use: Services): Promise<void> {
   const { generation } = site;
   if (generation === undefined || dbServer.db_service_type === "none") return;
-  const paths = use.layout.generation(site.uri, generation);
+  const paths = use.layoutOf(server).generation(site.uri, generation);
   await use.db(dbServer).exists(databaseOf({ site, generation, paths }, use, dbServer));
 }
 

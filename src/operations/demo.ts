@@ -114,7 +114,7 @@ export const demoFiles: Operation<DemoArgs, Inputs, Services> = {
     ];
   },
 
-  confirm: ({ baseline }, use) => differences(use.local, baseline),
+  confirm: ({ baseline }, use) => differences(use, baseline),
   data: async ({ composer, why, real }) => ({ sample: !real, composer, why }),
 };
 

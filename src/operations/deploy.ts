@@ -9,7 +9,7 @@ import type { Operation, Step } from "../core/step.js";
 import { detectCore } from "../engines/index.js";
 import { loadStep } from "../services/db/transfer.js";
 import { file, gone } from "../steps/files.js";
-import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { type Baseline, differences } from "./parts/baseline.js";
 import { certificateSteps, refuseUnprovable } from "./parts/certificate.js";
 import { codeMoved, type Pair, paths, refuseCore, updates } from "./parts/code-moved.js";
 import { contextFile } from "./parts/contexts.js";
@@ -33,11 +33,11 @@ import {
   publish,
   publishCertificate,
   settingsFile,
+  siteBaseline,
   siteCode,
   siteDirectories,
   siteEntries,
   siteInputs,
-  sitePaths,
 } from "./parts/site.js";
 import {
   allExtensions,
@@ -98,7 +98,7 @@ export const deploy: Operation<DeployArgs, Inputs, Services> = {
       });
     await refuseConflicts(use, all.site);
     const host = use.host(all.server);
-    const root = use.layout.resolve(all.platform.root);
+    const root = use.rootOf(all);
     if (!(await host.stat(root)))
       throw new ProvisionError("FILE_NOT_FOUND", `the root of ${all.platform.name} does not exist: ${root}`, {
         next: [`provision verify ${all.platform.name}`],
@@ -138,7 +138,7 @@ export const deploy: Operation<DeployArgs, Inputs, Services> = {
                 ]),
                 path,
               ),
-        baseline: await baselineOf(host, sitePaths(inputs, use)),
+        baseline: await siteBaseline(inputs, use),
       },
       locks: siteLocks(all),
     };
@@ -203,7 +203,7 @@ export const deploy: Operation<DeployArgs, Inputs, Services> = {
     ];
   },
 
-  confirm: ({ server, baseline }, use) => differences(use.host(server), baseline),
+  confirm: ({ baseline }, use) => differences(use, baseline),
   state: (inputs, use) => siteState(inputs, use),
   async data(inputs, _run, use) {
     const login = (await use.engine(inputs.core.engine).login(siteCode(inputs, use), 1)).result.url;

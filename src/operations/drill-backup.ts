@@ -9,7 +9,7 @@ import { detectCore } from "../engines/index.js";
 import { loadStep } from "../services/db/transfer.js";
 import { onLoopback } from "../services/http/loopback.js";
 import { gone } from "../steps/files.js";
-import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { type Baseline, differences } from "./parts/baseline.js";
 import { codeMoved, refuseCore } from "./parts/code-moved.js";
 import { ownDirectories } from "./parts/generation.js";
 import type { Manifest } from "./parts/manifest.js";
@@ -21,11 +21,11 @@ import {
   gateFile,
   hashSalt,
   settingsFile,
+  siteBaseline,
   siteCode,
   siteDirectories,
   siteEntries,
   siteInputs,
-  sitePaths,
   vhostOf,
 } from "./parts/site.js";
 import { sitesPhpEntries } from "./parts/sites-php.js";
@@ -73,7 +73,7 @@ export const drillBackup: Operation<{ readonly directory: string }, Inputs, Serv
     };
     refuseOtherUser(all.server);
     const host = use.host(all.server);
-    const core = await detectCore(host, use.layout.resolve(all.platform.root));
+    const core = await detectCore(host, use.rootOf(all));
     const { type } = use.db(all.dbServer);
     if (type !== manifest.database.type)
       throw new ProvisionError("REFUSED", `it has a database of ${manifest.database.type}, and ${all.dbServer.name} has ${type}`);
@@ -86,7 +86,7 @@ export const drillBackup: Operation<{ readonly directory: string }, Inputs, Serv
         origin,
         rows: manifest.database.rows,
         formerProfile: manifest.profile,
-        baseline: await baselineOf(host, sitePaths(inputs, use)),
+        baseline: await siteBaseline(inputs, use),
       },
       locks: [
         { kind: "hub", name: "hub", mode: "shared" },
@@ -128,7 +128,7 @@ export const drillBackup: Operation<{ readonly directory: string }, Inputs, Serv
     ];
   },
 
-  confirm: ({ server, baseline }, use) => differences(use.host(server), baseline),
+  confirm: ({ baseline }, use) => differences(use, baseline),
 };
 
 /** Every table is there, and has as many rows as it had while it was dumped. */
@@ -195,10 +195,11 @@ function takenAway(inputs: Inputs, use: Services): readonly Step[] {
   return [
     ...use.db(dbServer).drop(databaseOf(inputs, use, dbServer)),
     sitesPhpEntries(at, async () => ({ [directory]: null }), { id: "names/remove", title: "Its name out of sites.php", phase: "finish" }),
-    gone(host, [siteDirectory, use.layout.siteGenerations(site.uri), use.layout.secretsFile(site.name)], {
+    gone(host, [siteDirectory, use.layoutOf(server).siteGenerations(site.uri)], {
       id: "files/remove",
       title: "Remove its directories",
       phase: "finish",
     }),
+    gone(use.local, [use.layout.secretsFile(site.name)], { id: "secrets/remove", title: "Remove its secrets", phase: "finish" }),
   ];
 }

@@ -2,11 +2,11 @@ import { resolveSite } from "../context/references.js";
 import { ProvisionError } from "../core/errors.js";
 import type { Operation } from "../core/step.js";
 import { detectCore } from "../engines/index.js";
-import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { type Baseline, differences } from "./parts/baseline.js";
 import { contextFile } from "./parts/contexts.js";
 import { siteLocks } from "./parts/locks.js";
 import { siteState } from "./parts/preflight.js";
-import { publish, type SiteInputs, siteInputs, sitePaths } from "./parts/site.js";
+import { publish, type SiteInputs, siteBaseline, siteInputs } from "./parts/site.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
 interface Inputs extends SiteInputs {
@@ -25,9 +25,9 @@ export function setEnabled(enabled: boolean): Operation<{ readonly name: string 
       const { generation } = all.site;
       if (generation === undefined)
         throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, { next: [`provision install ${name}`] });
-      const core = await detectCore(use.host(all.server), use.layout.resolve(all.platform.root));
+      const core = await detectCore(use.host(all.server), use.rootOf(all));
       const inputs = await siteInputs(use, all, core, generation);
-      return { inputs: { ...inputs, baseline: await baselineOf(use.host(all.server), sitePaths(inputs, use)) }, locks: siteLocks(all) };
+      return { inputs: { ...inputs, baseline: await siteBaseline(inputs, use) }, locks: siteLocks(all) };
     },
 
     steps(inputs, use) {
@@ -41,7 +41,7 @@ export function setEnabled(enabled: boolean): Operation<{ readonly name: string 
       ];
     },
 
-    confirm: ({ server, baseline }, use) => differences(use.host(server), baseline),
+    confirm: ({ baseline }, use) => differences(use, baseline),
     state: (inputs, use) => siteState(inputs, use),
   };
 }

@@ -29,7 +29,7 @@ export async function exportBackup(use: Services, { backup, path, dryRun, replac
     throw new ProvisionError("NAME_TAKEN", `${path} is there already`, { next: ["--yes to replace it, or another name"] });
   await refuseDamaged(host, backup);
   if (!dryRun) {
-    await refuseFullDisk(use, dirname(to), backup.bytes + 1024 * 1024);
+    await refuseFullDisk(use.local, dirname(to), backup.bytes + 1024 * 1024);
     const beside = besidePath(to);
     try {
       await host.remove(beside);

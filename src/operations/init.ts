@@ -72,7 +72,7 @@ export const init: Operation<InitArgs, Inputs, Services> = {
     ];
   },
 
-  confirm: ({ baseline }, use) => differences(use.local, baseline),
+  confirm: ({ baseline }, use) => differences(use, baseline),
   state: async (_inputs, { layout }) => `${layout.root} is as it was`,
   data: async (_inputs, _run, { layout }) => ({ hub: layout.root }),
 };

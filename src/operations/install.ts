@@ -11,7 +11,7 @@ import { makeCodeCache } from "../host/code-cache.js";
 import type { HttpProblem } from "../services/http/service.js";
 import { gone, moved } from "../steps/files.js";
 import { type BackupInputs, backupData, backupInputs, backupSteps, refuseNoRoom } from "./parts/backup.js";
-import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { type Baseline, differences } from "./parts/baseline.js";
 import { certificateSteps, refuseUnprovable } from "./parts/certificate.js";
 import { contextFile } from "./parts/contexts.js";
 import { siteLocks } from "./parts/locks.js";
@@ -33,11 +33,11 @@ import {
   publishCertificate,
   type SiteInputs,
   settingsFile,
+  siteBaseline,
   siteCode,
   siteDirectories,
   siteEntries,
   siteInputs,
-  sitePaths,
 } from "./parts/site.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
@@ -96,7 +96,7 @@ export const install: Operation<InstallArgs, Inputs, Services> = {
     }
     await refuseConflicts(use, site);
     const host = use.host(server);
-    const root = use.layout.resolve(platform.root);
+    const root = use.rootOf(all);
     if (!(await host.stat(root))) {
       throw new ProvisionError("FILE_NOT_FOUND", `the root of ${platform.name} does not exist: ${root}`, {
         next: [`provision verify ${platform.name}`],
@@ -120,7 +120,7 @@ export const install: Operation<InstallArgs, Inputs, Services> = {
     const former = present.site.generation === undefined ? undefined : await formerOf(present, present.site.generation, core, use, id);
     refuseUnprovable(inputs);
     if (former === undefined) await refuseTaken(inputs, use);
-    await refuseFullDisk(use, use.layout.sites, ROOM);
+    await refuseFullDisk(host, use.layoutOf(server).sites, ROOM);
     const mail =
       site.site_mail ??
       webServer.admin_email ??
@@ -131,7 +131,7 @@ export const install: Operation<InstallArgs, Inputs, Services> = {
         ...(former ? { former } : {}),
         ...(configuration === undefined ? {} : { configuration }),
         siteMail: mail,
-        baseline: await baselineOf(host, sitePaths(inputs, use)),
+        baseline: await siteBaseline(inputs, use),
       },
       locks: siteLocks(all),
     };
@@ -195,7 +195,7 @@ export const install: Operation<InstallArgs, Inputs, Services> = {
     ];
   },
 
-  confirm: ({ server, baseline }, use) => differences(use.host(server), baseline),
+  confirm: ({ baseline }, use) => differences(use, baseline),
   state: (inputs, use) => siteState(inputs, use),
   async data(inputs, run, use) {
     const login = LINKS.get(inputs) ?? (await use.engine(inputs.core.engine).login(siteCode(inputs, use), 1)).result.url;
@@ -262,7 +262,7 @@ function madeDirectories(inputs: SiteInputs, use: Services): Step {
         changes,
         undo: [
           ...undo,
-          { do: "remove_directory", host, path: use.layout.siteGenerations(inputs.site.uri) },
+          { do: "remove_directory", host, path: use.layoutOf(inputs.server).siteGenerations(inputs.site.uri) },
           { do: "remove_tree", host, path: inputs.paths.root },
           { do: "remove_tree", host, path: inputs.siteDirectory },
         ],

@@ -25,6 +25,6 @@ export function setLocked(locked: boolean): Operation<{ readonly name: string },
         title: `${locked ? "Lock" : "Unlock"} ${name}`,
       }),
     ],
-    confirm: ({ baseline }, use) => differences(use.local, baseline),
+    confirm: ({ baseline }, use) => differences(use, baseline),
   };
 }

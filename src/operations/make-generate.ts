@@ -37,7 +37,8 @@ export async function makeFileOfPlatform(
   format: Notation | undefined,
   options: GenerateOptions,
 ): Promise<Generated> {
-  const host = use.host(await use.store.need(platform.server ?? platform.web_server, "server"));
+  // What is built stands on the hub, also for other machines.
+  const host = use.local;
   const core = await detectCore(host, use.layout.resolve(platform.root));
   const inventory = await takeInventory(use, host, platform, core);
   const found = completed(await findProjects(host, core.docroot, core.version, []), inventory);

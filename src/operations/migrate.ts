@@ -56,12 +56,12 @@ import {
   publishCertificate,
   type SiteInputs,
   settingsFile,
+  siteBaseline,
   siteCode,
   siteConfig,
   siteDirectories,
   siteEntries,
   siteInputs,
-  sitePaths,
 } from "./parts/site.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
@@ -135,7 +135,7 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
         next: [`provision install ${name}`],
       });
     const host = use.host(all.server);
-    const now = await siteInputs(use, all, await detectCore(host, use.layout.resolve(all.platform.root)), generation);
+    const now = await siteInputs(use, all, await detectCore(host, use.rootOf(all)), generation);
     const newName = args.newName ?? name;
     const uri = newName === name ? all.site.uri : await newUri(newName, use);
     const platform = args.platform ?? all.site.platform;
@@ -157,7 +157,7 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
       db_server: dbServer,
       ...(renamed ? namesAfter(all.site, uri, args.redirectOld === true) : {}),
     } as Partial<Site>);
-    const target = await detectCore(use.host(wanted.server), use.layout.resolve(wanted.platform.root));
+    const target = await detectCore(use.host(wanted.server), use.rootOf(wanted));
     await refuseConflictsBut(use, wanted.site, name);
     if (platform !== all.site.platform && wanted.platform.locked)
       throw new ProvisionError("PLATFORM_LOCKED", `${platform} is locked and takes no new sites`, {
@@ -173,7 +173,7 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
           next: ["move it away, or choose another name"],
         });
       const pairs = pathPairs(now, next, use);
-      const baseline = await baselineOf(host, [...sitePaths(now, use), ...sitePaths(next, use)]);
+      const baseline = { ...(await siteBaseline(now, use)), ...(await siteBaseline(next, use)) };
       return { inputs: { ...common, kind: "rename", now, next, pairs, baseline }, locks };
     }
     const profile = await refuseCore(now, { core: target, name: platform, host: use.host(wanted.server) }, use);
@@ -191,12 +191,17 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
     const sizes = { files: await filesSize(now, use), database: await use.db(all.dbServer).size(databaseOf(now, use, all.dbServer)) };
     // Another group would be one for both.
     const linked = use.settings.files_copy === "link" && now.gid === s.next.gid && now.pool?.uid === s.next.pool?.uid;
+    const copied = linked ? 0 : sizes.files;
     await refuseFullDisk(
-      use,
-      use.layout.sites,
-      (linked ? 0 : sizes.files) + (use.db(next.dbServer).type === "sqlite" ? sizes.database : 0) + SLACK,
+      use.host(next.server),
+      use.layoutOf(next.server).sites,
+      copied + (use.db(next.dbServer).type === "sqlite" ? sizes.database : 0) + SLACK,
     );
-    const baseline = await baselineOf(host, [...sitePaths(now, use), ...sitePaths(s.next, use), s.staged.siteDirectory]);
+    const baseline = {
+      ...(await siteBaseline(now, use)),
+      ...(await siteBaseline(s.next, use)),
+      ...(await baselineOf(use.host(next.server), [s.staged.siteDirectory])),
+    };
     return {
       inputs: {
         ...common,
@@ -244,7 +249,7 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
     }
   },
 
-  confirm: ({ baseline }, use) => differences(use.local, baseline),
+  confirm: ({ baseline }, use) => differences(use, baseline),
   state: (inputs, use) => siteState(inputs, use),
 
   async data(inputs, run, use) {
@@ -268,9 +273,10 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
   async forecast(inputs, use) {
     if (inputs.kind === "nothing") return { data: {}, lines: ["Nothing to do: the site is there already"] };
     const { name: site } = inputs;
-    const warnings = warningsOf(inputs);
-    if (inputs.kind === "rename") return forecastOf(use, { as: "rename", site, files: 0, database: 0, warnings });
-    return forecastOf(use, { as: "migrate", site, ...inputs.sizes, backup: inputs.backup !== null, warnings });
+    const { server } = (inputs.kind === "move" ? inputs.succession : inputs).next;
+    const where = { host: use.host(server), sites: use.layoutOf(server).sites, warnings: warningsOf(inputs) };
+    if (inputs.kind === "rename") return forecastOf(use, { as: "rename", site, files: 0, database: 0, ...where });
+    return forecastOf(use, { as: "migrate", site, ...inputs.sizes, backup: inputs.backup !== null, ...where });
   },
   lines: (data) => [
     ...(data["url"] === undefined ? ["Nothing to do: the site is there already"] : [`URL      ${String(data["url"])}/`]),
@@ -506,7 +512,7 @@ function siteTree(next: SiteInputs, use: Services): Step {
 function moveData(now: SiteInputs, next: SiteInputs, use: Services): Step {
   const host = use.host(next.server);
   const [from, to] = [now.paths.root, next.paths.root];
-  const above = use.layout.siteGenerations(next.site.uri);
+  const above = use.layoutOf(next.server).siteGenerations(next.site.uri);
   return {
     id: "site/directories",
     title: `Files of ${now.site.uri} under their new name`,
@@ -542,7 +548,7 @@ function formerPlaces(now: SiteInputs, use: Services): Step {
     async apply(run) {
       await step.apply(run);
       // Generations that are kept stay where they are.
-      await host.removeEmpty(use.layout.siteGenerations(now.site.uri));
+      await host.removeEmpty(use.layoutOf(now.server).siteGenerations(now.site.uri));
       return null;
     },
   };

@@ -22,9 +22,9 @@ export interface ShownPackages extends Pick<PlatformInventory, "engine" | "versi
 
 /** What verify has recorded; without a record the code is looked at, and nothing written. */
 export async function packagesOfPlatform(use: Services, name: string): Promise<ShownPackages> {
-  const { platform, server } = await resolvePlatform(use.store, use.settings, name);
+  const { platform } = await resolvePlatform(use.store, use.settings, name);
   const recorded = await recordedInventory(use, name);
-  const host = use.host(server);
+  const host = use.local;
   const found = recorded ?? (await takeInventory(use, host, platform, await detectCore(host, use.layout.resolve(platform.root))));
   const { engine, version, requires, patches, packages } = found;
   return { engine, version, requires, patches, packages, missing: [], recorded: recorded !== undefined };

@@ -89,7 +89,8 @@ function unlessKnown(error: unknown): undefined {
 export function pruneSteps(name: string, { kept, server, dbServer, names }: Going, use: Services): readonly Step[] {
   const { generation, siteDirectory } = kept;
   const uri = String(kept.properties.uri);
-  const paths = use.layout.generation(uri, generation);
+  const layout = server === null ? use.layout : use.layoutOf(server);
+  const paths = layout.generation(uri, generation);
   const host = server === null ? use.local : use.host(server);
   const id = (word: string) => `kept/${generation}/${word}`;
   const site = { ...kept.properties, name } as unknown as Site;
@@ -112,7 +113,7 @@ export function pruneSteps(name: string, { kept, server, dbServer, names }: Goin
             phase: "finish" as const,
           }),
         ]),
-    files(host, [siteDirectory, paths.root], use.layout.siteGenerations(uri), {
+    files(host, [siteDirectory, paths.root], layout.siteGenerations(uri), {
       id: id("files"),
       title: `Remove the files of generation ${generation}`,
       phase: "finish",

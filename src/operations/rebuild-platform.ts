@@ -73,7 +73,7 @@ export const rebuildPlatform: Operation<RebuildPlatformArgs, Inputs, Services> =
     const core = await detectCore(host, root);
     const { sites, locks } = await sitesOf(all, use);
     const inner = core.docroot === project ? "" : core.docroot.slice(project.length + 1);
-    const record = await readRecord(host, use.layout, old);
+    const record = await readRecord(use, old);
     const changed = record === undefined ? undefined : changedTree(record, (await treeHashes(old)).parts, place.docroot);
     const kept =
       changed === undefined
@@ -142,7 +142,7 @@ export const rebuildPlatform: Operation<RebuildPlatformArgs, Inputs, Services> =
     ];
   },
 
-  confirm: ({ server, baseline }, use) => differences(use.host(server), baseline),
+  confirm: ({ baseline }, use) => differences(use, baseline),
   async state({ platform, server, root, project }, use) {
     const host = use.host(server);
     const core = await detectCore(host, root);

@@ -7,7 +7,7 @@ import type { Operation, Run, Step } from "../core/step.js";
 import { detectCore } from "../engines/index.js";
 import { clone } from "./clone.js";
 import { locksOf, migrate } from "./migrate.js";
-import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { type Baseline, differences } from "./parts/baseline.js";
 import { refuseCore } from "./parts/code-moved.js";
 import { comparison, refuseIncompatible, warningsOf } from "./parts/compatible.js";
 import { filesSize } from "./parts/copy.js";
@@ -18,7 +18,7 @@ import { type Part, runPart } from "./parts/part-operation.js";
 import { refuseFullDisk, siteState } from "./parts/preflight.js";
 import { removeRehearsal } from "./parts/rehearsal.js";
 import { type ComparedPage, type Copied, foundBy, judged, type Looked, type Moved, STEPS } from "./parts/rehearsal-record.js";
-import { databaseOf, type SiteInputs, siteInputs, sitePaths } from "./parts/site.js";
+import { databaseOf, type SiteInputs, siteBaseline, siteInputs } from "./parts/site.js";
 import { ERROR, type LogLine, logMark, namesIn, newInLog, sameEntry, usualPaths, visiting } from "./parts/site-pages.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
@@ -75,20 +75,20 @@ export const rehearse: Operation<RehearseArgs, Inputs, Services> = {
         next: ["provision list platforms"],
       });
     const host = use.host(all.server);
-    const now = await siteInputs(use, all, await detectCore(host, use.layout.resolve(all.platform.root)), generation);
+    const now = await siteInputs(use, all, await detectCore(host, use.rootOf(all)), generation);
     const wanted = await resolveAs(use, all, { platform });
     if (wanted.platform.locked)
       throw new ProvisionError("PLATFORM_LOCKED", `${platform} is locked and takes no new sites`, {
         state: "nothing was changed",
         next: [`provision unlock ${platform}`],
       });
-    const target = await detectCore(use.host(wanted.server), use.layout.resolve(wanted.platform.root));
+    const target = await detectCore(use.host(wanted.server), use.rootOf(wanted));
     const profile = await refuseCore(now, { core: target, name: platform, host: use.host(wanted.server) }, use);
     const there = await resolveAs(use, wanted, { profile, generation: id, db_name: undefined, db_user: undefined });
     const { next } = await succession(use, now, there, { generation: id, command: "rehearse", operation: id });
     const sizes = { files: await filesSize(now, use), database: await use.db(all.dbServer).size(databaseOf(now, use, all.dbServer)) };
     const onDisk = sizes.files + (use.db(all.dbServer).type === "sqlite" ? sizes.database : 0);
-    await refuseFullDisk(use, use.layout.sites, 2 * onDisk + SLACK);
+    await refuseFullDisk(use.host(next.server), use.layoutOf(next.server).sites, 2 * onDisk + SLACK);
     const copy = await temporaryName(use, all.site, id);
     return {
       inputs: {
@@ -100,7 +100,7 @@ export const rehearse: Operation<RehearseArgs, Inputs, Services> = {
         paths: paths ?? null,
         keep,
         sizes,
-        baseline: await baselineOf(host, sitePaths(now, use)),
+        baseline: await siteBaseline(now, use),
       },
       locks: [
         // Visitors, cron and whoever asks go on; what would change the site waits.
@@ -117,7 +117,7 @@ export const rehearse: Operation<RehearseArgs, Inputs, Services> = {
     return [comparison(inputs, inputs.next), copied, moved, looked, ...(inputs.keep ? [] : [removed(inputs, use)])];
   },
 
-  confirm: ({ now, baseline }, use) => differences(use.host(now.server), baseline),
+  confirm: ({ baseline }, use) => differences(use, baseline),
   state: (inputs, use) => siteState(inputs, use),
 
   async data(inputs, run) {
@@ -263,7 +263,7 @@ function refuseFailed({ failure }: Part): void {
 /** A site as it is saved now. */
 async function inputsOf(use: Services, name: string): Promise<SiteInputs> {
   const all = await resolveSite(use.store, use.settings, name);
-  const core = await detectCore(use.host(all.server), use.layout.resolve(all.platform.root));
+  const core = await detectCore(use.host(all.server), use.rootOf(all));
   return siteInputs(use, all, core, all.site.generation ?? "");
 }
 

@@ -2,7 +2,7 @@ import { resolveSite } from "../context/references.js";
 import { ProvisionError } from "../core/errors.js";
 import type { Operation } from "../core/step.js";
 import { detectCore } from "../engines/index.js";
-import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { type Baseline, differences } from "./parts/baseline.js";
 import {
   certificateLine,
   certificatePlan,
@@ -13,7 +13,7 @@ import {
   reportData,
 } from "./parts/certificate.js";
 import { siteLocks } from "./parts/locks.js";
-import { publish, publishCertificate, type SiteInputs, siteInputs, sitePaths } from "./parts/site.js";
+import { publish, publishCertificate, type SiteInputs, siteBaseline, siteInputs } from "./parts/site.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
 interface Inputs extends SiteInputs {
@@ -49,9 +49,9 @@ export const renewCertificate: Operation<{ readonly name: string; readonly force
         next: [`provision certificates renew ${name} --force    # tries now`],
       });
     }
-    const core = await detectCore(use.host(all.server), use.layout.resolve(all.platform.root));
+    const core = await detectCore(use.host(all.server), use.rootOf(all));
     const inputs = { ...(await siteInputs(use, all, core, generation)), certificate };
-    return { inputs: { ...inputs, baseline: await baselineOf(use.host(all.server), sitePaths(inputs, use)) }, locks: siteLocks(all) };
+    return { inputs: { ...inputs, baseline: await siteBaseline(inputs, use) }, locks: siteLocks(all) };
   },
 
   /** An authority that cannot be reached changes nothing. */
@@ -78,7 +78,7 @@ export const renewCertificate: Operation<{ readonly name: string; readonly force
     return report === undefined ? {} : { certificate: reportData(report) };
   },
 
-  confirm: ({ server, baseline }, use) => differences(use.host(server), baseline),
+  confirm: ({ baseline }, use) => differences(use, baseline),
   state: (inputs, use) => stateOf(use, inputs),
 };
 

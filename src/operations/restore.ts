@@ -1,5 +1,5 @@
 import { siteName } from "../context/names.js";
-import { resolveSite } from "../context/references.js";
+import { resolvePlatform, resolveSite } from "../context/references.js";
 import type { Site } from "../context/schema.js";
 import { ProvisionError } from "../core/errors.js";
 import type { Operation, Step } from "../core/step.js";
@@ -25,7 +25,7 @@ import { siteLocks } from "./parts/locks.js";
 import { type Origin, originOf } from "./parts/origin.js";
 import { currentBuild, readRecord } from "./parts/platform-code.js";
 import { siteState } from "./parts/preflight.js";
-import { databaseOf, type SiteInputs, siteCode, siteInputs, sitePaths } from "./parts/site.js";
+import { databaseOf, type SiteInputs, siteBaseline, siteCode, siteInputs } from "./parts/site.js";
 import { backupNamed } from "./parts/stored-backups.js";
 import { allExtensions, dumpOf, filesStep, ownCodeStep, pairsOf, refuseUnfit } from "./parts/unpack.js";
 import { refuseOtherUser, type Services } from "./services.js";
@@ -76,7 +76,7 @@ export const restore: Operation<RestoreArgs, Inputs, Services> = {
         next: [`provision backups list ${name}`, `provision deploy @new ${stored.id}    # a new site of it`],
       });
     const origin = await originOf(use, stored.directory, {});
-    const now = await siteInputs(use, all, await detectCore(use.host(all.server), use.layout.resolve(all.platform.root)), generation);
+    const now = await siteInputs(use, all, await detectCore(use.host(all.server), use.rootOf(all)), generation);
     const platform = args.platform ?? (await recordedPlatform(origin, name, args.backup, use));
     const wanted = await resolveAs(use, all, { platform, generation: id, db_name: undefined, db_user: undefined });
     if (platform !== all.site.platform && wanted.platform.locked)
@@ -85,7 +85,7 @@ export const restore: Operation<RestoreArgs, Inputs, Services> = {
         next: [`provision unlock ${platform}`],
       });
     const host = use.host(wanted.server);
-    const core = await detectCore(host, use.layout.resolve(wanted.platform.root));
+    const core = await detectCore(host, use.rootOf(wanted));
     const { type } = use.db(wanted.dbServer);
     if (type !== origin.database)
       throw new ProvisionError(
@@ -118,7 +118,11 @@ export const restore: Operation<RestoreArgs, Inputs, Services> = {
           profile !== manifest.profile ||
           (await rebuilt(stored.manifest, s.next, use)),
         backup: backupInputs(use, all.site.uri, id, "restore"),
-        baseline: await baselineOf(host, [...sitePaths(now, use), ...sitePaths(s.next, use), s.staged.siteDirectory]),
+        baseline: {
+          ...(await siteBaseline(now, use)),
+          ...(await siteBaseline(s.next, use)),
+          ...(await baselineOf(host, [s.staged.siteDirectory])),
+        },
       },
       locks: [
         ...siteLocks(all),
@@ -161,7 +165,7 @@ export const restore: Operation<RestoreArgs, Inputs, Services> = {
     ];
   },
 
-  confirm: ({ baseline, succession: { next } }, use) => differences(use.host(next.server), baseline),
+  confirm: ({ baseline }, use) => differences(use, baseline),
   state: (inputs, use) => siteState(inputs, use),
   async data({ succession: s, backup, origin }, run, use) {
     const made = backupData(backupSteps(s.now, backup, use), run.out);
@@ -188,7 +192,7 @@ function again(step: Step): Step {
 async function recordedPlatform(origin: Origin, name: string, word: string, use: Services): Promise<string> {
   const platform = "platform" in origin ? origin.platform : null;
   const found = platform === null ? undefined : await use.store.read(platform);
-  if (platform !== null && found?.context_type === "platform" && (await use.local.stat(use.layout.resolve(found.root)))) return platform;
+  if (platform !== null && found?.context_type === "platform" && (await standsFor(found.name, use))) return platform;
   throw new ProvisionError(
     "CONTEXT_NOT_FOUND",
     `the platform that ${word} was made on${platform === null ? "" : `, ${platform},`} does not stand any more`,
@@ -199,6 +203,12 @@ async function recordedPlatform(origin: Origin, name: string, word: string, use:
   );
 }
 
+/** Whether the code of a platform is where its sites run. */
+async function standsFor(name: string, use: Services): Promise<boolean> {
+  const all = await resolvePlatform(use.store, use.settings, name);
+  return (await use.host(all.server).stat(use.rootOf(all))) !== undefined;
+}
+
 /** The platform was built anew since. */
 async function rebuilt(
   { build }: { readonly build: { readonly [key: string]: unknown } | null },
@@ -206,7 +216,7 @@ async function rebuilt(
   use: Services,
 ): Promise<boolean> {
   const host = use.host(server);
-  const present = await currentBuild(host, use.layout, codePlace(platform, use.layout));
-  const record = present === undefined ? undefined : await readRecord(host, use.layout, present);
+  const present = await currentBuild(host, use.layoutOf(server), codePlace(platform, use.layoutOf(server)));
+  const record = present === undefined ? undefined : await readRecord(use, present);
   return (record?.tree ?? null) !== (build?.["tree"] ?? null);
 }

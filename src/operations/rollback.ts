@@ -20,7 +20,7 @@ import { type Kept, keptGenerations } from "./parts/kept.js";
 import { poolSteps } from "./parts/pool.js";
 import { siteState } from "./parts/preflight.js";
 import { type Rows, type Since, since } from "./parts/since.js";
-import { databaseOf, type SiteInputs, siteInputs, sitePaths } from "./parts/site.js";
+import { databaseOf, type SiteInputs, siteBaseline, siteInputs } from "./parts/site.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
 interface Inputs {
@@ -60,7 +60,7 @@ export const rollback: Operation<{ readonly name: string; readonly generation?: 
       );
     }
     const host = use.host(all.server);
-    const now = await siteInputs(use, all, await detectCore(host, use.layout.resolve(all.platform.root)), serving);
+    const now = await siteInputs(use, all, await detectCore(host, use.rootOf(all)), serving);
     const next = await resolveAs(use, all, former(back, name));
     await refuseIncomplete(back, next, use);
     const s = await succession(use, now, next, {
@@ -69,15 +69,14 @@ export const rollback: Operation<{ readonly name: string; readonly generation?: 
       operation: id,
       staged: back.siteDirectory,
     });
-    const paths = [...sitePaths(now, use), ...sitePaths(s.next, use), s.staged.siteDirectory, ...(s.aside === null ? [] : [s.aside])];
+    const beside = [s.staged.siteDirectory, ...(s.aside === null ? [] : [s.aside])];
+    const baseline = {
+      ...(await siteBaseline(now, use)),
+      ...(await siteBaseline(s.next, use)),
+      ...(await baselineOf(use.host(next.server), beside)),
+    };
     return {
-      inputs: {
-        site: all.site,
-        webServer: all.webServer,
-        succession: s,
-        rows: rowsThen(back, serving),
-        baseline: await baselineOf(host, paths),
-      },
+      inputs: { site: all.site, webServer: all.webServer, succession: s, rows: rowsThen(back, serving), baseline },
       locks: locksOf(all, next),
     };
   },
@@ -96,7 +95,7 @@ export const rollback: Operation<{ readonly name: string; readonly generation?: 
     ];
   },
 
-  confirm: ({ baseline }, use) => differences(use.local, baseline),
+  confirm: ({ baseline }, use) => differences(use, baseline),
   state: (inputs, use) => siteState(inputs, use),
 
   async data({ succession: { now, next, kept } }, run) {
@@ -132,7 +131,7 @@ function former({ properties }: Kept, name: string): Partial<Site> {
 /** All of it has to be there before anything is closed. */
 async function refuseIncomplete({ siteDirectory, generation }: Kept, next: SiteAndAll, use: Services): Promise<void> {
   const host = use.host(next.server);
-  const paths = use.layout.generation(next.site.uri, generation);
+  const paths = use.layoutOf(next.server).generation(next.site.uri, generation);
   const missing: string[] = [];
   for (const path of [siteDirectory, paths.files]) if (!(await host.stat(path))) missing.push(path);
   if (!(await use.db(next.dbServer).exists(databaseOf({ site: next.site, generation, paths }, use, next.dbServer))))

@@ -1,4 +1,5 @@
 import type { Changes, Value } from "../context/edit.js";
+import { MASTER_PASSWORD } from "../context/master-db.js";
 import { saveDelete, save as saved } from "../context/save.js";
 import type { Context, ContextType, Site } from "../context/schema.js";
 import { ProvisionError } from "../core/errors.js";
@@ -47,6 +48,10 @@ export function saveWith(secrets: ReadonlyMap<string, Secret>): Operation<SaveAr
       const before = await use.store.read(name).catch(() => undefined);
       refuseMove(before, context);
       await refuseOtherDatabases(before, context, use);
+      if (context.context_type === "server" && context.password_command !== undefined && secrets.has(MASTER_PASSWORD))
+        throw new ProvisionError("USAGE", `${name} has a password_command, and a password is given beside it`, {
+          next: [`provision save ${name} --unset=password_command …    # or let the command alone say it`],
+        });
       return {
         inputs: {
           name,
@@ -67,7 +72,7 @@ export function saveWith(secrets: ReadonlyMap<string, Secret>): Operation<SaveAr
       ];
     },
 
-    confirm: ({ baseline }, use) => differences(use.local, baseline),
+    confirm: ({ baseline }, use) => differences(use, baseline),
     state: async ({ name }, use) => ((await use.store.source(name)) === undefined ? `${name} does not exist` : `${name} is as it was`),
   };
 }
@@ -157,5 +162,5 @@ export const deleteContext: Operation<{ readonly name: string }, DeleteInputs, S
       phase: "finish",
     }),
   ],
-  confirm: ({ baseline }, use) => differences(use.local, baseline),
+  confirm: ({ baseline }, use) => differences(use, baseline),
 };

@@ -1,10 +1,12 @@
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { userInfo } from "node:os";
 import { type Hub, loadHub } from "../context/hub.js";
-import type { Layout } from "../context/layout.js";
-import type { HubSettings, Server } from "../context/schema.js";
+import { Layout } from "../context/layout.js";
+import { type HubSettings, isThisMachine, type Platform, type Server } from "../context/schema.js";
 import { SecretStore } from "../context/secrets.js";
 import { ContextStore } from "../context/store.js";
+import { contextOf } from "../context/validate.js";
+import { parseYaml } from "../context/yaml-file.js";
 import { ProvisionError } from "../core/errors.js";
 import type { Gathering } from "../core/gathering.js";
 import { OperationsDirectory } from "../core/operations.js";
@@ -38,6 +40,7 @@ export class Services {
   readonly local: Host;
 
   readonly #gathering: Gathering | undefined;
+  readonly #hosts = new Map<string, Host>();
   readonly #http = new Map<string, HttpService>();
   readonly #db = new Map<string, DbService>();
   readonly #fpm = new Map<string, FpmService>();
@@ -68,9 +71,46 @@ export class Services {
     return this.hub.settings;
   }
 
-  /** The machine of a server context. */
-  host(_server: Server): Host {
-    return this.local;
+  /** The machine of a server context: this one, or another with one connection for all of this run. */
+  host(server: Server): Host {
+    if (isThisMachine(server.remote_host)) return this.local;
+    return remembered(this.#hosts, [server.name, server.remote_host, server.script_user], () => this.#reachOver(server));
+  }
+
+  #reachOver(server: Server): Host {
+    throw new ProvisionError(
+      "HOST_UNAVAILABLE",
+      `${server.name} is another machine (${server.remote_host}), which this version does not reach`,
+    );
+  }
+
+  /** A host by its name, which is that of its server context (`local`: this machine), as journals have it. */
+  reach(name: string): Host {
+    if (name === this.local.name) return this.local;
+    const path = this.layout.contextFile(name);
+    let text: string;
+    try {
+      text = readFileSync(path, "utf8");
+    } catch (error) {
+      throw new ProvisionError("HOST_UNAVAILABLE", `the journal names a host ${name} that this hub does not know`, { cause: error });
+    }
+    const context = contextOf(parseYaml(path, text), name);
+    if (context.context_type === "server") return this.host(context);
+    throw new ProvisionError("HOST_UNAVAILABLE", `the journal names a host ${name}, which is a ${context.context_type}`);
+  }
+
+  /**
+   * Paths on the machine of a server: of platforms, sites' generations and configuration of the web server. Locks, state, secrets, contexts,
+   * records of builds, backups and links of clients are the hub's (`layout`).
+   */
+  layoutOf(server: Server): Layout {
+    if (isThisMachine(server.remote_host)) return this.layout;
+    return server.aegir_root === undefined ? this.layout : new Layout(server.aegir_root);
+  }
+
+  /** Drupal root of a platform where it runs, absolute. */
+  rootOf({ platform, server }: { readonly platform: Platform; readonly server: Server }): string {
+    return this.layoutOf(server).resolve(platform.root);
   }
 
   /** One service object per server and process: what it has found out (which PHP, which extensions) it need not ask again. */
@@ -79,7 +119,9 @@ export class Services {
   }
 
   fpm(server: Server, of: FpmOf): FpmService {
-    return remembered(this.#fpm, [server, of], () => fpmService({ layout: this.layout, server, of, host: this.host(server) }));
+    return remembered(this.#fpm, [server, of], () =>
+      fpmService({ layout: this.layoutOf(server), locks: this.operations.locks, server, of, host: this.host(server) }),
+    );
   }
 
   /** PHP that begins now serves these sites; `of`: their PHP-FPM, else the server's own. */
@@ -95,13 +137,19 @@ export class Services {
     const make = httpServices[server.http_service_type];
     if (!make) throw noService(server, "http_service_type", "web server", Object.keys(httpServices));
     const gathering = this.#gathering;
-    return make({ layout: this.layout, server, host: this.host(server), ...(gathering === undefined ? {} : { gathering }) });
+    return make({
+      layout: this.layoutOf(server),
+      locks: this.operations.locks,
+      server,
+      host: this.host(server),
+      ...(gathering === undefined ? {} : { gathering }),
+    });
   }
 
   #makeDb(server: Server): DbService {
     const make = dbServices[server.db_service_type];
     if (!make) throw noService(server, "db_service_type", "database", Object.keys(dbServices));
-    return make({ layout: this.layout, server, host: this.host(server), hub: this.local, secrets: this.secrets });
+    return make({ layout: this.layoutOf(server), server, host: this.host(server), hub: this.local, secrets: this.secrets });
   }
 
   engine(name: string): Engine {
@@ -110,10 +158,7 @@ export class Services {
 
   /** How the step engine reaches the world: copies before-images, puts effects back. */
   get world(): World {
-    const hosts = (name: string): Host => {
-      if (name === this.local.name) return this.local;
-      throw new ProvisionError("HOST_UNAVAILABLE", `the journal names a host ${name} that this hub does not know`);
-    };
+    const hosts = (name: string): Host => this.reach(name);
     const undo: UndoKinds = {
       ...fileUndoKinds({ host: hosts }),
       ...databaseUndoKinds(async (server) => this.db(await this.store.need(server, "server"))),
@@ -178,8 +223,9 @@ function noService(server: Server, key: string, what: string, known: readonly st
   });
 }
 
-/** provision works as the server's script_user: everything it makes belongs to that account. Rejects with PERMISSION_DENIED. */
+/** On this machine provision works as the server's script_user (on others it logs in as that): everything it makes belongs to that account. Rejects with PERMISSION_DENIED. */
 export function refuseOtherUser(server: Server): void {
+  if (!isThisMachine(server.remote_host)) return;
   const { username } = userInfo();
   if (username === server.script_user) return;
   throw new ProvisionError("PERMISSION_DENIED", `${server.name} is worked on as ${server.script_user}, and this is ${username}`, {

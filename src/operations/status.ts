@@ -13,7 +13,7 @@ export async function siteStatus(use: Services, name: string): Promise<{ readonl
   const said = { platform: site.platform, enabled: site.site_enabled, installed: site.generation !== undefined };
   if (site.generation === undefined) return said;
   const host = use.host(server);
-  const core = await detectCore(host, use.layout.resolve(all.platform.root));
+  const core = await detectCore(host, use.rootOf(all));
   const inputs = await siteInputs(use, all, core, site.generation);
   const { result } = await use.engine(core.engine).status(siteCode(inputs, use));
   const answer = await use.http(webServer).request({ uri: site.redirection ?? site.uri, path: "/", tls: site.ssl === "required" });

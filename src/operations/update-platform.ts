@@ -98,7 +98,7 @@ export const updatePlatform: Operation<{ readonly name: string }, Inputs, Servic
         host,
         recordFile(use.layout, build),
         async (run) => {
-          const record = await readRecord(host, use.layout, build);
+          const record = await readRecord(use, build);
           if (inputs.commit === inputs.target || record === undefined) return record && text(record);
           run.need(updated);
           const resolved = { ...record.resolved, commit: inputs.target };
@@ -118,7 +118,7 @@ export const updatePlatform: Operation<{ readonly name: string }, Inputs, Servic
   async confirm({ server, baseline, build, commit }, use) {
     const host = use.host(server);
     const now = await commitOf(host, build);
-    return [...(now === commit ? [] : [`${build} is at ${now}, was at ${commit}`]), ...(await differences(host, baseline))];
+    return [...(now === commit ? [] : [`${build} is at ${now}, was at ${commit}`]), ...(await differences(use, baseline))];
   },
   state: async ({ platform, server, build }, use) =>
     `${platform.name} stands at commit ${(await commitOf(use.host(server), build)).slice(0, 12)}`,

@@ -98,7 +98,7 @@ export const verifyPlatform: Operation<VerifyPlatformArgs, Inputs, Services> = {
     ];
   },
 
-  confirm: ({ server, baseline }, use) => differences(use.host(server), baseline),
+  confirm: ({ baseline }, use) => differences(use, baseline),
   async state({ platform, server, root }, use) {
     const host = use.host(server);
     if (!(await host.stat(root))) return `${platform.name} has no code yet (${root} does not exist)`;

@@ -55,7 +55,7 @@ export const verifyServer: Operation<{ readonly name: string }, Inputs, Services
   },
   lines: ({ problems }) => problems as readonly string[],
 
-  confirm: ({ server, baseline }, use) => differences(use.host(server), baseline),
+  confirm: ({ baseline }, use) => differences(use, baseline),
   state: async ({ server }, use) => {
     const problems = server.http_service_type === "none" ? [] : await use.http(server).problems();
     return problems.length === 0 ? `${server.name} is in order` : problems.map(({ message }) => message).join("; ");

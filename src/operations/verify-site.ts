@@ -3,7 +3,7 @@ import { ProvisionError } from "../core/errors.js";
 import type { Operation, Run, Step } from "../core/step.js";
 import { detectCore } from "../engines/index.js";
 import type { DatabaseOf } from "../services/db/service.js";
-import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { type Baseline, differences } from "./parts/baseline.js";
 import { certificateSteps, formerCertificates, refuseUnprovable } from "./parts/certificate.js";
 import { contextFile } from "./parts/contexts.js";
 import { siteLocks } from "./parts/locks.js";
@@ -28,10 +28,10 @@ import {
   publishCertificate,
   type SiteInputs,
   settingsFile,
+  siteBaseline,
   siteDirectories,
   siteEntries,
   siteInputs,
-  sitePaths,
 } from "./parts/site.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
@@ -70,7 +70,7 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
       });
     }
     await refuseConflicts(use, all.site);
-    const core = await detectCore(use.host(all.server), use.layout.resolve(all.platform.root));
+    const core = await detectCore(use.host(all.server), use.rootOf(all));
     const inputs = await siteInputs(use, all, core, generation);
     refuseUnprovable(inputs);
     const db = use.db(all.dbServer);
@@ -92,7 +92,7 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
         account: database.names,
         database,
         ...(rotation ? { rotation } : {}),
-        baseline: await baselineOf(use.host(all.server), sitePaths(inputs, use)),
+        baseline: await siteBaseline(inputs, use),
       },
       locks: siteLocks(all),
     };
@@ -151,7 +151,7 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
     ];
   },
 
-  confirm: ({ server, baseline }, use) => differences(use.host(server), baseline),
+  confirm: ({ baseline }, use) => differences(use, baseline),
   state: (inputs, use) => siteState(inputs, use),
 };
 

@@ -107,7 +107,7 @@ async function eachTree(
 }
 
 async function look(host: Host, tree: SharedTree, access: GroupAccess): Promise<readonly Found[]> {
-  const me = process.getuid?.() ?? ROOT;
+  const me = access.uid;
   const { directories, files, owners } = wrong(tree, access, me === ROOT);
   const any = ["(", ...directories, ")", "-o", "(", ...files, ")", ...(owners ? ["-o", "(", ...owners, ")"] : [])];
   const { stdout } = await host.run(["find", tree.path, "-xdev", "(", ...any, ")", "-printf", "%U %U:%G %m %p\\0"], { anyExit: true });
@@ -122,7 +122,7 @@ async function look(host: Host, tree: SharedTree, access: GroupAccess): Promise<
 
 /** By find, which does not follow a link that somebody puts in the way of a directory. */
 async function repair(host: Host, tree: SharedTree, access: GroupAccess): Promise<void> {
-  const me = process.getuid?.() ?? ROOT;
+  const me = access.uid;
   const { directories, files, owners } = wrong(tree, access, me === ROOT);
   const own = me === ROOT ? [] : ["-uid", String(me)];
   const find = async (which: readonly string[], ...command: readonly string[]) => {

@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeFakeCore } from "../support/fake-core.js";
 import { type Answered, type FakeHub, newHub, saveSite, treeDifference } from "../support/fake-hub.js";
+import { counted, drawn, EXHAUSTIVE } from "../support/kill-walk.js";
 import { inParallel } from "../support/processes.js";
 
-/** Every point with every verb, and double kills; else a sample of the points beside journal records, with one verb each. */
-const EXHAUSTIVE = process.env["PROVISION_TEST_KILL_ALL"] === "1";
+/** Else as many points beside journal records, with one verb each. */
 const MOST = 5;
 
 let base: string;
@@ -21,7 +21,7 @@ interface Subject {
   readonly recovery: "automatic" | "ask";
   /** Backups of a.test before and after; `kept`: also when all else is taken back, once it is complete. */
   readonly backups: readonly [before: number, after: number];
-  /** The site that is there when all is done. */
+  /** The site that is there when all is done; or, for `delete`, until then. */
   readonly site: string;
   before: string;
   complete: string;
@@ -37,6 +37,7 @@ const SUBJECTS: Readonly<Record<string, Subject>> = {
   backup: subject(() => ["backup", "@a.test"], "automatic", [1, 2]),
   restore: subject(() => ["restore", "@a.test", backup, "--yes"], "ask", [1, 2]),
   deploy: subject(() => ["deploy", "@c.test", backup], "ask", [1, 1], "@c.test"),
+  delete: subject(() => ["delete", "@a.test", "--yes"], "ask", [1, 2]),
   "install --force-reinstall": subject(() => ["install", "@a.test", "--force-reinstall", "--yes"], "ask", [1, 2]),
 };
 
@@ -51,7 +52,7 @@ function treeOf(hub: FakeHub): string {
 
 beforeAll(async () => {
   base = mkdtempSync(join(tmpdir(), "provision-bkill-"));
-  origin = await newHub(join(base, "hub-000"), await makeFakeCore(join(base, "core")));
+  origin = await newHub(join(base, "hub-00000"), await makeFakeCore(join(base, "core")));
   await origin.do("verify", "@platform_d7");
   await saveSite(origin, "a.test", "--aliases=www.a.test");
   await origin.do("install", "@a.test");
@@ -75,7 +76,7 @@ beforeAll(async () => {
 afterAll(() => rmSync(base, { recursive: true, force: true }));
 
 function next(): FakeHub {
-  const hub = origin.copy(join(base, `hub-${String(++worlds).padStart(3, "0")}`));
+  const hub = origin.copy(join(base, `hub-${String(++worlds).padStart(5, "0")}`));
   // A copy says its own paths everywhere; the manifest has a sum.
   const manifest = `backups/a.test/${backup}/manifest.json`;
   cpSync(origin.path(manifest), hub.path(manifest));
@@ -145,7 +146,8 @@ async function walk(
     const verified = await hub.run(["backups", "verify", "--all"]);
     if (verified.code !== 0) return `${what}: ${brief(verified)}`;
     if (hub.open.length > 0) return `${what}: still open: ${hub.open.join(" ")}`;
-    if (found === "complete" || subject.site === "@a.test") {
+    const deleted = found === "complete" && subject.args()[0] === "delete";
+    if (!deleted && (found === "complete" || subject.site === "@a.test")) {
       const after = await hub.run(["verify", found === "complete" ? subject.site : "@a.test"]);
       if (after.code !== 0 || after.said?.counts["changed"] !== 0)
         return `${what}: verify: ${brief(after)} ${JSON.stringify(after.said?.counts)}`;
@@ -156,7 +158,7 @@ async function walk(
   }
 }
 
-describe.each(Object.entries(SUBJECTS))("kill -9 of %s", (_name, subject) => {
+describe.each(Object.entries(SUBJECTS))("kill -9 of %s", (name, subject) => {
   it("at every journal record: abort ends as before, resume complete, and every backup there is is whole (M5, M9, M10)", async () => {
     expect(subject.torn.length).toBeGreaterThanOrEqual(10);
     const every = Array.from({ length: subject.points }, (_, index) => index + 1);
@@ -168,8 +170,9 @@ describe.each(Object.entries(SUBJECTS))("kill -9 of %s", (_name, subject) => {
     const walks = points.flatMap((point, index) =>
       (EXHAUSTIVE ? VERBS : [VERBS[index % VERBS.length] as Verb]).map((verb) => () => walk(subject, point, verb)),
     );
-    const wrong = (await inParallel(walks, 2, (one) => one())).filter((verdict) => verdict !== undefined);
-    expect(wrong).toEqual([]);
+    const verdicts = await inParallel(walks, 2, (one) => one());
+    counted(name, verdicts);
+    expect(verdicts.filter((verdict) => verdict !== undefined)).toEqual([]);
   }, 3_600_000);
 
   it("twice: what is killed while it resumes or aborts is brought to an end all the same", async () => {
@@ -180,7 +183,8 @@ describe.each(Object.entries(SUBJECTS))("kill -9 of %s", (_name, subject) => {
         doubles.push(() => walk(subject, point, "abort", { verb: "abort", at }));
       }
     }
-    const wrong = (await inParallel(doubles, 2, (one) => one())).filter((verdict) => verdict !== undefined);
-    expect(wrong).toEqual([]);
+    const verdicts = await inParallel(drawn(doubles), 2, (one) => one());
+    counted(`${name}, twice`, verdicts);
+    expect(verdicts.filter((verdict) => verdict !== undefined)).toEqual([]);
   }, 3_600_000);
 });

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { connect } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { FakeAuthority } from "../support/fake-authority.js";
+import { EXHAUSTIVE } from "../support/kill-walk.js";
 import { type Pebble, pebbleMissing, startPebble } from "../support/pebble.js";
 import { freePort } from "../support/php-server.js";
 import { type WebHub, webHub } from "../support/web-hub.js";
@@ -33,8 +34,7 @@ function shakeHands(port: number, name: string, ca: string): Promise<Seen> {
   });
 }
 
-/** Every point of a kill walk; else a sample. */
-const EXHAUSTIVE = process.env["PROVISION_TEST_KILL_ALL"] === "1";
+/** Points of a kill walk, but for a whole one. */
 const SAMPLE = 4;
 
 interface Listed {

@@ -5,10 +5,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type DatabaseServer, missingServer, startServer } from "../support/database-servers.js";
 import { makeFakeCore } from "../support/fake-core.js";
 import { type FakeHub, newHub, saveSite, treeDifference } from "../support/fake-hub.js";
+import { EXHAUSTIVE } from "../support/kill-walk.js";
 import { run } from "../support/processes.js";
 
-/** Every point; else those around journal records of the database's steps and some of the others. */
-const EXHAUSTIVE = process.env["PROVISION_TEST_KILL_ALL"] === "1";
 const missing = missingServer("mysql");
 
 describe.skipIf(missing !== undefined)(`kill -9 with a database server${missing === undefined ? "" : ` (${missing})`}`, () => {
@@ -73,6 +72,7 @@ describe.skipIf(missing !== undefined)(`kill -9 with a database server${missing 
   function sample({ points: all, torn }: { readonly points: number; readonly torn: readonly number[] }, most: number): readonly number[] {
     const every = Array.from({ length: all }, (_, index) => index + 1);
     if (EXHAUSTIVE) return every;
+    // Those around journal records of the database's steps and some of the others.
     const chosen = [...new Set([...torn, ...torn.map((point) => point + 2), ...every])].filter((point) => point <= all);
     const step = Math.ceil(chosen.length / most);
     return chosen.filter((_, index) => index % step === 0);

@@ -62,6 +62,48 @@ for (const type of ["mysql", "pgsql"] as const satisfies readonly ServerType[]) 
       expect((await hub.ok("doctor --json")).stdout).toContain(`${type} can be used`);
     });
 
+    test("a password that was written into the file goes to secrets/ by save, comments stay; password_command gives it in its place", async () => {
+      const url = new URL(server.url);
+      const password = decodeURIComponent(url.password);
+      const alias = hub.path("aliases/server_db.yml");
+      writeFileSync(alias, `# The big one\ncontext_type: server\ndb_service_type: ${type}\nmaster_db: "${server.url}" # by hand\n`);
+      const refused = await hub.provision("verify @server_db --json");
+      expect([refused.code, refused.stdout + refused.stderr]).toEqual([65, expect.stringContaining("moves it to secrets/")]);
+      expect(refused.stdout + refused.stderr).not.toContain(url.password);
+      await hub.ok("save @server_db");
+      const clean = `${type}://${url.username}@127.0.0.1:${url.port}`;
+      expect(readFileSync(alias, "utf8")).toBe(
+        `# The big one\ncontext_type: server\ndb_service_type: ${type}\nmaster_db: "${clean}" # by hand\n`,
+      );
+      expect(holding(hub, password, url.password)).toEqual(["secrets/server_db.yml", "secrets/server_master.yml"]);
+      await hub.ok("verify @server_db");
+
+      const [program, vault] = [join(hub.base, "say-it"), join(hub.base, "vault")];
+      writeFileSync(vault, `${password}\nnot this line\n`);
+      writeFileSync(program, '#!/bin/sh\ncat "$1"\n', { mode: 0o755 });
+      rmSync(hub.path("secrets/server_db.yml"));
+      await hub.ok(["save", "@server_db", `--password_command=${program} ${vault}`]);
+      await hub.ok("verify @server_db");
+      expect(holding(hub, password, url.password)).toEqual(["secrets/server_master.yml"]);
+      const both = await hub.document(["save", "@server_db", `--master_db=${server.url}`]);
+      expect([both.exit, both.error?.code]).toEqual([64, "USAGE"]);
+      for (const [text, what] of [
+        [`cat "$1"; echo cried >&2; exit 3`, "exit code 3"],
+        ["echo; echo said", "printed no password"],
+        [`cat "$1"; kill -9 $$`, "ended by a signal"],
+      ] as const) {
+        writeFileSync(program, `#!/bin/sh\n${text}\n`);
+        const failed = await hub.provision("verify @server_db --json");
+        expect([failed.code, failed.json.error?.message]).toEqual([78, expect.stringContaining(what)]);
+        expect(failed.stdout + failed.stderr).not.toMatch(/cried|said\b|not this line/);
+        expect(failed.stdout + failed.stderr).not.toContain(JSON.stringify(password).slice(1, -1));
+      }
+      expect(holding(hub, password, url.password)).toEqual(["secrets/server_master.yml"]);
+      rmSync(program);
+      expect((await hub.document("verify @server_db")).error?.message).toContain("is not there");
+      await hub.ok("save @server_db --delete");
+    });
+
     test("install leaves nothing for a verify to change, and verify changes nothing to the byte", async () => {
       await hub.ok("verify @server_master");
       before = stands(hub, server);

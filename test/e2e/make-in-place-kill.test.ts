@@ -1,12 +1,10 @@
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { EXHAUSTIVE } from "../support/kill-walk.js";
 import { archive, temporaryDirectory, treeOf, writeFiles } from "../support/make-fixtures.js";
 import { type Ended, inParallel, run } from "../support/processes.js";
 import { PROJECT } from "../support/project.js";
-
-/** Every point; else the moves of one sample. */
-const EXHAUSTIVE = process.env["PROVISION_TEST_KILL_ALL"] === "1";
 
 let base: string;
 let before: string;

@@ -4,26 +4,28 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeFakeCore } from "../support/fake-core.js";
 import { type Answered, type FakeHub, makeFileOf, newHub, saveSite, treeDifference } from "../support/fake-hub.js";
+import { counted, drawn, EXHAUSTIVE } from "../support/kill-walk.js";
 import { PhpServer } from "../support/php-server.js";
 import { inParallel } from "../support/processes.js";
 import { tablesOf } from "../support/table-sums.js";
 
-/** Every point with every verb, and double kills; else some around journal records, by turns. */
-const EXHAUSTIVE = process.env["PROVISION_TEST_KILL_ALL"] === "1";
+/** Else as many around journal records, by turns. */
 const SAMPLE = 4;
 
 let base: string;
 /** @a.test installed on @platform_d7; @platform_next is newer code with updates that wait; @server_two has databases too. */
 let installed: FakeHub;
 let migrated: FakeHub;
+/** And the time of what is kept is over. */
+let due: FakeHub;
 let worlds = 0;
-const nextRoot = () => join(base, `hub-${String(++worlds).padStart(4, "0")}`);
+const nextRoot = () => join(base, `hub-${String(++worlds).padStart(5, "0")}`);
 
 beforeAll(async () => {
   base = mkdtempSync(join(tmpdir(), "provision-migrate-kill-"));
   const core = await makeFakeCore(join(base, "core"));
   const newer = await makeFakeCore(join(base, "newer"), { traps: ["pending-updates"] });
-  installed = await newHub(join(base, "hub-0000"), core);
+  installed = await newHub(join(base, "hub-00000"), core);
   writeFileSync(installed.path("next.make"), makeFileOf(newer));
   await installed.do("save", "@platform_next", "--context_type=platform", "--root=platforms/next", "--makefile=next.make");
   await installed.do("save", "@server_two", "--context_type=server", "--http_service_type=none", "--db_service_type=sqlite");
@@ -37,6 +39,10 @@ beforeAll(async () => {
   await installed.do("verify", "@a.test");
   migrated = installed.copy(nextRoot());
   await migrated.do("migrate", "@a.test", "@platform_next", "--no-backup");
+  due = migrated.copy(nextRoot());
+  const [kept = ""] = readdirSync(due.path("state/generations/a.test"));
+  const record = due.path("state/generations/a.test", kept);
+  writeFileSync(record, readFileSync(record, "utf8").replace(/("until": ?")[^"]*/, "$12020-01-01T00:00:00.000Z"));
 }, 120_000);
 afterAll(() => rmSync(base, { recursive: true, force: true }));
 
@@ -45,12 +51,15 @@ interface Subject {
   readonly origin: () => FakeHub;
   /** Context and host name, before and when it is complete; the directories of the docroots that serve then. */
   readonly before: readonly [context: string, host: string, docroot: string];
-  readonly after: readonly [context: string, host: string, docroot: string];
+  readonly after: readonly [context: string, host: string, docroot: string] | "nothing";
+  /** Fewer than most have. */
+  readonly points?: number;
 }
 
 const D7 = "platforms/d7";
 const NEXT = "platforms/next";
 const A = ["@a.test", "a.test", D7] as const;
+const MOVED = ["@a.test", "a.test", NEXT] as const;
 
 const SUBJECTS: Readonly<Record<string, Subject>> = {
   "migrate to another platform": {
@@ -80,8 +89,21 @@ const SUBJECTS: Readonly<Record<string, Subject>> = {
   rollback: {
     args: ["rollback", "@a.test", "--yes"],
     origin: () => migrated,
-    before: ["@a.test", "a.test", NEXT],
+    before: MOVED,
     after: A,
+  },
+  "delete of a site with a kept generation": {
+    args: ["delete", "@a.test", "--no-backup", "--yes"],
+    origin: () => migrated,
+    before: MOVED,
+    after: "nothing",
+  },
+  "backups prune, of a kept generation": {
+    args: ["backups", "prune", "@a.test", "--yes"],
+    origin: () => due,
+    before: MOVED,
+    after: MOVED,
+    points: 15,
   },
   clone: {
     args: ["clone", "@a.test", "@c.test", "@platform_next", "--sanitize"],
@@ -137,7 +159,9 @@ function brief({ code, said, stderr }: Answered): string {
   return `exit ${code} ${said?.error?.code ?? said?.outcome ?? ""} ${said?.error?.message ?? stderr.slice(0, 300)} ${said?.error?.why.join("; ") ?? ""} ${said?.error?.state ?? ""}`;
 }
 
-async function serves(hub: FakeHub, [context, host, docroot]: Subject["before"]): Promise<string | undefined> {
+async function serves(hub: FakeHub, site: Subject["after"]): Promise<string | undefined> {
+  if (site === "nothing") return undefined;
+  const [context, host, docroot] = site;
   const verified = await hub.run(["verify", context]);
   if (verified.code !== 0 || verified.said?.counts["changed"] !== 0)
     return `verify: ${brief(verified)} ${JSON.stringify(verified.said?.steps.filter(({ outcome }) => outcome === "changed"))}`;
@@ -190,12 +214,12 @@ async function walked(
   }
 }
 
-describe.each(Object.entries(SUBJECTS))("kill -9 of %s", (_name, subject) => {
+describe.each(Object.entries(SUBJECTS))("kill -9 of %s", (name, subject) => {
   it(
     "at journal records and between: abort leaves every file and every table as it was, resume completes (M8, M9)",
     async () => {
       const walk = await whole(subject);
-      expect(walk.points).toBeGreaterThan(40);
+      expect(walk.points).toBeGreaterThan(subject.points ?? 40);
       const every = Array.from({ length: walk.points }, (_, index) => index + 1);
       const near = walk.torn.flatMap((torn) => [torn, torn + 2]).filter((point) => point <= walk.points);
       const step = near.length / SAMPLE;
@@ -205,6 +229,7 @@ describe.each(Object.entries(SUBJECTS))("kill -9 of %s", (_name, subject) => {
           (verb) => () => walked(subject, walk, point, verb),
         ),
       );
+      const doubles: typeof walks = [];
       if (EXHAUSTIVE)
         for (let point = 9; point < walk.points; point += 7)
           for (let at = 3; at < 120; at += 13)
@@ -213,8 +238,9 @@ describe.each(Object.entries(SUBJECTS))("kill -9 of %s", (_name, subject) => {
               ["abort", "abort"],
               ["abort", "resume"],
             ] as const)
-              walks.push(() => walked(subject, walk, point, verb, { verb: again, at }));
-      const verdicts = await inParallel(walks, 3, (one) => one());
+              doubles.push(() => walked(subject, walk, point, verb, { verb: again, at }));
+      const verdicts = await inParallel([...walks, ...drawn(doubles)], 3, (one) => one());
+      counted(`${name}, ${walks.length} points and verbs`, verdicts);
       expect(verdicts.filter((verdict) => verdict !== "right")).toEqual([]);
     },
     EXHAUSTIVE ? 7_200_000 : 240_000,

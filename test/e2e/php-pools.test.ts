@@ -1,6 +1,7 @@
 import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { EXHAUSTIVE } from "../support/kill-walk.js";
 import { accounts, poolUserOf, probe, putProbe, withPools } from "../support/pools.js";
 import { type WebHub, webHub } from "../support/web-hub.js";
 import { missing } from "../support/web-servers.js";
@@ -8,7 +9,6 @@ import { missing } from "../support/web-servers.js";
 /** Users are made for real, which root alone may; in CI the tests are root's. */
 const NOT_ROOT = process.getuid?.() === 0 ? undefined : "only root makes Unix users";
 const COULD_NOT = [false, null];
-const EXHAUSTIVE = process.env["PROVISION_TEST_KILL_ALL"] === "1";
 
 for (const type of ["nginx", "apache"] as const) {
   const absent = missing(type) ?? NOT_ROOT;

@@ -4,11 +4,10 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { makeFakeCore } from "../support/fake-core.js";
 import { type FakeHub, newHub, saveSite, treeDifference } from "../support/fake-hub.js";
+import { counted, EXHAUSTIVE } from "../support/kill-walk.js";
 import { PhpServer } from "../support/php-server.js";
 import { inParallel } from "../support/processes.js";
 
-/** Every point with every verb; else a sample. */
-const EXHAUSTIVE = process.env["PROVISION_TEST_KILL_ALL"] === "1";
 const REBUILD = ["verify", "@platform_d7", "--rebuild"];
 
 let base: string;
@@ -19,12 +18,12 @@ let points = 0;
 let torn: readonly number[] = [];
 let worlds = 0;
 
-const nextRoot = () => join(base, `hub-${String(++worlds).padStart(3, "0")}`);
+const nextRoot = () => join(base, `hub-${String(++worlds).padStart(5, "0")}`);
 
 beforeAll(async () => {
   base = mkdtempSync(join(tmpdir(), "provision-rebuild-"));
   const core = await makeFakeCore(join(base, "core"));
-  origin = await newHub(join(base, "hub-000"), core);
+  origin = await newHub(join(base, "hub-00000"), core);
   await origin.do("verify", "@platform_d7");
   await saveSite(origin, "a.test");
   await origin.do("install", "@a.test");
@@ -91,5 +90,6 @@ it("kill -9 of a rebuild, at the points of the journal and between: the platform
     (EXHAUSTIVE ? verbs : [verbs[index % verbs.length] ?? "next"]).map((verb) => () => walk(point, verb)),
   );
   const verdicts = await inParallel(walks, 3, (one) => one());
+  counted("rebuild", verdicts);
   expect(verdicts.filter((verdict) => verdict !== "right")).toEqual([]);
 }, 1_800_000);

@@ -4,11 +4,11 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { makeFakeCore } from "../support/fake-core.js";
 import { type Answered, type FakeHub, makeFileOf, newHub, saveSite, treeDifference } from "../support/fake-hub.js";
+import { counted, EXHAUSTIVE } from "../support/kill-walk.js";
 import { inParallel } from "../support/processes.js";
 import { tablesOf } from "../support/table-sums.js";
 
-/** Every point; else some near records of its own journal and of those of its parts. */
-const EXHAUSTIVE = process.env["PROVISION_TEST_KILL_ALL"] === "1";
+/** Points near records of its own journal and of those of its parts. */
 const SAMPLE = 6;
 
 let base: string;
@@ -98,6 +98,7 @@ describe("kill -9 of rehearse", () => {
       const chosen = EXHAUSTIVE ? Array.from({ length: points }, (_, index) => index + 1) : sample;
       const walks = chosen.map((point, index) => () => walked(before, point, index % 3 === 2 ? "again" : "abort"));
       const verdicts = await inParallel(walks, 3, (one) => one());
+      counted("rehearse", verdicts);
       expect(verdicts.filter((verdict) => verdict !== "right")).toEqual([]);
     },
     EXHAUSTIVE ? 7_200_000 : 240_000,

@@ -1,11 +1,10 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { EXHAUSTIVE } from "../support/kill-walk.js";
 import { type WebHub, webHub } from "../support/web-hub.js";
 import { missing } from "../support/web-servers.js";
 
-/** Every point; else a sample. */
-const EXHAUSTIVE = process.env["PROVISION_TEST_KILL_ALL"] === "1";
 const SAMPLE = 7;
 
 for (const type of ["nginx", "apache"] as const) {

@@ -83,11 +83,11 @@ export async function refuseNoRoom(inputs: SiteInputs, use: Services): Promise<v
   ]);
   const files = Number(stdout.trim().split("\n").at(-1)?.split("\t")[0] ?? 0);
   const need = Math.ceil(size / DUMP_RATIO) + files + SLACK;
-  const free = await host.freeSpace(use.layout.backups);
+  const free = await use.local.freeSpace(use.layout.backups);
   if (free >= need) return;
   throw new ProvisionError(
     "DISK_FULL",
-    `${host.name}: ${use.layout.backups} has ${mebibytes(free)} MiB free; a backup of ${inputs.site.name} needs about ${mebibytes(need)} MiB`,
+    `${use.local.name}: ${use.layout.backups} has ${mebibytes(free)} MiB free; a backup of ${inputs.site.name} needs about ${mebibytes(need)} MiB`,
     {
       state: "nothing was changed",
       next: ["provision backups list", "provision backups prune --all --yes"],
@@ -238,14 +238,13 @@ interface Steps {
 /** The manifest, the disk, the name: from here on it is a backup, whatever becomes of the operation. */
 function completeStep(inputs: SiteInputs, backup: BackupInputs, use: Services, steps: Steps): Step {
   const { partial, directory } = backup;
-  const host = use.host(inputs.server);
   return {
     id: "backup/complete",
     title: `Complete the backup ${backup.id}`,
     keep: true,
     check: async () => ({
       changes: [`create ${directory}/`],
-      undo: [{ do: "rename_back", host: host.name, from: partial, to: directory }],
+      undo: [{ do: "rename_back", host: use.local.name, from: partial, to: directory }],
     }),
     async apply(run) {
       const dump = run.need(steps.dump) as unknown as Dumped;
@@ -254,7 +253,7 @@ function completeStep(inputs: SiteInputs, backup: BackupInputs, use: Services, s
       const manifest = await manifestOf(inputs, backup, use, { dump, files, code });
       const names = manifest.parts.map(({ name }) => join(partial, name));
       await use.local.writeFile(join(partial, MANIFEST), manifestText(manifest), { mode: 0o600 });
-      await synced(host, [...names, partial]);
+      await synced(use.local, [...names, partial]);
       await use.local.rename(partial, directory);
       if (manifest.extensions === null)
         run.warn(`the backup is complete, but does not know which extensions are enabled: ${manifest.extensions_unknown}`);
@@ -289,8 +288,8 @@ async function manifestOf(
   const { site, platform, core, generation, server, dbServer } = inputs;
   const db = use.db(dbServer);
   const host = use.host(server);
-  const build = await currentBuild(host, use.layout, codePlace(platform, use.layout));
-  const record = build === undefined ? undefined : await readRecord(host, use.layout, build);
+  const build = await currentBuild(host, use.layoutOf(server), codePlace(platform, use.layoutOf(server)));
+  const record = build === undefined ? undefined : await readRecord(use, build);
   const part = `${db.dumpName}.zst`;
   return {
     schema: "provision/backup@1",

@@ -62,7 +62,7 @@ interface PlanOptions {
 function placeOf(use: Services, { site, webServer }: Pick<SiteAndAll, "site" | "webServer">) {
   const [host = ""] = site.uri.split("/");
   const key = site.aliases.length === 0 ? host : site.uri;
-  return { directory: use.layout.certificates(webServer.name, configName(key)), names: hostNames(site) };
+  return { directory: use.layoutOf(webServer).certificates(webServer.name, configName(key)), names: hostNames(site) };
 }
 
 /** Directory of a site's certificates, whether there are any or not. */

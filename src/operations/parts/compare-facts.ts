@@ -41,7 +41,7 @@ export async function gatherComparison(
   const { site, platform } = inputs;
   const host = use.host(inputs.server);
   const there = use.host(target.server);
-  const core = await detectCore(there, use.layout.resolve(target.platform.root));
+  const core = await detectCore(there, use.rootOf(target));
   const { result: inventory } = await use.engine(inputs.core.engine).inventory(siteCode(inputs, use));
   const unknown: string[] = [];
   const known = async <T>(what: string, ask: () => Promise<T>): Promise<T | undefined> => {
@@ -188,5 +188,5 @@ async function space(use: Services, host: Host, inputs: SiteInputs, sameServer: 
     .map((line) => Number.parseInt(line, 10) || 0)
     .reduce((sum, kibibytes) => sum + kibibytes * 1024, 0);
   const database = sameServer ? await use.db(dbServer).size(databaseOf(inputs, use, dbServer)) : 0;
-  return { free: await host.freeSpace(use.layout.sites), files, database };
+  return { free: await host.freeSpace(use.layoutOf(inputs.server).sites), files, database };
 }

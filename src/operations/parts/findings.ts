@@ -130,6 +130,11 @@ function firstSchema(engine: string): number {
   return engine === "drupal" ? 8000 : 0;
 }
 
+/** Where an update stands among those of its module: Backdrop takes 7000 off what it has of Drupal 7, which comes before its own (core's update.inc). */
+function order(engine: string, update: number): number {
+  return engine === "backdrop" && update >= 7000 && update < 9000 ? update - 7000 : update;
+}
+
 /**
  * Everything that stands against moving the site to the platform, or is to be known before. Pure: the caller has gathered all
  * (gatherComparison in compare-facts.ts). Findings come in the order of FINDINGS.
@@ -379,10 +384,11 @@ function schemas(
   const first = firstSchema(site.code.engine);
   const codeNow = view.now.get(packageKey({ type, name }))?.schema ?? first;
   const codeThere = there.schema ?? first;
-  if (schema < codeNow) pending.push(`${name} is at ${schema} of ${codeNow}`);
-  if (schema > codeThere) {
+  const before = (a: number, b: number) => order(site.code.engine, a) < order(site.code.engine, b);
+  if (before(schema, codeNow)) pending.push(`${name} is at ${schema} of ${codeNow}`);
+  if (before(codeThere, schema)) {
     // Updates that the scan does not see in the present code either may stand in files that it does not read.
-    if (codeNow >= schema)
+    if (!before(codeNow, schema))
       found.add("schema-downgrade", name, `${name} has run update ${schema}; the code on ${target.name} ends with ${codeThere}`, {
         remedy: supply(target, there.project ?? name, undefined, "as new as the site's, or newer"),
       });
@@ -396,7 +402,7 @@ function schemas(
         },
       );
   }
-  if (there.removedUpTo !== undefined && schema < there.removedUpTo && codeNow < there.removedUpTo)
+  if (there.removedUpTo !== undefined && before(schema, there.removedUpTo) && before(codeNow, there.removedUpTo))
     found.add(
       "updates-removed",
       name,

@@ -37,7 +37,9 @@ export async function fingerprintOf(use: Services, now: SiteInputs, next: SiteIn
     [`core of ${target.name}`]: target.code.version,
     [`directory of ${target.name}`]: build ?? "",
     // Of code that somebody changed in its place the inventory says nothing.
-    [`files of ${target.name}`]: (await treeHash(build ?? next.core.docroot, (path) => /^sites\/(?!all(?:\/|$))/.test(path))) ?? "",
+    ...(use.host(next.server).name === use.local.name
+      ? { [`files of ${target.name}`]: (await treeHash(build ?? next.core.docroot, (path) => /^sites\/(?!all(?:\/|$))/.test(path))) ?? "" }
+      : {}),
     ...(lock === undefined ? {} : { [`lock of ${makefile}`]: lock }),
     ...(facts.php === undefined ? {} : { [`PHP of ${target.name}`]: facts.php.version }),
   };

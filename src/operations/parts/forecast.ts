@@ -1,4 +1,5 @@
 import type { Json } from "../../core/json.js";
+import type { Host } from "../../host/host.js";
 import type { Services } from "../services.js";
 import type { Finding } from "./findings.js";
 
@@ -21,6 +22,9 @@ export interface Planned {
   readonly files: number;
   readonly database: number;
   readonly backup?: boolean;
+  /** Where they are copied to. */
+  readonly host: Host;
+  readonly sites: string;
   /** What is to be known before. */
   readonly warnings: readonly Finding[];
 }
@@ -52,7 +56,7 @@ export async function forecastOf(
   const runs = (same.length > 0 ? same : known).slice(-LAST);
   const duration = median(runs.map(({ ms }) => ms));
   const blocked = median(runs.flatMap(({ blocked: ms }) => (ms === undefined ? [] : [ms])));
-  const free = await use.local.freeSpace(use.layout.sites);
+  const free = await planned.host.freeSpace(planned.sites);
   const { as, files, database, backup, warnings } = planned;
   const word = `${runs.length} ${as}${runs.length === 1 ? "" : "s"} ${from === "site" ? "of this site" : "of sites of similar size"}`;
   const held = blocked === null || as !== "migrate" ? "" : `, in which nobody can write for about ${seconds(blocked)}`;

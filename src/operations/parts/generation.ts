@@ -77,7 +77,7 @@ export async function succession(
   how: { readonly generation: string; readonly command: string; readonly operation: string; readonly staged?: string },
 ): Promise<Succession> {
   const host = use.host(next.server);
-  const core = await detectCore(host, use.layout.resolve(next.platform.root));
+  const core = await detectCore(host, use.rootOf(next));
   const inputs = await siteInputs(use, next, core, how.generation);
   const kept = await keptGenerations(use, now.site.name);
   const place = inputs.siteDirectory;
@@ -178,7 +178,7 @@ export function ownDirectories(inputs: SiteInputs, use: Services): Step {
         changes,
         undo: [
           ...undo,
-          { do: "remove_directory", host, path: use.layout.siteGenerations(inputs.site.uri) },
+          { do: "remove_directory", host, path: use.layoutOf(inputs.server).siteGenerations(inputs.site.uri) },
           { do: "remove_tree", host, path: inputs.paths.root },
           { do: "remove_tree", host, path: inputs.siteDirectory },
         ],

@@ -70,8 +70,9 @@ export function recordFile(layout: Layout, build: string): string {
   return join(layout.state, "builds", `${basename(build)}.json`);
 }
 
-export async function readRecord(host: Host, layout: Layout, build: string): Promise<BuildRecord | undefined> {
-  const text = await host.readFile(recordFile(layout, build));
+/** Of a build by its name, wherever its code stands: records are the hub's. */
+export async function readRecord(use: Services, build: string): Promise<BuildRecord | undefined> {
+  const text = await use.local.readFile(recordFile(use.layout, build));
   return text === undefined ? undefined : (JSON.parse(text) as BuildRecord);
 }
 
@@ -106,10 +107,10 @@ interface Built {
   readonly record: BuildRecord;
 }
 
-/** Beside the root, under a name of its own: never half a platform where sites look for one. `needed` says whether there is something to build. */
+/** Beside the root, on the hub, under a name of its own: never half a platform where sites look for one. `needed` says whether there is something to build. */
 export function buildStep(inputs: BuildInputs, use: Services, needed: () => Promise<boolean>): Step {
-  const { platform, server, root, build, docroot } = inputs;
-  const host = use.host(server);
+  const { platform, root, build, docroot } = inputs;
+  const host = use.local;
   const name = sourceName(platform);
   return {
     id: "platform/build",
@@ -175,8 +176,8 @@ async function refuseWithoutDocroot(host: Host, build: string, docroot: string, 
 }
 
 /** Writes what the build was made of; asked for when the build is there. */
-export function recordStep({ server, build }: BuildInputs, use: Services, built: Step): Step {
-  const host = use.host(server);
+export function recordStep({ build }: BuildInputs, use: Services, built: Step): Step {
+  const host = use.local;
   const path = recordFile(use.layout, build);
   const step = file(
     host,
@@ -228,10 +229,10 @@ interface Drift {
 
 /** Compares record, sources and (with `full`) the tree and the repository. Changes nothing. */
 async function driftOf(inputs: BuildInputs, use: Services, full: boolean): Promise<Drift> {
-  const { platform, server, docroot } = inputs;
-  const host = use.host(server);
+  const { platform, docroot } = inputs;
+  const host = use.local;
   const build = await currentBuild(host, use.layout, inputs);
-  const record = build === undefined ? undefined : await readRecord(host, use.layout, build);
+  const record = build === undefined ? undefined : await readRecord(use, build);
   if (build === undefined || record === undefined) {
     const said = full ? [`there is no record of how ${platform.name} was built`] : [];
     return { inputs: [], tree: [], unknown: said };
@@ -285,8 +286,8 @@ function differing(was: BuiltFrom, now: BuiltFrom): string[] {
 
 /** Says what differs and what to type; changes nothing. */
 export function driftStep(inputs: BuildInputs, use: Services, full: boolean): Step {
-  const { platform, root, server } = inputs;
-  const host = use.host(server);
+  const { platform, root } = inputs;
+  const host = use.local;
   return {
     id: "platform/sources",
     title: full ? "Compare it with its sources and its record" : "Compare it with its sources",

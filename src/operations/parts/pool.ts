@@ -131,7 +131,7 @@ export async function poolInputs(use: Services, all: SiteAndAll): Promise<PoolIn
 
 /** Every pool of the web server that the site is a member of. */
 export async function poolsOf(use: Services, all: SiteAndAll): Promise<readonly Membership[]> {
-  return membershipsOf(use.host(all.webServer), use.layout, all.webServer.name, all.site.uri, siteUser(all, use));
+  return membershipsOf(use.host(all.webServer), use.layoutOf(all.webServer), all.webServer.name, all.site.uri, siteUser(all, use));
 }
 
 /** A process of PHP-FPM keeps what a request has set: a limit of one site would be that of the next, which says none. */
@@ -166,8 +166,8 @@ export function requestLimits({ site, webServer }: SiteAndAll): RequestLimits {
   };
 }
 
-function memberOf({ site, platform, webServer, core }: Of, use: Services): Member {
-  const { project } = codePlace(platform, use.layout);
+function memberOf({ site, platform, server, webServer, core }: Of, use: Services): Member {
+  const { project } = codePlace(platform, use.layoutOf(server));
   // A Composer project keeps its packages beside the docroot.
   const code = core.docroot === project || core.docroot.startsWith(`${project}/`) ? project : core.docroot;
   const limits: Limits = webServer.php_pool === "site" ? limitsOf(webServer, site) : {};
@@ -176,7 +176,7 @@ function memberOf({ site, platform, webServer, core }: Of, use: Services): Membe
       ...new Set([
         code,
         ...(code === core.docroot && DOCROOT_NAMES.includes(basename(code)) ? [join(dirname(code), "vendor")] : []),
-        use.layout.siteGenerations(site.uri),
+        use.layoutOf(server).siteGenerations(site.uri),
       ]),
     ],
     children: site.php_max_children ?? null,
@@ -226,7 +226,7 @@ export function dropPoolUsers({ webServer, formerPools }: SiteAndAll & Pick<Pool
     const users: { user: string; directory: string }[] = [];
     for (const { fpm, pool } of formerPools) {
       const { root } = use.fpm(webServer, fpm).directories(pool);
-      if (!(await hasPool(host, use.layout, webServer.name, pool.user))) users.push({ user: pool.user, directory: root });
+      if (!(await hasPool(host, use.layoutOf(webServer), webServer.name, pool.user))) users.push({ user: pool.user, directory: root });
     }
     return users;
   };

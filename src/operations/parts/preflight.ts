@@ -2,6 +2,7 @@ import { checkContext, refusal, type SiteAndAll } from "../../context/references
 import type { Context, Site } from "../../context/schema.js";
 import { ProvisionError } from "../../core/errors.js";
 import type { Engine } from "../../engines/engine.js";
+import type { Host } from "../../host/host.js";
 import type { Services } from "../services.js";
 
 /** What the hub (its `contexts`; all that it has) has against this context: names used twice, a quota, a missing reference. Rejects with INVALID_REFERENCE. */
@@ -38,11 +39,11 @@ export async function siteState({ site, webServer }: Pick<SiteAndAll, "site" | "
 const MEGABYTE = 1024 * 1024;
 
 /** Rejects with DISK_FULL when less than `need` bytes are free where the path is. */
-export async function refuseFullDisk(use: Services, path: string, need: number): Promise<void> {
-  const free = await use.local.freeSpace(path);
+export async function refuseFullDisk(host: Host, path: string, need: number): Promise<void> {
+  const free = await host.freeSpace(path);
   if (free >= need) return;
   throw new ProvisionError(
     "DISK_FULL",
-    `${use.local.name}: ${path} has ${Math.floor(free / MEGABYTE)} MiB free; this needs ${Math.ceil(need / MEGABYTE)} MiB`,
+    `${host.name}: ${path} has ${Math.floor(free / MEGABYTE)} MiB free; this needs ${Math.ceil(need / MEGABYTE)} MiB`,
   );
 }

@@ -2,10 +2,10 @@ import { createHash, randomBytes } from "node:crypto";
 import { dirname, join } from "node:path";
 import { accountVariables, type DatabaseAccess } from "../../context/database-access.js";
 import type { Changes } from "../../context/edit.js";
-import type { GenerationPaths } from "../../context/layout.js";
+import type { GenerationPaths, Layout } from "../../context/layout.js";
 import { clientWord, siteName } from "../../context/names.js";
 import type { SiteAndAll } from "../../context/references.js";
-import type { Server, Site } from "../../context/schema.js";
+import { isThisMachine, type Server, type Site } from "../../context/schema.js";
 import { ProvisionError } from "../../core/errors.js";
 import { Secret } from "../../core/secret.js";
 import type { Run, Step } from "../../core/step.js";
@@ -18,7 +18,9 @@ import { phpProgram } from "../../services/php.js";
 import { directories, file, gone, type StepPlace, symlink, undoParents } from "../../steps/files.js";
 import { groupAccess } from "../../steps/group-access.js";
 import type { Services } from "../services.js";
+import { type Baseline, baselineOf } from "./baseline.js";
 import { type CertificatePlan, certificateFiles, certificatePlan, withCertificate } from "./certificate.js";
+import { type DatabaseWay, wayToDatabase } from "./database-way.js";
 import { listenOf, type PoolInputs, poolInputs, requestLimits, sharesPool } from "./pool.js";
 import { type Entries, namesOfDirectory, sitesPhpEntries } from "./sites-php.js";
 
@@ -37,6 +39,10 @@ export interface SiteInputs extends SiteAndAll, PoolInputs {
   readonly gid?: number;
   /** Group of the web server; undefined: left as it comes. */
   readonly webGid?: number;
+  /** User id of script_user on another machine; undefined: this process's own. */
+  readonly owner?: number;
+  /** How the site reaches its database on another machine than its own. */
+  readonly databaseWay?: DatabaseWay;
   /** Of the build that the platform is; undefined for a directory that provision did not build. */
   readonly codeCache?: string;
   /** Names of the database account that the site is to have; empty where it has none. */
@@ -63,14 +69,16 @@ export async function siteInputs(use: Services, all: SiteAndAll, core: Core, gen
   refuseTlsWithoutPort(all);
   const webGid = await groupId(use.host(all.webServer), all.webServer.web_group, all.webServer);
   const pools = await poolInputs(use, all);
-  const paths = use.layout.generation(all.site.uri, generation);
+  const paths = use.layoutOf(all.server).generation(all.site.uri, generation);
   const { names: account } =
     all.dbServer.db_service_type === "none" ? { names: {} } : databaseOf({ site: all.site, generation, paths }, use, all.dbServer);
   const gid = pools.pool?.gid ?? webGid;
   const entered = await namesOfDirectory({ host: use.host(all.server), engine: use.engine(core.engine), docroot: core.docroot }, directory);
   const names = namesOf({ site: all.site, directory });
-  const codeCache = await codeCacheOf(use, use.host(all.server), core);
+  const codeCache = await codeCacheOf(use.layoutOf(all.server), use.host(all.server), core);
   const certificate = await certificatePlan(use, all);
+  const databaseWay = await wayToDatabase(use, all);
+  const owner = isThisMachine(all.server.remote_host) ? undefined : await ownId(use.host(all.server));
   return {
     ...all,
     ...pools,
@@ -86,10 +94,16 @@ export async function siteInputs(use: Services, all: SiteAndAll, core: Core, gen
     alone: await hasHostAlone(use, all.site.uri),
     ...(codeCache === undefined ? {} : { codeCache }),
     ...(certificate === undefined ? {} : { certificate }),
+    ...(databaseWay === undefined ? {} : { databaseWay }),
+    ...(owner === undefined ? {} : { owner }),
   };
 }
 
-async function codeCacheOf({ layout }: Services, host: Host, core: Core): Promise<string | undefined> {
+async function ownId(host: Host): Promise<number> {
+  return Number((await host.run(["id", "-u"], { timeout: 30_000 })).stdout);
+}
+
+async function codeCacheOf(layout: Layout, host: Host, core: Core): Promise<string | undefined> {
   const builds = await host.realPath(layout.builds);
   const docroot = await host.realPath(core.docroot);
   if (builds === undefined || !docroot?.startsWith(`${builds}/`)) return undefined;
@@ -118,13 +132,14 @@ async function hasHostAlone(use: Services, uri: string): Promise<boolean> {
 }
 
 export function databaseOf(
-  { site, generation, paths, pool }: Pick<SiteInputs, "site" | "generation" | "paths" | "pool">,
+  { site, generation, paths, pool, databaseWay }: Pick<SiteInputs, "site" | "generation" | "paths" | "pool" | "databaseWay">,
   use: Services,
   dbServer: Server,
 ): DatabaseOf {
   const { db_name: database, db_user: user } = site;
   const names = database !== undefined && user !== undefined ? { database, user } : use.db(dbServer).names(site.uri, generation);
-  return { site: site.name, uri: site.uri, generation, paths, names, ...(pool ? { gid: pool.gid } : {}) };
+  const way = databaseWay === undefined ? {} : { host: databaseWay.host, webHosts: databaseWay.from };
+  return { site: site.name, uri: site.uri, generation, paths, names, ...way, ...(pool ? { gid: pool.gid } : {}) };
 }
 
 /** What a site's context keeps of its database: the names that were once made. */
@@ -272,7 +287,7 @@ export function generationDirectories(inputs: SiteInputs, use: Services): Step {
   return directories(
     use.host(inputs.server),
     [
-      { path: use.layout.siteGenerations(site.uri), ownership: { mode: 0o711 } },
+      { path: use.layoutOf(inputs.server).siteGenerations(site.uri), ownership: { mode: 0o711 } },
       { path: root, ownership: grouped(inputs, 0o750) },
       { path: paths.files, ownership: grouped(inputs, 0o2770) },
       { path: paths.private, ownership: grouped(inputs, 0o2770) },
@@ -366,7 +381,11 @@ export function groupOfAll(
     writable: true,
   }));
   const code = ["modules", "themes", "libraries"].map((name) => ({ path: join(siteDirectory, name), writable: false }));
-  const access = ({ gid, pool }: Pick<SiteInputs, "gid" | "pool">) => ({ gid, uid: process.getuid?.() ?? 0, writer: pool?.uid });
+  const access = ({ gid, pool }: Pick<SiteInputs, "gid" | "pool">) => ({
+    gid,
+    uid: inputs.owner ?? process.getuid?.() ?? 0,
+    writer: pool?.uid,
+  });
   const place = { id: "site/access", title: "Owners, groups and modes below" };
   const trees = [...writable, ...code];
   const host = use.host(inputs.server);
@@ -518,20 +537,27 @@ export function siteConfig(inputs: SiteInputs, use: Services, enabled: boolean, 
   return [...http.siteFiles(vhostOf(inputs, use, enabled, version)), ...http.noSiteFiles(inputs.formerNames)];
 }
 
-/** Files and links a verify or install may write, for the baseline. */
-export function sitePaths(inputs: SiteInputs, use: Services): readonly string[] {
+/** Files and links a verify or install may write, as they are now. */
+export async function siteBaseline(inputs: SiteInputs, use: Services): Promise<Baseline> {
   const { siteDirectory, paths, site } = inputs;
-  return [
-    siteDirectory,
-    join(siteDirectory, "settings.php"),
-    join(siteDirectory, "files"),
-    paths.root,
-    paths.files,
-    paths.gate,
-    paths.gateClosed,
-    use.layout.contextFile(site.name),
-    use.layout.secretsFile(site.name),
-    use.layout.clientSite(clientWord(inputs.client.name), site.uri),
-    ...siteConfig(inputs, use, true).map(({ path }) => path),
-  ];
+  return {
+    ...(await baselineOf(use.host(inputs.server), [
+      siteDirectory,
+      join(siteDirectory, "settings.php"),
+      join(siteDirectory, "files"),
+      paths.root,
+      paths.files,
+      paths.gate,
+      paths.gateClosed,
+    ])),
+    ...(await baselineOf(use.local, [
+      use.layout.contextFile(site.name),
+      use.layout.secretsFile(site.name),
+      use.layout.clientSite(clientWord(inputs.client.name), site.uri),
+    ])),
+    ...(await baselineOf(
+      use.host(inputs.webServer),
+      siteConfig(inputs, use, true).map(({ path }) => path),
+    )),
+  };
 }

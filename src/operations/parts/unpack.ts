@@ -31,7 +31,7 @@ export async function refuseUnfit(inputs: Unpacking, use: Services): Promise<voi
       state: "nothing was changed",
     });
   await use.db(dbServer).reach();
-  const free = await host.freeSpace(use.layout.sites);
+  const free = await host.freeSpace(use.layoutOf(server).sites);
   const limits = { entries: MAX_ENTRIES, bytes: free, links: origin.own ? ("any" as const) : ("inside" as const) };
   let bytes = 0;
   if (origin.kind === "backup") {
@@ -40,7 +40,7 @@ export async function refuseUnfit(inputs: Unpacking, use: Services): Promise<voi
     for (const part of [FILES_PART, SITE_PART]) bytes += (await examine(host, join(origin.path, part), limits)).bytes;
   } else if (origin.kind !== "dump") bytes = (await examine(host, origin.path, limits)).bytes * 2;
   else if (origin.files !== null) bytes = await sizeOf(origin.files, inputs, use);
-  await refuseFullDisk(use, use.layout.sites, bytes + SLACK);
+  await refuseFullDisk(host, use.layoutOf(server).sites, bytes + SLACK);
 }
 
 async function sizeOf(directory: string, { server }: SiteInputs, use: Services): Promise<number> {

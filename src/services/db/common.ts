@@ -4,9 +4,6 @@ import { ProvisionError } from "../../core/errors.js";
 import { phpProgram } from "../php.js";
 import type { DbSetup } from "./index.js";
 
-/** Where Debian keeps the authorities that everybody trusts; PHP's drivers have no default of their own. */
-export const ACCESS_CA = "/etc/ssl/certs/ca-certificates.crt";
-
 /** Sites would only find out when they are installed. Rejects with SERVICE_UNAVAILABLE, naming the Debian package. */
 export async function requirePhpDriver({ host, server }: DbSetup, extension: string, debian: string): Promise<void> {
   const php = phpProgram(server.php);
@@ -24,16 +21,9 @@ export async function requirePhpDriver({ host, server }: DbSetup, extension: str
 }
 
 /** Database and account of a proof: the same for a server of a hub each time, so that the next one takes away what a killed one left. */
-export function proofNames({ layout, server }: DbSetup): { readonly database: string; readonly user: string } {
+export function proofNames({ secrets: { layout }, server }: DbSetup): { readonly database: string; readonly user: string } {
   const hash = createHash("sha256").update(`${layout.root}\n${server.name}`).digest("hex").slice(0, 8);
   return { database: `provision_proof_${hash}`, user: `provision_proof_${hash}` };
-}
-
-export function masterAccount(server: string, user: string): ProvisionError {
-  return new ProvisionError("REFUSED", `${user} is the account of ${server}'s master_db: it is not dropped`, {
-    state: "nothing was dropped",
-    next: ["take db_name and db_user out of the site's context, and drop its database by hand"],
-  });
 }
 
 const LOOKS = 3;

@@ -35,8 +35,13 @@ export function sameFamily(user: string, other: string): boolean {
   return other === user || firstUser(user) === firstUser(other);
 }
 
+/** For LIKE: what the names of that family begin with, and maybe others. */
+export function familyPattern(user: string): string {
+  return `${firstUser(user).replace(/[\\_%]/g, "\\$&")}%`;
+}
+
 /** The account that the generation began with. */
-export function firstUser(user: string): string {
+function firstUser(user: string): string {
   return user.replace(REPLACED, "");
 }
 

@@ -13,6 +13,8 @@ export interface DatabaseOf {
   readonly paths: GenerationPaths;
   /** `database` and `user`, for the servers that need them; empty for sqlite. */
   readonly names: DatabaseNames;
+  /** Name or address by which the site's machine reaches the server, where that is another; default: as master_db says. */
+  readonly host?: string;
   /** mysql: hosts beside this one from which the site's account logs in (remote web servers), as the server sees them. */
   readonly webHosts?: readonly string[];
   /** sqlite: group of the file, where that is not the web server's. */

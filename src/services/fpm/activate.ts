@@ -270,9 +270,9 @@ export async function reloadAndProve(served: Served, files: readonly PoolFile[])
   }
 }
 
-async function says(socket: string, script: string): Promise<string | undefined> {
+async function says(host: Host, socket: string, script: string): Promise<string | undefined> {
   try {
-    const { pool } = JSON.parse(await askFpm(socket, script, ASK_TIMEOUT)) as { pool: unknown };
+    const { pool } = JSON.parse(await askFpm(host, socket, script, ASK_TIMEOUT)) as { pool: unknown };
     return typeof pool === "string" ? pool : undefined;
   } catch {
     return undefined;
@@ -280,12 +280,12 @@ async function says(socket: string, script: string): Promise<string | undefined>
 }
 
 /** The generation that PHP-FPM has read; undefined when it does not run, or does not read our files. */
-export function generationServed({ place }: Served): Promise<string | undefined> {
-  return says(place.markerSocket, place.markerScript);
+export function generationServed({ host, place }: Served): Promise<string | undefined> {
+  return says(host, place.markerSocket, place.markerScript);
 }
 
-function poolSays({ place }: Served, user: string): Promise<string | undefined> {
-  return says(socketPath(place, user), place.markerScript);
+function poolSays({ host, place }: Served, user: string): Promise<string | undefined> {
+  return says(host, socketPath(place, user), place.markerScript);
 }
 
 /** See FpmService.needIncluded. */

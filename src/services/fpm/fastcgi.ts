@@ -1,4 +1,4 @@
-import { connect } from "node:net";
+import type { Host } from "../../host/host.js";
 
 const [BEGIN, PARAMS, STDIN, STDOUT] = [1, 4, 5, 6];
 
@@ -6,14 +6,20 @@ const [BEGIN, PARAMS, STDIN, STDOUT] = [1, 4, 5, 6];
  * Runs one script by PHP-FPM, as a web server would (FastCGI 1.0), and answers with what follows the headers. Rejects when nobody
  * listens at the socket, or nothing comes for `timeout` milliseconds.
  */
-export function askFpm(socket: string, script: string, timeout: number): Promise<string> {
+export async function askFpm(host: Pick<Host, "dial">, socket: string, script: string, timeout: number): Promise<string> {
+  const connection = await host.dial({ socket });
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
-    const connection = connect(socket);
-    connection.setTimeout(timeout, () => connection.destroy(new Error(`nothing came for ${timeout} ms`)));
+    const expired = () => connection.destroy(new Error(`nothing came for ${timeout} ms`));
+    let patience = setTimeout(expired, timeout);
     connection.once("error", reject);
-    connection.on("data", (chunk: Buffer) => chunks.push(chunk));
+    connection.on("data", (chunk: Buffer) => {
+      clearTimeout(patience);
+      patience = setTimeout(expired, timeout);
+      chunks.push(chunk);
+    });
     connection.once("close", () => {
+      clearTimeout(patience);
       const said = output(Buffer.concat(chunks));
       const body = said.indexOf("\r\n\r\n");
       if (body < 0) reject(new Error("no answer"));

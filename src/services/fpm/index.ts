@@ -16,7 +16,10 @@ import type { FpmOf, FpmService, Membership } from "./service.js";
 const PROOF_TIMEOUT = 30_000;
 
 export interface FpmSetup {
+  /** Of the machine that it runs on. */
   readonly layout: Layout;
+  /** Directory of the hub's locks; default: that of `layout`. */
+  readonly locks?: string;
   readonly server: Pick<Server, "name" | "script_user" | "web_user" | "web_group" | "http_service_type">;
   readonly of: FpmOf;
   /** The machine it runs on. */
@@ -25,7 +28,7 @@ export interface FpmSetup {
   readonly patience?: number;
 }
 
-export function fpmService({ layout, server, of, host, patience = PROOF_TIMEOUT }: FpmSetup): FpmService {
+export function fpmService({ layout, locks, server, of, host, patience = PROOF_TIMEOUT }: FpmSetup): FpmService {
   const place = placeOf(layout, server.name, of);
   let found: Promise<Program> | undefined;
   const program = () => {
@@ -42,7 +45,7 @@ export function fpmService({ layout, server, of, host, patience = PROOF_TIMEOUT 
     webUser: server.web_user ?? webGroup,
     webGroup,
     markers: [place.markerScript, join(layout.httpConfig(server.name, server.http_service_type), "include", "marker.php")],
-    locks: `${layout.state}/locks`,
+    locks: locks ?? `${layout.state}/locks`,
     patience,
     program,
     test: async () => (of.test === null ? asRoot([(await program()).program, "-t"]) : argvOf(of.test)),

@@ -1,8 +1,12 @@
 import { request } from "node:http";
 import { request as requestTls } from "node:https";
+import { connect as connectTls } from "node:tls";
+import type { Host } from "../../host/host.js";
 import type { HttpAnswer } from "./service.js";
 
 export interface Question {
+  /** From where it is asked; without it from this machine. */
+  readonly from?: Pick<Host, "dial">;
   readonly address?: string;
   readonly port: number;
   readonly path: string;
@@ -17,8 +21,10 @@ export interface Question {
 }
 
 /** One HTTP request on a connection of its own (Node's fetch takes no Host header); redirects are not followed. */
-export function ask(question: Question): Promise<HttpAnswer> {
+export async function ask(question: Question): Promise<HttpAnswer> {
   const started = Date.now();
+  const { from, address, port } = question;
+  const dialled = from && (await from.dial(address === undefined ? { port } : { port, address }));
   return new Promise((resolve, reject) => {
     const { tls } = question;
     const send = tls === undefined ? request : requestTls;
@@ -33,7 +39,12 @@ export function ask(question: Question): Promise<HttpAnswer> {
           ...question.headers,
           ...(question.body === undefined ? {} : { "content-length": String(Buffer.byteLength(question.body)) }),
         },
-        agent: false,
+        ...(dialled === undefined
+          ? { agent: false as const }
+          : {
+              createConnection: () =>
+                tls === undefined ? dialled : connectTls({ socket: dialled, servername: tls, rejectUnauthorized: false }),
+            }),
         timeout: question.timeout,
         ...(question.signal === undefined ? {} : { signal: question.signal }),
       },

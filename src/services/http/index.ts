@@ -10,7 +10,10 @@ import { phpHttp } from "./php/index.js";
 import type { HttpService } from "./service.js";
 
 export interface HttpSetup {
+  /** Of the machine that the web server runs on. */
   readonly layout: Layout;
+  /** Directory of the hub's locks; default: that of `layout`. */
+  readonly locks?: string;
   readonly server: Pick<
     Server,
     | "name"

@@ -102,7 +102,28 @@ const BROKEN: readonly (readonly [string, string | Uint8Array, string | RegExp])
     'context_type: platform\nroot: "a\\nb"\n',
     ':2:7 root "a\\nb" holds a control character; for example root: platforms/d7',
   ],
-  ["another machine", "context_type: server\nremote_host: web1\n", /^:2:14 remote_host "web1" is not this machine/],
+  [
+    "an option as a machine",
+    "context_type: server\nremote_host: -oProxyCommand=id\n",
+    /^:2:14 remote_host "-oProxyCommand=id" is neither a host name nor an address/,
+  ],
+  [
+    "a way to this machine",
+    "context_type: server\nssh_port: 2222\n",
+    /^:1:1 remote_host is missing; for example remote_host: web1\.example\.com/,
+  ],
+  [
+    "a way to this very machine",
+    "context_type: server\nremote_host: localhost\nssh_port: 2222\n",
+    /^:2:14 remote_host "localhost" is this machine, for which ssh_port says nothing/,
+  ],
+  [
+    "PHP's own server elsewhere",
+    "context_type: server\nremote_host: web1\nhttp_service_type: php\n",
+    /^:3:20 http_service_type "php" cannot be php on another machine/,
+  ],
+  ["a jump that is none", "context_type: server\nremote_host: web1\nssh_jump: a b\n", /^:3:11 ssh_jump "a b" is not user@host:port/],
+  ["a relative root", "context_type: server\nremote_host: web1\naegir_root: srv\n", /^:3:13 aegir_root "srv" is not an absolute path/],
   [
     "a redirection to nowhere",
     site("a.com", "redirection: b.com\n"),

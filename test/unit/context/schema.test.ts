@@ -58,7 +58,7 @@ const HTTP = { ssl_certificate: "a.pem", ssl_certificate_key: "a.key", http_basi
 describe("the schemas", () => {
   test("every property has a description and an example that is right", () => {
     const complete: Record<string, Record<string, unknown>> = {
-      server: { context_type: "server", http_service_type: "nginx", web_group: "www-data" },
+      server: { context_type: "server", remote_host: "web1", http_service_type: "nginx", web_group: "www-data" },
       platform: { context_type: "platform", root: "a" },
       site: { context_type: "site", uri: "example.com", platform: "@p", aliases: ["www.example.com"], ...HTTP },
       client: { context_type: "client" },

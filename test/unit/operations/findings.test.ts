@@ -405,6 +405,23 @@ describe("what is no finding", () => {
     ).toEqual([]);
   });
 
+  it("updates that Backdrop has taken away, or kept, of Drupal 7: they come before its own", () => {
+    const ofUpdates = (schema: number, there: Partial<Package>) =>
+      none((of) => {
+        for (const side of [of.here, of.there]) {
+          Object.assign(side, { engine: "backdrop", version: "1.27.1" });
+          change(side, "system", { removedUpTo: 7000 });
+        }
+        use(of, "views", { schema });
+        change(of.here, "views", { schema });
+        change(of.there, "views", there);
+      }).filter((kind) => /^(schema|updates)-/.test(kind));
+    expect(ofUpdates(1003, { schema: 1003, removedUpTo: 7101 })).toEqual([]);
+    expect(ofUpdates(7101, { schema: 1003 })).toEqual([]);
+    expect(ofUpdates(1003, { schema: 7101 })).toEqual(["schema-downgrade"]);
+    expect(ofUpdates(7100, { schema: 1003, removedUpTo: 7101 })).toEqual(["updates-removed"]);
+  });
+
   it("what could not be asked", () => {
     expect(none((of) => Object.assign(of.facts, { php: undefined, phpNow: undefined, database: undefined, space: undefined }))).toEqual([]);
   });

@@ -141,7 +141,7 @@ describe("what is to be done about a site's certificate", () => {
   });
 
   const plan = (site: Partial<Site> = {}, server: Partial<Server> = {}, options = {}) => certificatePlan(use(), all(site, server), options);
-  const use = () => ({ layout: new Layout(hub), host: () => host }) as unknown as Services;
+  const use = () => ({ layout: new Layout(hub), layoutOf: () => new Layout(hub), host: () => host }) as unknown as Services;
   const all = (site: Partial<Site>, server: Partial<Server>) => ({
     site: { name: "@a.test", uri: "a.test", aliases: [], ssl: "on", ...site } as unknown as Site,
     webServer: {

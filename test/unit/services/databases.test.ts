@@ -5,12 +5,13 @@ import type { SecretStore } from "../../../src/context/secrets.js";
 import { reveal, Secret } from "../../../src/core/secret.js";
 import { type Argv, type Host, HostError, type RunOptions } from "../../../src/host/host.js";
 import { dbServices } from "../../../src/services/db/index.js";
-import { type MysqlLogin, optionFile } from "../../../src/services/db/mysql/client.js";
+import { optionFile } from "../../../src/services/db/mysql/client.js";
 import { mysqlFailure } from "../../../src/services/db/mysql/failure.js";
 import * as mysqlSql from "../../../src/services/db/mysql/sql.js";
 import { databaseNames, nextUser, sameFamily } from "../../../src/services/db/names.js";
 import { pgsqlFailure } from "../../../src/services/db/pgsql/failure.js";
 import * as pgsqlSql from "../../../src/services/db/pgsql/sql.js";
+import type { ServerLogin } from "../../../src/services/db/server-database.js";
 import type { DatabaseOf, DbService } from "../../../src/services/db/service.js";
 import { failure } from "../../support/failure.js";
 import { drive } from "../../support/step-driver.js";
@@ -341,7 +342,7 @@ describe("servers that no test can start here are told what they understand", ()
   });
 
   test("option files of both kinds of clients", () => {
-    const login: MysqlLogin = {
+    const login: ServerLogin = {
       user: "root",
       password: new Secret('a"b'),
       host: "127.0.0.1",

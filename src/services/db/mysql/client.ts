@@ -1,22 +1,10 @@
 import { ProvisionError } from "../../../core/errors.js";
 import { Secret } from "../../../core/secret.js";
 import { type Argv, type Host, HostError, SECRET_FILE } from "../../../host/host.js";
+import type { ServerLogin } from "../server-database.js";
 import { portable } from "./dump.js";
 import { mysqlFailure } from "./failure.js";
 import { optionValue, STRICT_QUOTES } from "./sql.js";
-
-/** Who logs in where. */
-export interface MysqlLogin {
-  readonly user: string;
-  readonly password: Secret | undefined;
-  readonly host: string;
-  readonly port: number;
-  readonly socket: string | undefined;
-  readonly tls: "on" | "verify" | undefined;
-  readonly tlsCa: string | undefined;
-  /** The account of master_db, not one of a site. */
-  readonly master: boolean;
-}
 
 /** MariaDB's programs and MySQL's have options that the other refuses. */
 type Flavour = "mariadb" | "mysql";
@@ -48,7 +36,7 @@ export class MysqlClient {
 
   /** Runs statements; rows of those that give some. `doing` is for messages: `making the database x`. */
   async run(
-    login: MysqlLogin,
+    login: ServerLogin,
     statements: readonly string[],
     { doing, database, timeout = 5 * MINUTE }: { readonly doing: string; readonly database?: string; readonly timeout?: number },
   ): Promise<readonly (readonly string[])[]> {
@@ -72,7 +60,7 @@ export class MysqlClient {
     return linesOf(stdout).map((line) => line.split("\t"));
   }
 
-  failure(lines: readonly string[], login: MysqlLogin, doing: string): ProvisionError {
+  failure(lines: readonly string[], login: ServerLogin, doing: string): ProvisionError {
     return mysqlFailure(lines, login, this.#server, doing);
   }
 
@@ -97,14 +85,14 @@ export class MysqlClient {
   }
 
   /** The program that loads SQL from its standard input into a database. */
-  async loading(login: MysqlLogin, database: string) {
+  async loading(login: ServerLogin, database: string) {
     const { flavour, client } = await this.#found();
     const argv: Argv = [client, ...COMMON, "--batch", "--binary-mode", "--max-allowed-packet=1G", database];
     return { argv, secretFile: optionFile(login, flavour), env: ENVIRONMENT };
   }
 
   /** The program that writes a database, but for the rows of some tables, and what that goes through. */
-  async dumping(login: MysqlLogin, database: string, structureOnly: readonly string[]) {
+  async dumping(login: ServerLogin, database: string, structureOnly: readonly string[]) {
     const { flavour, dump } = await this.#found();
     const own =
       flavour === "mysql"
@@ -141,7 +129,7 @@ const ENVIRONMENT = {
 } as const;
 
 /** Text of the option file; pure. */
-export function optionFile(login: MysqlLogin, flavour: Flavour): Secret {
+export function optionFile(login: ServerLogin, flavour: Flavour): Secret {
   const lines = [
     "[client]",
     `user=${optionValue(login.user)}`,
@@ -158,7 +146,7 @@ export function optionFile(login: MysqlLogin, flavour: Flavour): Secret {
   return new Secret(`${lines.join("\n")}\n`);
 }
 
-function tlsLines({ tls, tlsCa }: MysqlLogin, flavour: Flavour): readonly string[] {
+function tlsLines({ tls, tlsCa }: ServerLogin, flavour: Flavour): readonly string[] {
   if (tls === undefined) return [];
   const ca = tlsCa === undefined ? [] : [`ssl-ca=${optionValue(tlsCa)}`];
   if (flavour === "mysql") return [`ssl-mode=${tls === "verify" ? "VERIFY_IDENTITY" : "REQUIRED"}`, ...ca];

@@ -1,5 +1,5 @@
 import { type ErrorCode, ProvisionError } from "../../../core/errors.js";
-import type { MysqlLogin } from "./client.js";
+import type { ServerLogin } from "../server-database.js";
 
 /** Numbers of errors, which MariaDB and MySQL share and which no language of messages changes. */
 const CODES: readonly { readonly numbers: readonly number[]; readonly code: ErrorCode; readonly what: string }[] = [
@@ -17,7 +17,7 @@ const NUMBER = /(?:ERROR|error:?|errno:?) (\d{4,5})\b|\((\d{4})\)/;
 const NO_SPACE = /No space left on device|errno: 28\b|Errcode: 28\b|error 28\b/i;
 
 /** What the server or a client program said, as an error with a code of its own and what to do; `login` tells to whom it was said. */
-export function mysqlFailure(lines: readonly string[], login: MysqlLogin, server: string, doing: string): ProvisionError {
+export function mysqlFailure(lines: readonly string[], login: ServerLogin, server: string, doing: string): ProvisionError {
   const text = lines.join("\n");
   const [, first, second] = NUMBER.exec(text) ?? [];
   const number = Number(first ?? second);
@@ -33,7 +33,7 @@ export function mysqlFailure(lines: readonly string[], login: MysqlLogin, server
 
 function advice(
   code: ErrorCode,
-  login: MysqlLogin,
+  login: ServerLogin,
   server: string,
   number: number,
 ): { readonly state: string; readonly next: readonly string[] } {

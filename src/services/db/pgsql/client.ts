@@ -1,21 +1,8 @@
 import { Secret } from "../../../core/secret.js";
-import { type Argv, type Host, HostError, SECRET_FILE } from "../../../host/host.js";
+import { type Argv, type Host, SECRET_FILE } from "../../../host/host.js";
+import type { ServerLogin } from "../server-database.js";
 import { pgsqlFailure } from "./failure.js";
 import { passwordFileValue } from "./sql.js";
-
-/** Who logs in where. */
-export interface PgsqlLogin {
-  readonly user: string;
-  readonly password: Secret | undefined;
-  readonly host: string;
-  readonly port: number;
-  /** Directory of the server's sockets, instead of the host. */
-  readonly socket: string | undefined;
-  readonly tls: "on" | "verify" | undefined;
-  readonly tlsCa: string | undefined;
-  /** The account of master_db, not one of a site. */
-  readonly master: boolean;
-}
 
 const MINUTE = 60_000;
 
@@ -31,7 +18,7 @@ export class PgsqlClient {
 
   /** Runs statements in one database, each by itself; rows of those that give some. `doing` is for messages. */
   async run(
-    login: PgsqlLogin,
+    login: ServerLogin,
     statements: readonly string[],
     { doing, database, timeout = 5 * MINUTE }: { readonly doing: string; readonly database: string; readonly timeout?: number },
   ): Promise<readonly (readonly string[])[]> {
@@ -56,17 +43,17 @@ export class PgsqlClient {
     return linesOf(stdout).map((line) => line.split("\t"));
   }
 
-  failure(lines: readonly string[], login: PgsqlLogin, doing: string) {
+  failure(lines: readonly string[], login: ServerLogin, doing: string) {
     return pgsqlFailure(lines, login, this.#server, doing);
   }
 
   /** The program that loads SQL from its standard input into a database, all or nothing. */
-  loading(login: PgsqlLogin, database: string, doing: string) {
+  loading(login: ServerLogin, database: string) {
     const argv: Argv = ["psql", ...QUIET, "--single-transaction", "--output=/dev/null", ...where(login), "--dbname", conninfo(database)];
-    return { argv, ...asSecret(login), env: environment(login), failure: this.#flowFailure(login, doing) };
+    return { argv, ...asSecret(login), env: environment(login) };
   }
 
-  dumping(login: PgsqlLogin, database: string, more: readonly string[], doing: string) {
+  dumping(login: ServerLogin, database: string, more: readonly string[]) {
     const argv: Argv = [
       "pg_dump",
       "--no-owner",
@@ -78,19 +65,14 @@ export class PgsqlClient {
       "--dbname",
       conninfo(database),
     ];
-    return { argv, ...asSecret(login), env: environment(login), failure: this.#flowFailure(login, doing) };
-  }
-
-  #flowFailure(login: PgsqlLogin, doing: string) {
-    return (error: unknown) =>
-      error instanceof HostError && error.code === "COMMAND_FAILED" ? this.failure([...error.why, error.message], login, doing) : error;
+    return { argv, ...asSecret(login), env: environment(login) };
   }
 }
 
 /** No start-up file, no prompt, the first error ends it, and each comes with its SQLSTATE. */
 const QUIET = ["--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose", "--set=SHOW_CONTEXT=never"];
 
-function where({ host, port, user, socket }: PgsqlLogin): readonly string[] {
+function where({ host, port, user, socket }: ServerLogin): readonly string[] {
   return ["--host", socket ?? host, "--port", String(port), "--username", user];
 }
 
@@ -99,11 +81,11 @@ function conninfo(database: string): string {
   return `dbname='${database.replace(/[\\']/g, "\\$&")}'`;
 }
 
-function asSecret({ password }: PgsqlLogin): { readonly secretFile?: Secret } {
+function asSecret({ password }: ServerLogin): { readonly secretFile?: Secret } {
   return password ? { secretFile: new Secret(`*:*:*:*:${passwordFileValue(password.reveal())}\n`) } : {};
 }
 
-function environment({ tls, tlsCa }: PgsqlLogin): Readonly<Record<string, string | undefined>> {
+function environment({ tls, tlsCa }: ServerLogin): Readonly<Record<string, string | undefined>> {
   const without = ["PGPASSWORD", "PGSERVICE", "PGSERVICEFILE", "PGHOST", "PGHOSTADDR", "PGDATABASE", "PGOPTIONS", "PGSSLCERT", "PGSSLKEY"];
   return {
     ...Object.fromEntries(without.map((name) => [name, undefined])),

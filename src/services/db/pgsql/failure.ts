@@ -1,5 +1,5 @@
 import { type ErrorCode, ProvisionError } from "../../../core/errors.js";
-import type { PgsqlLogin } from "./client.js";
+import type { ServerLogin } from "../server-database.js";
 
 /** SQLSTATEs, which no language of messages changes. */
 const STATES: readonly { readonly state: RegExp; readonly code: ErrorCode; readonly what: string }[] = [
@@ -34,7 +34,7 @@ const WORDS: readonly { readonly words: RegExp; readonly code: ErrorCode; readon
 ];
 
 /** What the server or a client program said, as an error with a code of its own and what to do; `login` tells to whom it was said. */
-export function pgsqlFailure(lines: readonly string[], login: PgsqlLogin, server: string, doing: string): ProvisionError {
+export function pgsqlFailure(lines: readonly string[], login: ServerLogin, server: string, doing: string): ProvisionError {
   const why = withoutStatements(lines).map((line) => (login.password ? line.replaceAll(login.password.reveal(), "***") : line));
   const text = why.join("\n");
   const state = /(?:ERROR|FATAL|PANIC): {2}([0-9A-Z]{5}):/.exec(text)?.[1];
@@ -51,7 +51,7 @@ function withoutStatements(lines: readonly string[]): readonly string[] {
   );
 }
 
-function advice(code: ErrorCode, login: PgsqlLogin, server: string): { readonly state: string; readonly next: readonly string[] } {
+function advice(code: ErrorCode, login: ServerLogin, server: string): { readonly state: string; readonly next: readonly string[] } {
   switch (code) {
     case "SERVICE_UNAVAILABLE":
       return { state: "nothing was asked of it", next: ["start the server, or look into its log", `provision verify ${server}`] };

@@ -268,7 +268,7 @@ async function writeAll(host: Host, files: readonly ConfigFile[]): Promise<void>
 
 /** What answers where the configuration that stands there listens: a server whose port is changed has to be found at the old one. */
 async function markerOf(served: Served): Promise<Marker> {
-  return readMarker(await portOnDisk(served));
+  return readMarker(served.host, await portOnDisk(served));
 }
 
 /** The port that was last written; the context's, when nothing was. */

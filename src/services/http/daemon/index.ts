@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf, ProvisionError } from "../../../core/errors.js";
 import type { Step } from "../../../core/step.js";
-import type { Argv } from "../../../host/host.js";
+import type { Argv, Host } from "../../../host/host.js";
 import { directories } from "../../../steps/files.js";
 import { argvOf, fpmSocket } from "../../php.js";
 import { ask } from "../ask.js";
@@ -22,7 +22,7 @@ const PROOF_TIMEOUT = 30_000;
 const PHP_PROOF_TIMEOUT = 30_000;
 
 /** A web server that runs by itself, is read by it what provision writes, and is reloaded by a command. */
-export function daemonHttp(daemon: Daemon, { layout, server, host, gathering, patience = PROOF_TIMEOUT }: HttpSetup): HttpService {
+export function daemonHttp(daemon: Daemon, { layout, locks, server, host, gathering, patience = PROOF_TIMEOUT }: HttpSetup): HttpService {
   const place = placeOf(layout, daemon.type, server);
   let found: Promise<Facts> | undefined;
   const facts = () => {
@@ -39,7 +39,7 @@ export function daemonHttp(daemon: Daemon, { layout, server, host, gathering, pa
     user: server.script_user,
     patience,
     gathering,
-    locks: `${layout.state}/locks`,
+    locks: locks ?? `${layout.state}/locks`,
     facts,
     test: async () => (testCommand === undefined ? asRoot(daemon.test((await facts()).program)) : argvOf(testCommand)),
     reload: async () => (reloadCommand === undefined ? asRoot(daemon.reload((await facts()).program)) : argvOf(reloadCommand)),
@@ -53,7 +53,7 @@ export function daemonHttp(daemon: Daemon, { layout, server, host, gathering, pa
     activate: (id, title, files, more = {}) => activateStep(served, id, title, async () => files, more),
     restore: (files) => restoreFiles(served, files),
     reload: (uris, command) => reloadPhp(served, uris, command ?? fpmCommand(server, asRoot)),
-    request: (request) => requestSite(place, request),
+    request: (request) => requestSite(host, place, request),
     challenges: `${place.acme}/.well-known/acme-challenge`,
     passwordFile: (uri) => join(place.passwords, configName(uri)),
     logs: (uri) => {
@@ -75,12 +75,13 @@ function urlOf(place: Place, uri: string, tls: boolean): string {
   return `${scheme}://${host}${portSuffix(scheme, tls ? (place.tlsPort ?? 443) : place.port)}${prefix}`;
 }
 
-async function requestSite(place: Place, request: HttpRequest): Promise<HttpAnswer> {
+async function requestSite(machine: Host, place: Place, request: HttpRequest): Promise<HttpAnswer> {
   const { host, prefix } = splitUri(request.uri);
   const tls = request.tls === true;
   const port = tls ? (place.tlsPort ?? 443) : place.port;
   try {
     return await ask({
+      from: machine,
       port,
       path: `${prefix}${request.path}`,
       method: request.method ?? "GET",
@@ -172,10 +173,11 @@ interface PhpMarker {
   readonly accepted: number;
 }
 
-async function readPhp(place: Place, uri: string): Promise<PhpMarker | undefined> {
+async function readPhp(machine: Host, place: Place, uri: string): Promise<PhpMarker | undefined> {
   const { host } = splitUri(uri);
   try {
     const { status, body } = await ask({
+      from: machine,
       port: place.port,
       path: PHP_MARKER_PATH,
       headers: { host: `${host}${portSuffix("http", place.port)}` },
@@ -192,7 +194,7 @@ async function reloadPhp(served: Served, uris: readonly string[], command: Argv)
   const { host, place } = served;
   const before = new Map<string, PhpMarker>();
   for (const uri of uris) {
-    const marker = await readPhp(place, uri);
+    const marker = await readPhp(host, place, uri);
     // A disabled site does not run PHP, and what does not answer will be found by who asks for its pages.
     if (marker) before.set(uri, marker);
   }
@@ -203,7 +205,7 @@ async function reloadPhp(served: Served, uris: readonly string[], command: Argv)
   const deadline = Date.now() + PHP_PROOF_TIMEOUT;
   for (const [uri, { started }] of before) {
     for (;;) {
-      const now = await readPhp(place, uri);
+      const now = await readPhp(host, place, uri);
       if (now && now.started !== started) break;
       if (Date.now() >= deadline)
         throw new ProvisionError("SERVICE_UNAVAILABLE", `PHP of ${uri} was not started anew by ${command.join(" ")}`, {
@@ -230,7 +232,7 @@ async function problems(served: Served, server: HttpSetup["server"]): Promise<re
   const port = await portOnDisk(served);
   if (port !== place.port)
     blocks(`http_port is ${place.port}, and ${daemon.label} was configured for ${port}: provision verify ${server.name}`);
-  const { state } = await readMarker(port);
+  const { state } = await readMarker(host, port);
   if (state === "down")
     blocks(
       `${daemon.label} of ${server.name} does not answer on port ${port}: start it; it has to read ${place.top}: ${daemon.include(place)}`,

@@ -12,9 +12,9 @@ export interface Marker {
   readonly process?: string;
 }
 
-export async function readMarker(port: number): Promise<Marker> {
+export async function readMarker(host: Host, port: number): Promise<Marker> {
   try {
-    const { headers } = await ask({ port, path: "/", headers: { host: MARKER_HOST }, timeout: 10_000 });
+    const { headers } = await ask({ from: host, port, path: "/", headers: { host: MARKER_HOST }, timeout: 10_000 });
     const generation = headers[MARKER_HEADER];
     if (generation === undefined) return { state: "foreign" };
     const process = headers[PROCESS_HEADER];
