@@ -23,6 +23,7 @@ import { makeGenerate } from "./make-generate.js";
 import { makeLock, makeUpdate } from "./make-lock.js";
 import { migrate } from "./migrate.js";
 import { operations } from "./operations.js";
+import { rehearse } from "./rehearse.js";
 import { restore } from "./restore.js";
 import { abort, resume } from "./resume.js";
 import { rollback } from "./rollback.js";
@@ -67,6 +68,7 @@ export const commands: readonly CommandDefinition[] = [
   migrate,
   rollback,
   sync,
+  rehearse,
   compare,
   deleteCommand,
   backups,

@@ -17,6 +17,7 @@ export const migrate: CommandDefinition = {
     { flags: "--redirect-old", description: "the old name goes on as an alias, redirected to the new one" },
     { flags: "--max-write-block <time>", description: "give up when nobody could write for longer than this: 10s, 2m" },
     { flags: "--accept-late-writes", description: "go on although something was written past the closed gate, which is then lost" },
+    { flags: "--rehearsed <id>", description: "only when site and platform are what they were in that rehearsal, and it went well" },
     { flags: "--keep-failed", description: "leave a failed move for a look (provision abort ID takes it back)" },
   ],
   examples: [
@@ -56,6 +57,7 @@ const run: Action = async (invocation) => {
     ...(dbServer === undefined ? {} : { dbServer: contextName(`@${String(dbServer).replace(/^@/, "")}`) }),
     backup: options["backup"] !== false,
     redirectOld: options["redirectOld"] === true,
+    ...(options["rehearsed"] === undefined ? {} : { rehearsed: String(options["rehearsed"]) }),
     acceptLateWrites: options["acceptLateWrites"] === true,
     ...(options["maxWriteBlock"] === undefined ? {} : { maxWriteBlock: duration(String(options["maxWriteBlock"])) }),
   });

@@ -661,6 +661,12 @@ export const hubSchema = z.strictObject({
     .meta({ examples: [7] })
     .default(7)
     .describe("Days for which migrate and restore keep what served before, so that `provision rollback` can return to it."),
+  files_copy: z
+    .enum(["copy", "link"])
+    .default("copy")
+    .describe(
+      "How migrate brings a site's files into the next generation. copy: by sharing blocks where the file system can, else byte by byte. link: by hard links, at once and without room; a file that PHP then changes in its place is changed in the generation that is kept, too.",
+    ),
   mirrors: z
     .record(
       text((value) => (/^[a-z][a-z0-9+.-]*:\/\/\S+$/.test(value) && !/\p{Cc}/u.test(value) ? undefined : "is not the beginning of a URL"), {

@@ -11,7 +11,7 @@ import { killPoint } from "./kill-point.js";
 import { type HeldLocks, takeLocks } from "./lock.js";
 import type { OperationsDirectory } from "./operations.js";
 import type { Scope } from "./scope.js";
-import type { Lock, Operation, Run, Step, World } from "./step.js";
+import type { Lock, Operation, Parent, Run, Step, World } from "./step.js";
 import type { Stop } from "./stop.js";
 
 /** What an operation runs in: one process, one hub. */
@@ -35,6 +35,8 @@ export interface RunOptions {
   readonly lockWait: number;
   /** Deals with interrupted operations on these contexts: finishes or aborts them, or rejects with INTERRUPTED. */
   settle(names: readonly string[]): Promise<void>;
+  /** The operation that this one is part of, whose locks are held. */
+  readonly parent?: Parent;
 }
 
 /** In a dry run, and there only: a decision hangs on a step that did not run. */
@@ -78,10 +80,19 @@ export async function runOperation<Args, Inputs, Use>(
   const id = around.operations.newId(new Date(), randomBytes(4).toString("hex"));
   let held: HeldLocks | undefined;
   try {
+    if (options.parent) {
+      await runPart(operation, args, use, id, around, options, options.parent, begun);
+      return;
+    }
     let prepared = options.dryRun ? await operation.prepare(args, use, id) : await firstLook(operation, args, use, id, around, options);
     if (options.dryRun) {
       await operation.preflight?.(prepared.inputs, use);
       await dryRun(operation.steps(prepared.inputs, use), id, around, options.emit);
+      const forecast = await operation.forecast?.(prepared.inputs, use);
+      if (forecast) {
+        options.emit({ type: "data", data: forecast.data });
+        options.emit({ type: "text", lines: forecast.lines });
+      }
       options.emit({ type: "ended", ms: Date.now() - begun });
       return;
     }
@@ -119,6 +130,32 @@ export async function runOperation<Args, Inputs, Use>(
     around.scope.hold(undefined);
     held?.release();
   }
+}
+
+/** A run under the locks of another operation, to which the world has to be as this one needs it. */
+async function runPart<Args, Inputs, Use>(
+  operation: Operation<Args, Inputs, Use>,
+  args: Args,
+  use: Use,
+  id: string,
+  around: Surroundings,
+  options: RunOptions,
+  parent: Parent,
+  begun: number,
+): Promise<void> {
+  around.scope.descriptors = parent.descriptors;
+  const { inputs, locks } = await operation.prepare(args, use, id);
+  await operation.preflight?.(inputs, use);
+  await new Execution(operation, inputs, use, around, options, begun).start(id, lent(locks, parent));
+}
+
+/** The parent's locks on what a part would have locked itself: who looks for the part finds it by what is really held. */
+function lent(locks: readonly Lock[], parent: Parent): readonly Lock[] {
+  return locks.map((lock) => {
+    const held = parent.locks.filter(({ kind, name }) => kind === lock.kind && name === lock.name);
+    if (held.length === 0) throw new Error(`operation ${parent.operation} does not hold ${lock.kind} ${lock.name}, which its part needs`);
+    return held.find(({ mode }) => mode === "exclusive") ?? (held[0] as Lock);
+  });
 }
 
 /**
@@ -176,14 +213,16 @@ export async function continueOperation<Args, Inputs, Use>(
   const begun = Date.now();
   let held: HeldLocks | undefined;
   try {
-    held = await takeLocks(
-      around.operations.locks,
-      open.locks,
-      { command: `${direction} ${open.command}`, operation: open.id },
-      options.lockWait,
-      around.stop.signal,
-    );
-    around.scope.hold(held);
+    if (options.parent === undefined) {
+      held = await takeLocks(
+        around.operations.locks,
+        open.locks,
+        { command: `${direction} ${open.command}`, operation: open.id },
+        options.lockWait,
+        around.stop.signal,
+      );
+      around.scope.hold(held);
+    } else around.scope.descriptors = options.parent.descriptors;
     const execution = new Execution(operation, open.inputs as unknown as Inputs, use, around, options, begun);
     await execution.continue(direction, open.id);
   } catch (thrown) {
@@ -364,6 +403,8 @@ class Execution<Inputs, Use> {
     }
     if (this.#journal) this.#end("changed");
     await this.#tell(id);
+    const verdict = this.#operation.verdict?.(this.#inputs, this.#told(id));
+    if (verdict) return this.#fail(verdict, "failed", verdict.exit);
     this.#emit({ type: "ended", ms: Date.now() - this.#begun });
     return undefined;
   }
@@ -371,11 +412,7 @@ class Execution<Inputs, Use> {
   /** What the command has to say of itself. All is done by now: that it cannot be said is no failure of what was done. */
   async #tell(id: string): Promise<void> {
     try {
-      const data = await this.#operation.data?.(
-        this.#inputs,
-        { operation: id, out: (step) => this.#outs.get(step.id) as never },
-        this.#use,
-      );
+      const data = await this.#operation.data?.(this.#inputs, this.#told(id), this.#use);
       if (!data) return;
       this.#emit({ type: "data", data });
       const lines = this.#operation.lines?.(data);
@@ -384,6 +421,10 @@ class Execution<Inputs, Use> {
       if (!(error instanceof ProvisionError)) throw error;
       this.#emit({ type: "warning", message: `${this.#options.command} is done, but could not tell all of it: ${error.message}` });
     }
+  }
+
+  #told(id: string): Pick<Run, "out" | "operation"> {
+    return { operation: id, out: (step) => this.#outs.get(step.id) as never };
   }
 
   async #forward(id: string): Promise<void> {
@@ -487,6 +528,7 @@ class Execution<Inputs, Use> {
         format: 1,
         provision: this.#around.version,
         id,
+        ...(this.#options.parent === undefined ? {} : { parent: this.#options.parent.operation }),
         command: this.#options.command,
         target: this.#options.target ?? null,
         user: process.env["SUDO_USER"] ?? userInfo().username,
@@ -655,17 +697,20 @@ class Execution<Inputs, Use> {
     journal.add({ t: "end", outcome });
     const open = journal.open;
     if (!open) return;
+    const figures = outcome === "changed" ? this.#operation.figures?.(this.#inputs, this.#told(open.id)) : undefined;
     appendLine(
       this.#around.operations.history,
       JSON.stringify({
         at: new Date().toISOString(),
         operation: open.id,
+        ...(open.parent === undefined ? {} : { parent: open.parent }),
         user: open.user,
         command: open.command,
         contexts: open.locks.filter((lock) => lock.mode === "exclusive").map((lock) => lock.name),
         outcome,
         ms: Date.now() - this.#begun,
         changes: outcome === "changed" ? this.#changes : [],
+        ...(figures === undefined ? {} : { figures }),
       }),
     );
   }

@@ -12,6 +12,8 @@ export type JournalRecord = { readonly at: string } & (
       readonly format: 1;
       readonly provision: string;
       readonly id: string;
+      /** The operation that this one is part of, under whose locks it runs. */
+      readonly parent?: string;
       readonly command: string;
       readonly target: string | null;
       readonly user: string;

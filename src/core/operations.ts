@@ -184,6 +184,9 @@ export class OperationsDirectory {
       if (OURS.has(this.#marker(id))) continue;
       const summary = this.read(id);
       if (summary.state === "running") continue;
+      // A part of an operation that was interrupted too is the business of whoever ends that.
+      const { parent } = summary.open ?? {};
+      if (parent !== undefined && existsSync(this.#marker(parent)) && summary.state === "interrupted") continue;
       if (summary.state === "ended" || !summary.open) {
         if (this.#alive(id)) continue;
         this.finish(id);

@@ -1,3 +1,4 @@
+import type { ProvisionError } from "./errors.js";
 import type { Json } from "./json.js";
 
 /** One effect to put back, as data: it outlives the process that made it. `do` names an entry of operations/undo.ts. */
@@ -66,6 +67,15 @@ export interface Lock {
 export const LOCK_KINDS = ["hub", "client", "server", "platform", "site"] as const;
 type LockKind = (typeof LOCK_KINDS)[number];
 
+/** The operation that another one is part of, as the part needs to know it. */
+export interface Parent {
+  readonly operation: string;
+  /** What it holds; a part takes no locks of its own, and needs no others. */
+  readonly locks: readonly Lock[];
+  /** Open lock files, which programs of the part inherit too. */
+  readonly descriptors: readonly number[];
+}
+
 /**
  * A command as a list of steps. `Use` is what it works with (hosts, services, contexts), made anew
  * in each process; `Inputs` is everything decided beforehand: what survives JSON unchanged, without secrets.
@@ -88,6 +98,12 @@ export interface Operation<Args, Inputs, Use> {
   data?(inputs: Inputs, run: Pick<Run, "out" | "operation">, use: Use): Promise<{ readonly [key: string]: Json }>;
   /** The same for people, for standard output. */
   lines?(data: { readonly [key: string]: Json }): readonly string[];
+  /** All was done, and what was found is bad: the error that the command ends with; nothing is undone for it. */
+  verdict?(inputs: Inputs, run: Pick<Run, "out" | "operation">): ProvisionError | undefined;
+  /** What later forecasts want to know of this run beside its time; kept in the history. */
+  figures?(inputs: Inputs, run: Pick<Run, "out" | "operation">): { readonly [key: string]: Json };
+  /** What a dry run can say of the run beside its steps. */
+  forecast?(inputs: Inputs, use: Use): Promise<{ readonly data: { readonly [key: string]: Json }; readonly lines: readonly string[] }>;
 }
 
 /**

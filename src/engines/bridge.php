@@ -149,6 +149,18 @@ final class ProvisionBridge {
     }
   }
 
+  /** A row of {watchdog} as it is told: its message with what stands for the words in it. */
+  public static function logEntry(array $row) {
+    $values = is_resource($row['variables']) ? stream_get_contents($row['variables']) : $row['variables'];
+    $values = @unserialize((string) $values, array('allowed_classes' => FALSE));
+    $words = array_filter(is_array($values) ? $values : array(), 'is_scalar');
+    return array(
+      'type' => (string) $row['type'],
+      'severity' => (int) $row['severity'],
+      'message' => self::plain(strtr((string) $row['message'], array_map('strval', $words))),
+    );
+  }
+
   /** Reports success and ends the process; the core's shutdown functions still run. */
   public static function answer(array $result) {
     // Only looked at: what is at the end of a buffer may fail, and must not before the answer is given.

@@ -181,6 +181,15 @@ export const SANITIZE: SanitizeRules = {
   emptied: [],
 };
 
+/** One line of the log that the site itself keeps. */
+export interface LogEntry {
+  readonly type: string;
+  /** As syslog counts: 0 is an emergency, 3 an error, 4 a warning, 7 for debugging. */
+  readonly severity: number;
+  /** As a person reads it, without markup. */
+  readonly message: string;
+}
+
 /** Where values stood, and how many: `variable file_public_path`, `field_data_body.body_value`. */
 export interface Place {
   readonly where: string;
@@ -285,6 +294,11 @@ export interface Engine {
    * Idempotent: a second run counts 0.
    */
   sanitize(site: SiteCode, rules: SanitizeRules): Promise<Answer<{ readonly accounts: number; readonly values: number }>>;
+  /**
+   * What the site wrote into its log (Drupal's dblog) after the entry with that number, newest first, a thousand at most; `last`: number of the
+   * newest of all. Undefined when it keeps no log in its database. Runs no code of modules.
+   */
+  log(site: SiteCode, after: number): Promise<Answer<{ readonly last: number; readonly entries: readonly LogEntry[] } | undefined>>;
   /** For a copy: private key and key of cron are others than those of the site it was made of. */
   renewKeys(site: SiteCode): Promise<Answer<Record<string, never>>>;
   /** Table names, without prefix; `*` at the end stands for any characters. */

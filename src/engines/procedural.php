@@ -81,6 +81,9 @@ function provision_run(array $request) {
         provision_set_key($name, bin2hex(random_bytes(32)));
       }
       return array();
+
+    case 'log':
+      return provision_log($request);
   }
   ProvisionBridge::refuse('bad_request', "no such op: $request[op]");
 }
@@ -114,6 +117,23 @@ function provision_found(array $request) {
 function provision_found_identity() {
   $mysql = $GLOBALS['databases']['default']['default']['driver'] === 'mysql';
   return $mysql ? (string) db_query(provision_identity_query())->fetchField() : NULL;
+}
+
+/** What the site wrote into its log after an entry; no module is loaded for it. */
+function provision_log(array $request) {
+  provision_boot_database($request);
+  if (!db_table_exists('watchdog')) {
+    return array('kept' => FALSE);
+  }
+  $last = (int) db_query('SELECT MAX(wid) FROM {watchdog}')->fetchField();
+  $rows = db_query('SELECT wid, type, message, variables, severity FROM {watchdog} WHERE wid > :after ORDER BY wid DESC LIMIT 1000', array(
+    ':after' => (int) $request['after'],
+  ));
+  $entries = array();
+  foreach ($rows as $row) {
+    $entries[] = ProvisionBridge::logEntry((array) $row);
+  }
+  return array('kept' => TRUE, 'last' => $last, 'entries' => $entries);
 }
 
 /** Modules that became part of the core, and stay in {system} without a file. */

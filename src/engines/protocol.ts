@@ -4,7 +4,7 @@ import type { Json } from "../core/json.js";
 import { Secret } from "../core/secret.js";
 import { type BridgeCall, runBridge } from "./bridge.js";
 import { DocumentError, type Fields, fields, flag, integer, list, optionalInteger, optionalText, text, texts } from "./document.js";
-import type { Answer, Engine, Extension, Found, Place, SiteCode, Update } from "./engine.js";
+import type { Answer, Engine, Extension, Found, LogEntry, Place, SiteCode, Update } from "./engine.js";
 import { SCRIPTS } from "./scripts.js";
 
 const MINUTES = 60_000;
@@ -29,6 +29,7 @@ const TIMEOUT = {
   rewrite_paths: 120 * MINUTES,
   sanitize: 60 * MINUTES,
   renew_keys: 2 * MINUTES,
+  log: 2 * MINUTES,
 } as const;
 
 /** Ends the sentence `Drupal 7 …` when an op fails. */
@@ -50,12 +51,13 @@ const CANNOT = {
   rewrite_paths: "did not rewrite the paths of",
   sanitize: "did not sanitize",
   renew_keys: "did not renew the keys of",
+  log: "does not tell the log of",
 } as const;
 
 type Op = keyof typeof TIMEOUT;
 
 /** What reads writes nothing, not even compiled code. */
-const READS: readonly Op[] = ["status", "found", "inventory"];
+const READS: readonly Op[] = ["status", "found", "inventory", "log"];
 
 const FAILURE: Partial<Record<Op, BridgeCall["failure"]>> = {
   install: "INSTALL_FAILED",
@@ -80,6 +82,7 @@ type Ops = Pick<
   | "rewritePaths"
   | "sanitize"
   | "renewKeys"
+  | "log"
 >;
 
 /**
@@ -182,6 +185,10 @@ export function bridgeOps(label: string, script: string, { deploys = false }: { 
         values: integer(result, "values"),
       })),
     renewKeys: (site) => ask(site, "renew_keys", {}, () => ({})),
+    log: (site, after) =>
+      ask(site, "log", { after }, (result) =>
+        flag(result, "kept") ? { last: integer(result, "last"), entries: list(result, "entries").map(logEntry) } : undefined,
+      ),
   };
 }
 
@@ -238,6 +245,11 @@ function extension(value: unknown): Extension {
 function update(value: unknown): Update {
   const of = fields(value, "an update");
   return { extension: text(of, "extension"), name: text(of, "name"), description: optionalText(of, "description") };
+}
+
+function logEntry(value: unknown): LogEntry {
+  const of = fields(value, "an entry of the log");
+  return { type: text(of, "type"), severity: integer(of, "severity"), message: text(of, "message") };
 }
 
 function place(value: unknown): Place {

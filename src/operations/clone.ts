@@ -9,8 +9,9 @@ import { file } from "../steps/files.js";
 import { locksOf, newUri, takenBack } from "./migrate.js";
 import { type Baseline, differences } from "./parts/baseline.js";
 import { codeMoved, type Pair, pathPairs, paths, refuseCore, told, updates } from "./parts/code-moved.js";
-import { comparison, refuseIncompatible } from "./parts/compatible.js";
+import { comparison, refuseIncompatible, warningsOf } from "./parts/compatible.js";
 import { copyDatabase, copyFiles, filesSize, filesUpToDate } from "./parts/copy.js";
+import { forecastOf } from "./parts/forecast.js";
 import { answers, arrived, ownCode, ownDirectories, reloaded, resolveAs } from "./parts/generation.js";
 import { poolSteps, refusePool } from "./parts/pool.js";
 import { refuseConflicts, refuseForeignDatabase, refuseFullDisk, siteState } from "./parts/preflight.js";
@@ -235,6 +236,12 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
   async data({ to }, _run, use) {
     const login = (await use.engine(to.core.engine).login(siteCode(to, use), 1)).result.url;
     return { url: use.http(to.webServer).url(to.site.uri, to.site.ssl !== "off"), login, platform: to.site.platform };
+  },
+  figures: ({ from, sizes }) => ({ as: "clone", site: from.site.name, ...sizes }),
+  forecast(inputs, use) {
+    const { server } = inputs.to;
+    const where = { host: use.host(server), sites: use.layoutOf(server).sites, warnings: warningsOf(inputs) };
+    return forecastOf(use, { as: "clone", site: inputs.from.site.name, ...inputs.sizes, ...where });
   },
   lines: ({ url, login }) => [`URL    ${String(url)}/`, `Login  ${String(login)}`],
 };

@@ -26,6 +26,7 @@ const OPERATIONS: Readonly<Record<string, () => Promise<unknown>>> = {
   migrate: async () => (await import("./migrate.js")).migrate,
   sync: async () => (await import("./sync.js")).sync,
   rollback: async () => (await import("./rollback.js")).rollback,
+  rehearse: async () => (await import("./rehearse.js")).rehearse,
   "prune-generations": async () => (await import("./prune-generations.js")).pruneGenerations,
   "delete-site": async () => (await import("./delete-site.js")).deleteSite,
   "delete-other": async () => (await import("./delete-other.js")).deleteOther,

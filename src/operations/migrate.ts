@@ -11,14 +11,16 @@ import { type BackupInputs, backupInputs, backupSteps, refuseNoRoom } from "./pa
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { certificateSteps } from "./parts/certificate.js";
 import { codeMoved, type Pair, pathPairs, paths, refuseCore, updates } from "./parts/code-moved.js";
-import { comparison, refuseIncompatible } from "./parts/compatible.js";
-import { copyDatabase, copyFiles, filesSize, filesUpToDate } from "./parts/copy.js";
+import { comparison, refuseIncompatible, warningsOf } from "./parts/compatible.js";
+import { ALL_TREES, copyDatabase, copyFiles, filesSize, filesUpToDate } from "./parts/copy.js";
 import { isSameMachine } from "./parts/database-way.js";
+import { forecastOf } from "./parts/forecast.js";
 import {
   answers,
   arrived,
   blocked,
   closeGate,
+  countRows,
   finishSwitch,
   formerName,
   formerUri,
@@ -39,6 +41,7 @@ import { lateWrites, marksOf } from "./parts/late-writes.js";
 import { siteLocks } from "./parts/locks.js";
 import { dropPoolUser, leavePool, poolSteps, refusePool } from "./parts/pool.js";
 import { refuseConflicts, refuseForeignDatabase, refuseFullDisk, siteState } from "./parts/preflight.js";
+import { type Rehearsed, refuseChanged, rehearsed } from "./parts/rehearsal-record.js";
 import {
   accountForCommands,
   accountForRequests,
@@ -79,6 +82,8 @@ export interface MigrateArgs {
   readonly maxWriteBlock?: number;
   /** The old name becomes an alias that is redirected to the new one. */
   readonly redirectOld?: boolean;
+  /** Id of a rehearsal: site and platform have to be what they were then. */
+  readonly rehearsed?: string;
 }
 
 interface Sizes {
@@ -98,10 +103,13 @@ type Inputs = {
       readonly kind: "move";
       readonly succession: Succession;
       readonly sizes: Sizes;
+      /** Files of the two generations are one and the same until one of them is replaced. */
+      readonly linked: boolean;
       readonly backup: BackupInputs | null;
       readonly pairs: readonly Pair[];
       readonly acceptLateWrites: boolean;
       readonly maxWriteBlock: number | null;
+      readonly rehearsed: Rehearsed | null;
     }
   | { readonly kind: "rename"; readonly now: SiteInputs; readonly next: SiteInputs; readonly pairs: readonly Pair[] }
 );
@@ -138,6 +146,11 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
     const common = { name, site: all.site, webServer: all.webServer };
     const renamed = newName !== name;
     const moves = platform !== all.site.platform || dbServer !== all.site.db_server;
+    if (args.rehearsed !== undefined && (renamed || platform === all.site.platform || dbServer !== all.site.db_server))
+      throw new ProvisionError("USAGE", "--rehearsed is for a move to another platform, and for nothing else at once", {
+        why: ["a rehearsal tells nothing of another name or database server"],
+        next: [`provision migrate ${name} @platform --rehearsed ${args.rehearsed}`],
+      });
     if (!renamed && !moves) return { inputs: { ...common, kind: "nothing", baseline: {} }, locks: siteLocks(all) };
 
     const wanted = await resolveAs(use, all, {
@@ -182,10 +195,13 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
     const next = await resolveAs(use, wanted, { profile, generation: id, db_name: undefined, db_user: undefined });
     const s = await succession(use, now, next, { generation: id, command: "migrate", operation: id });
     const sizes = { files: await filesSize(now, use), database: await use.db(all.dbServer).size(databaseOf(now, use, all.dbServer)) };
+    // Another group would be one for both.
+    const linked = use.settings.files_copy === "link" && now.gid === s.next.gid && now.pool?.uid === s.next.pool?.uid;
+    const copied = linked ? 0 : sizes.files;
     await refuseFullDisk(
       use.host(next.server),
       use.layoutOf(next.server).sites,
-      sizes.files + (use.db(next.dbServer).type === "sqlite" ? sizes.database : 0) + SLACK,
+      copied + (use.db(next.dbServer).type === "sqlite" ? sizes.database : 0) + SLACK,
     );
     const baseline = {
       ...(await siteBaseline(now, use)),
@@ -198,10 +214,12 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
         kind: "move",
         succession: s,
         sizes,
+        linked,
         backup: args.backup === false ? null : backupInputs(use, all.site.uri, id, "migrate"),
         pairs: pathPairs(now, s.next, use),
         acceptLateWrites: args.acceptLateWrites === true,
         maxWriteBlock: args.maxWriteBlock ?? null,
+        rehearsed: args.rehearsed === undefined ? null : rehearsed(use, args.rehearsed, name, platform),
         baseline,
       },
       locks,
@@ -221,7 +239,9 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
     await refusePool(next, use);
     await use.db(next.dbServer).reach();
     await use.db(now.dbServer).reach();
-    if (inputs.kind === "move") await refuseIncompatible(inputs, now, next, use);
+    if (inputs.kind !== "move") return;
+    await refuseIncompatible(inputs, now, next, use);
+    if (inputs.rehearsed !== null) await refuseChanged(use, inputs.rehearsed, now, next);
   },
 
   steps(inputs, use) {
@@ -249,6 +269,20 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
       backup: inputs.kind === "move" ? (inputs.backup?.id ?? null) : null,
       kept_until: inputs.kind === "move" ? inputs.succession.kept.until.slice(0, 10) : null,
     };
+  },
+  figures(inputs, run) {
+    if (inputs.kind === "nothing") return {};
+    const { name: site } = inputs;
+    if (inputs.kind === "rename") return { as: "rename", site, files: 0, database: 0, writes_blocked_ms: 0 };
+    return { as: "migrate", site, ...inputs.sizes, backup: inputs.backup !== null, writes_blocked_ms: blocked(run) ?? null };
+  },
+  async forecast(inputs, use) {
+    if (inputs.kind === "nothing") return { data: {}, lines: ["Nothing to do: the site is there already"] };
+    const { name: site } = inputs;
+    const { server } = (inputs.kind === "move" ? inputs.succession : inputs).next;
+    const where = { host: use.host(server), sites: use.layoutOf(server).sites, warnings: warningsOf(inputs) };
+    if (inputs.kind === "rename") return forecastOf(use, { as: "rename", site, files: 0, database: 0, ...where });
+    return forecastOf(use, { as: "migrate", site, ...inputs.sizes, backup: inputs.backup !== null, ...where });
   },
   lines: (data) => [
     ...(data["url"] === undefined ? ["Nothing to do: the site is there already"] : [`URL      ${String(data["url"])}/`]),
@@ -308,7 +342,7 @@ export function locksOf(now: SiteAndAll, next: SiteAndAll): readonly Lock[] {
 }
 
 function moveSteps(inputs: Extract<Inputs, { kind: "move" }>, use: Services): readonly Step[] {
-  const { succession: s, sizes, backup, pairs, acceptLateWrites, maxWriteBlock } = inputs;
+  const { succession: s, sizes, linked, backup, pairs, acceptLateWrites, maxWriteBlock } = inputs;
   const { now, next } = s;
   const engine = use.engine(next.core.engine);
   const code = stagedCode(s, use);
@@ -316,12 +350,13 @@ function moveSteps(inputs: Extract<Inputs, { kind: "move" }>, use: Services): re
   const otherCode = otherMachine || now.core.docroot !== next.core.docroot || now.directory !== next.directory;
   const close = closeGate(now, use, maxWriteBlock ?? undefined);
   const marks = marksOf(now, use);
-  const within = <T extends Json>(step: Step<T>) => withinLimit(takenBack(step), close, maxWriteBlock);
+  const rows = countRows(next, use);
+  const within = <T extends Json>(step: Step<T>) => withinLimit(takenBack(step), close, maxWriteBlock, use);
   return [
     comparison(inputs, next),
     ...(backup === null ? [] : backupSteps(now, backup, use)),
     ...makeGeneration(s, use),
-    copyFiles(now, next, use, sizes.files),
+    copyFiles(now, next, use, sizes.files, { ...ALL_TREES, linked }),
     close,
     ...[
       marks,
@@ -334,9 +369,10 @@ function moveSteps(inputs: Extract<Inputs, { kind: "move" }>, use: Services): re
       ...paths(engine, code, pairs),
       smokeTest(s, use),
       ...switchSteps(s, use),
+      rows,
       lateWrites(now, use, marks, acceptLateWrites),
     ].map(within),
-    ...finishSwitch(s, use),
+    ...finishSwitch(s, use, (run) => run.need(rows)),
   ];
 }
 
@@ -357,30 +393,54 @@ export function takenBack<T extends Json>(step: Step<T>): Step<T> {
   };
 }
 
-/** Before the commit nobody need wait longer than was allowed. */
-function withinLimit<T extends Json>(step: Step<T>, close: Step<{ readonly at: number }>, limit: number | null): Step<T> {
+/** Before the commit nobody need wait longer than was allowed: a program that still runs then is ended, and the move is taken back. */
+function withinLimit<T extends Json>(
+  step: Step<T>,
+  close: Step<{ readonly at: number }>,
+  limit: number | null,
+  { scope }: Services,
+): Step<T> {
   if (limit === null) return step;
-  const hold = (run: Run) => {
-    const at = run.out(close)?.at;
-    if (at === undefined || Date.now() - at <= limit) return;
-    throw new ProvisionError(
+  const left = (run: Run) => limit - (Date.now() - (run.out(close)?.at ?? Date.now()));
+  const tooLong = (cause?: unknown) =>
+    new ProvisionError(
       "TIMED_OUT",
       `writes have been blocked for longer than the ${limit / 1000} s that were allowed (--max-write-block)`,
       {
+        why: [`it was at the step "${step.title}"`],
         next: ["try again with more time, or when there is less to do"],
+        cause,
       },
     );
-  };
   return {
     ...step,
     check: (run) => {
-      hold(run);
+      if (left(run) < 0) throw tooLong();
       return step.check(run);
     },
     async apply(run) {
-      const out = await step.apply(run);
-      hold(run);
-      return out;
+      const over = new AbortController();
+      const timer = setTimeout(() => over.abort(), Math.max(0, left(run)));
+      const { signal } = scope;
+      // What ends by itself before a stop takes effect ends so before this one, too.
+      if (signal) scope.signal = AbortSignal.any([signal, over.signal]);
+      try {
+        const out = await step.apply(run);
+        if (left(run) < 0) throw tooLong();
+        return out;
+      } catch (error) {
+        // A link that was lost keeps its own words, by which it is known.
+        if (
+          !over.signal.aborted ||
+          signal?.aborted ||
+          (error instanceof ProvisionError && "reached" in error && error.reached === "unknown")
+        )
+          throw error;
+        throw tooLong(error);
+      } finally {
+        clearTimeout(timer);
+        scope.signal = signal;
+      }
     },
   };
 }

@@ -11,6 +11,7 @@ import { codeMoved, type Pair, paths, refuseCore, updates } from "./parts/code-m
 import { codePlace } from "./parts/code-place.js";
 import {
   closeGate,
+  countRows,
   finishSwitch,
   makeGeneration,
   resolveAs,
@@ -149,6 +150,7 @@ export const restore: Operation<RestoreArgs, Inputs, Services> = {
     const engine = use.engine(next.core.engine);
     const code = stagedCode(s, use);
     const unpacking = { ...staged, origin };
+    const rows = countRows(next, use);
     const beside = staged.siteDirectory !== next.siteDirectory;
     return [
       ...backupSteps(now, backup, use),
@@ -171,7 +173,8 @@ export const restore: Operation<RestoreArgs, Inputs, Services> = {
       ...switchSteps(s, use),
       // What was listed while it stood beside is listed under its name.
       ...(otherCode && beside ? codeMoved(engine, siteCode(next, use), { from: next.site.profile, to: next.site.profile }).map(again) : []),
-      ...finishSwitch(s, use),
+      rows,
+      ...finishSwitch(s, use, (run) => run.need(rows)),
     ];
   },
 

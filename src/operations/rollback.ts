@@ -19,7 +19,7 @@ import {
 import { type Kept, keptGenerations } from "./parts/kept.js";
 import { poolSteps } from "./parts/pool.js";
 import { siteState } from "./parts/preflight.js";
-import { type Since, since } from "./parts/since.js";
+import { type Rows, type Since, since } from "./parts/since.js";
 import { databaseOf, type SiteInputs, siteBaseline, siteInputs } from "./parts/site.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
@@ -27,6 +27,8 @@ interface Inputs {
   readonly site: Site;
   readonly webServer: SiteAndAll["webServer"];
   readonly succession: Succession;
+  /** Rows of what serves when it began to serve; null: nobody counted them. */
+  readonly rows: Rows | null;
   readonly baseline: Baseline;
 }
 
@@ -74,20 +76,22 @@ export const rollback: Operation<{ readonly name: string; readonly generation?: 
       ...(await baselineOf(use.host(next.server), beside)),
     };
     return {
-      inputs: { site: all.site, webServer: all.webServer, succession: s, baseline },
+      inputs: { site: all.site, webServer: all.webServer, succession: s, rows: rowsThen(back, serving), baseline },
       locks: locksOf(all, next),
     };
   },
 
-  steps({ succession: s }, use) {
+  steps({ succession: s, rows }, use) {
+    const count = counted(s.now, s.next, use, rows);
     return [
       ...makeRoom(s, use),
       ...poolSteps(s.next, use),
       closeGate(s.now, use),
-      counted(s.now, s.next, use),
+      count,
       smokeTest(s, use, "gate/close"),
       ...switchSteps(s, use),
-      ...finishSwitch(s, use),
+      // Nobody has written to it since it served.
+      ...finishSwitch(s, use, (run) => run.need(count).kept),
     ];
   },
 
@@ -95,7 +99,7 @@ export const rollback: Operation<{ readonly name: string; readonly generation?: 
   state: (inputs, use) => siteState(inputs, use),
 
   async data({ succession: { now, next, kept } }, run) {
-    const taken = run.out({ id: "rollback/since" } as Step<Since>);
+    const taken = run.out({ id: "rollback/since" } as Step<Counted>)?.since;
     return {
       from: now.generation,
       to: next.generation,
@@ -140,13 +144,20 @@ async function refuseIncomplete({ siteDirectory, generation }: Kept, next: SiteA
     });
 }
 
-function counted(now: SiteInputs, next: SiteInputs, use: Services): Step {
+/** Of the generation that serves now, if it is the one that took that place. */
+function rowsThen({ successor }: Kept, serving: string): Rows | null {
+  return successor?.generation === serving ? successor.rows : null;
+}
+
+type Counted = { readonly since: Since; readonly kept: Rows };
+
+function counted(now: SiteInputs, next: SiteInputs, use: Services, rows: Rows | null): Step<Counted> {
   return {
     id: "rollback/since",
     title: "Count what was written since",
     undoneBy: "gate/close",
     check: async () => ({ changes: ["compare the two databases"] }),
-    apply: async () => ({ ...(await since(now, next, use)) }),
+    apply: () => since(now, next, use, rows ?? undefined),
   };
 }
 

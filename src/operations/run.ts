@@ -2,7 +2,7 @@ import { continueOperation, type RunOptions, runOperation, type Surroundings } f
 import { ProvisionError } from "../core/errors.js";
 import type { Emit, Event } from "../core/events.js";
 import type { OperationSummary } from "../core/operations.js";
-import type { Operation } from "../core/step.js";
+import type { Operation, Parent } from "../core/step.js";
 import type { Stop } from "../core/stop.js";
 import { operationNamed } from "./index.js";
 import type { Services } from "./services.js";
@@ -16,6 +16,8 @@ export interface Circumstances {
   readonly dryRun: boolean;
   readonly keepFailed: boolean;
   readonly lockWait: number;
+  /** The operation that this one is part of. */
+  readonly parent?: Parent;
 }
 
 function surroundings({ use, stop, version }: Circumstances): Surroundings {
@@ -23,8 +25,9 @@ function surroundings({ use, stop, version }: Circumstances): Surroundings {
 }
 
 function options(operation: { readonly name: string }, circumstances: Circumstances): RunOptions {
-  const { emit, target, dryRun, keepFailed, lockWait } = circumstances;
-  return { command: operation.name, target, emit, dryRun, keepFailed, lockWait, settle: (names) => settle(names, circumstances) };
+  const { emit, target, dryRun, keepFailed, lockWait, parent } = circumstances;
+  const settled = (names: readonly string[]) => settle(names, circumstances);
+  return { command: operation.name, target, emit, dryRun, keepFailed, lockWait, settle: settled, ...(parent ? { parent } : {}) };
 }
 
 /** Runs one operation; everything it has to say goes to `emit`. */
@@ -50,6 +53,11 @@ export async function goOn(direction: "resume" | "abort", summary: OperationSumm
       },
     );
   }
+  const whole = open.parent !== undefined && !circumstances.parent ? circumstances.use.operations.read(open.parent) : undefined;
+  if (whole?.state === "interrupted")
+    throw new ProvisionError("NOT_OPEN", `operation ${summary.id} is part of ${whole.open?.command} (operation ${whole.id})`, {
+      next: [`provision ${whole.committed ? "resume" : "abort"} ${whole.id}`],
+    });
   const operation = await operationNamed(open.command);
   await continueOperation(direction, operation, open, circumstances.use, surroundings(circumstances), options(operation, circumstances));
 }
@@ -59,6 +67,7 @@ export async function goOn(direction: "resume" | "abort", summary: OperationSumm
  * is finished first; one that may be undone by itself is; any other is left to a person, exit 75.
  */
 export async function settle(names: readonly string[], circumstances: Circumstances): Promise<void> {
+  if (circumstances.parent) return;
   for (const summary of circumstances.use.operations.interrupted(names)) {
     const { open } = summary;
     if (!open) continue;
@@ -78,6 +87,16 @@ export async function settle(names: readonly string[], circumstances: Circumstan
       },
     });
     if (failure) throw failure.error;
+  }
+}
+
+/** Rehearsals of this site that were killed: their copies go. They hold nothing of the site that others would wait for. */
+export async function settleRehearsals(site: string, circumstances: Circumstances): Promise<void> {
+  for (const id of circumstances.use.operations.open()) {
+    const { open, state } = circumstances.use.operations.read(id);
+    if (open?.command !== "rehearse" || open.target !== site || state !== "interrupted") continue;
+    const copies = open.locks.filter(({ mode }) => mode === "exclusive").map(({ name }) => name);
+    await settle(copies, circumstances);
   }
 }
 

@@ -67,8 +67,8 @@ export class Services {
     return new Services(await loadHub(root), scope);
   }
 
-  /** The same hub for an operation that runs at the same time, with locks and signals of its own; `gathering`: where it meets the others. */
-  beside(scope: Scope, gathering: Gathering): Services {
+  /** The same hub for another operation, with locks and signals of its own; `gathering`: where it meets those that run at the same time. */
+  beside(scope: Scope, gathering?: Gathering): Services {
     return new Services(this.hub, scope, gathering, this.#connections);
   }
 
@@ -207,6 +207,11 @@ export class Services {
           member: member ?? undefined,
         }));
         await this.fpm(server, undone["fpm"] as unknown as FpmOf).restore(edits);
+      },
+      /** A temporary copy, whatever state it is in, and what was being done to it. */
+      rehearsal_remove: async (undone) => {
+        const { removeRehearsal } = await import("./parts/rehearsal.js");
+        await removeRehearsal(this, String(undone["operation"]), String(undone["site"]));
       },
       /** A user that was made for a pool. */
       unix_user_remove: async (undone) => {

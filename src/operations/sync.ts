@@ -14,6 +14,7 @@ import { copyDatabase, copyFiles, filesSize, filesUpToDate } from "./parts/copy.
 import {
   blocked,
   closeGate,
+  countRows,
   finishSwitch,
   makeGeneration,
   resolveAs,
@@ -145,6 +146,7 @@ export const sync: Operation<SyncArgs, Inputs, Services> = {
     const code = stagedCode(s, use);
     const [databaseFrom, filesFrom] = [database ? from : now, files ? from : now];
     const beside = staged.siteDirectory !== next.siteDirectory;
+    const rows = takenBack(countRows(next, use));
     return [
       comparison(inputs, next),
       ...(backup === null ? [] : backupSteps(now, backup, use)),
@@ -174,7 +176,8 @@ export const sync: Operation<SyncArgs, Inputs, Services> = {
             }))
           : []),
       ].map((step: Step) => takenBack(step)),
-      ...finishSwitch(s, use),
+      rows,
+      ...finishSwitch(s, use, (run) => run.need(rows)),
     ];
   },
 

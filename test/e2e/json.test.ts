@@ -58,6 +58,7 @@ const WORDS: Readonly<Record<string, string>> = {
   make: "/nowhere.make /nowhere",
   clone: "@site.localhost @copy.localhost",
   sync: "@site.localhost @copy.localhost",
+  rehearse: "@site.localhost @platform_p",
   restore: "@site.localhost 0000",
   deploy: "@copy.localhost 0000",
   operations: "list",

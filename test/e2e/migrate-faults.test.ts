@@ -80,6 +80,21 @@ describe("a migrate that fails is taken back whole, and nobody notices", () => {
     expect((await hub.document(`verify @${SITE}`)).counts["changed"]).toBe(0);
   });
 
+  it("--max-write-block ends an update that takes too long: TIMED_OUT, exit 4, and the gate is open", async () => {
+    const before = everything();
+    for (const trap of ["pending-updates", "slow-update"] as const) await setTrap(next(), trap);
+    try {
+      const failed = await visited(`migrate @${SITE} @platform_next --no-backup --max-write-block=3s`);
+      expect([failed.exit, failed.outcome, failed.error?.code]).toEqual([4, "rolled_back", "TIMED_OUT"]);
+      expect(failed.error?.message).toContain("3 s");
+      expect(failed.error?.state).toContain(`as before: @${SITE} serves from @platform_p (GET / 200`);
+    } finally {
+      await clearTraps(next());
+    }
+    expect(everything()).toEqual(before);
+    expect((await hub.document(`verify @${SITE}`)).counts["changed"]).toBe(0);
+  });
+
   it("its backup stays, and is whole (W3)", async () => {
     await setTrap(next(), "fatal");
     const failed = await hub.document(`migrate @${SITE} @platform_next`);

@@ -7,13 +7,24 @@ import { type WebHub, webHub } from "../support/web-hub.js";
 import { missing } from "../support/web-servers.js";
 
 const SITE = "site.localhost";
-/** A page of the site that keeps what it is given, after as many seconds as it is told. */
+/**
+ * A page of the site that keeps what it is given. Told to wait, it says that it has begun, by a file of its number, and goes on three seconds after the gate was
+ * closed: settings.php, which takes the lock of the gate, has run by then.
+ */
 const POST = `<?php
 define('DRUPAL_ROOT', getcwd());
 require_once DRUPAL_ROOT . '/includes/bootstrap.inc';
 drupal_bootstrap(DRUPAL_BOOTSTRAP_FULL);
 if ($_SERVER['REQUEST_METHOD'] === 'POST') {
-  sleep((int) $_POST['sleep']);
+  if (!empty($_POST['waits'])) {
+    touch(variable_get('file_private_path') . '/begun-' . (int) $_POST['id']);
+    $closed = dirname(variable_get('file_private_path')) . '/gate.closed';
+    for ($n = 0; $n < 1200 && !is_file($closed); $n++) {
+      usleep(50000);
+      clearstatcache();
+    }
+    sleep(3);
+  }
   db_query('INSERT INTO {visits} (id) VALUES (:id)', array(':id' => (int) $_POST['id']));
 }
 echo 'kept';
@@ -43,6 +54,7 @@ describe.skipIf(skipped !== undefined)(
     });
 
     const database = () => /^db_name: (\S+)$/m.exec(readFileSync(web.hub.path(`aliases/${SITE}.yml`), "utf8"))?.[1] ?? "";
+    const serving = () => /^generation: (\S+)$/m.exec(readFileSync(web.hub.path(`aliases/${SITE}.yml`), "utf8"))?.[1] ?? "";
     const visits = (name: string) => server.sql("SELECT id FROM visits ORDER BY id", name).map(([id]) => Number(id));
 
     /** Fifty posts a second and a page every 40 ms, until it is told to stop. */
@@ -76,7 +88,8 @@ describe.skipIf(skipped !== undefined)(
         return this.accepted.length + this.refused.length;
       }
 
-      post(seconds = 0): number {
+      /** `waits`: on the server, from before the gate is closed until three seconds after. */
+      post(waits = false): number {
         const id = this.#next++;
         const headers = { host: `${SITE}:${web.hub.port}`, "content-type": "application/x-www-form-urlencoded" };
         const asked = ask({
@@ -84,7 +97,7 @@ describe.skipIf(skipped !== undefined)(
           path: "/post.php",
           method: "POST",
           headers,
-          body: `id=${id}&sleep=${seconds}`,
+          body: `id=${id}${waits ? "&waits=1" : ""}`,
           timeout: 60_000,
         });
         this.#under.push(
@@ -131,8 +144,10 @@ describe.skipIf(skipped !== undefined)(
       const visitors = new Visitors(1);
       visitors.begin();
       await until(visitors, () => visitors.posts >= 20);
-      // Three seconds of work, begun before the gate closes.
-      const slow = visitors.post(3);
+      // Three seconds of work when the gate closes, whenever that is: it has begun before.
+      const slow = visitors.post(true);
+      const begun = web.hub.path(`sites/${SITE}/${serving()}/private/begun-${slow}`);
+      await until(visitors, () => existsSync(begun));
       const moved = await hub.document(`migrate @${SITE} @platform_q --no-backup`);
       expect(moved.error).toBeUndefined();
       const before = visitors.posts;
@@ -166,8 +181,8 @@ describe.skipIf(skipped !== undefined)(
       await visitors.stop();
       expect(visitors.wrong).toEqual([]);
       const [inLeft, inServing] = [visits(left), visits(database())];
-      const serving = new Set(inServing);
-      expect(visitors.accepted.every((id) => inLeft.includes(id) !== serving.has(id))).toBe(true);
+      const serves = new Set(inServing);
+      expect(visitors.accepted.every((id) => inLeft.includes(id) !== serves.has(id))).toBe(true);
       const since = back.data?.["since"] as { readonly rows: Readonly<Record<string, number>> };
       expect(since.rows["visits"]).toBe(inLeft.length - inServing.filter((id) => id < 1_000_000).length);
       expect(inLeft.filter((id) => id >= 1_000_000).length).toBeGreaterThan(0);
@@ -204,7 +219,7 @@ describe.skipIf(skipped !== undefined)(
     it("the database server ends in the middle: nothing is undone by half, and when it is back abort leaves all as before", async () => {
       const { hub } = web;
       const name = database();
-      const generation = /^generation: (\S+)$/m.exec(readFileSync(hub.path(`aliases/${SITE}.yml`), "utf8"))?.[1] ?? "";
+      const generation = serving();
       const before = [...server.sql("SHOW DATABASES"), ...server.sql("SELECT User, Host FROM mysql.user ORDER BY 1, 2")];
       const rows = visits(name);
       const moving = hub.start(`migrate @${SITE} @platform_p --no-backup --json`);

@@ -29,7 +29,15 @@ export type Trap =
   | "error-in-install"
   | "password-in-error"
   | "pending-updates"
-  | "failing-update";
+  | "failing-update"
+  /** With pending-updates: one takes an hour. It touches traps/reached. */
+  | "slow-update"
+  /** With pending-updates: one makes a table with three rows. */
+  | "rows-in-update"
+  | "changed-page"
+  /** Of pages only: visitors see nothing of it. */
+  | "fatal-after-page"
+  | "logged-error";
 
 /** Makes the sample core with its traps at `docroot`, which must not be there. Version 7.0-fixture. */
 export async function makeFakeCore(docroot: string, { traps = [] }: { traps?: readonly Trap[] } = {}): Promise<string> {

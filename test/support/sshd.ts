@@ -94,7 +94,6 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
       `SetEnv SHLVL=2 HOME=${there}/home`,
     ];
     writeFileSync(join(seen, "sshd_config"), `${configuration.join("\n")}\n`);
-    const before = (readOrNothing(log).match(/Server listening/g) ?? []).length;
     const [program = "", ...args] = [...(options.within ?? []), "/usr/sbin/sshd", "-D", "-f", `${there}/sshd_config`, "-E", `${there}/log`];
     // Before it is started: it may be listening at once.
     const before = (readOrNothing(log).match(/Server listening/g) ?? []).length;

@@ -5,13 +5,13 @@
  *
  * Request: {
  *   "op": "install" | "status" | "found" | "inventory" | "login" | "cron" | "cache" | "maintenance" | "updates" | "update" |
- *     "config_import" | "deploy" | "rebuild" | "rename_profile" | "rewrite_paths" | "sanitize",
+ *     "config_import" | "deploy" | "rebuild" | "rename_profile" | "rewrite_paths" | "sanitize" | "renew_keys" | "log",
  *   "docroot": absolute path,
  *   "lookup": URL that stands for the site's own name (the core finds the site's directory by it),
  *   "directory": name below sites/ that the core must find,
  *   "url": URL for links, as a visitor types it; it need not lead to the directory (an alias, another port),
  *   … and per op: profile, language, existing_config, site_name, site_mail, account_name, account_mail, account_password;
- *   uid; on; from, to; pairs; mail, name, values, emptied
+ *   uid; on; from, to; pairs; mail, name, values, emptied; after
  * }
  * Error codes: wrong_site, not_installed, already_installed, not_empty, no_profile, no_account, cron_locked,
  * incomplete, unreadable, bad_settings, old_php, update_failed, import_failed, exception, died, bad_request.
@@ -115,6 +115,9 @@ function provision_run(array $request) {
         \Drupal::state()->set($name, bin2hex(random_bytes(32)));
       }
       return array();
+
+    case 'log':
+      return provision_log($request);
   }
   ProvisionBridge::refuse('bad_request', "no such op: $request[op]");
 }
@@ -238,6 +241,23 @@ function provision_found(array $request) {
     ),
   );
   return $found + $site + provision_nothing_found();
+}
+
+/** What the site wrote into its log after an entry; no module is loaded for it. */
+function provision_log(array $request) {
+  $database = provision_installed($request);
+  if (!$database->schema()->tableExists('watchdog')) {
+    return array('kept' => FALSE);
+  }
+  $last = (int) $database->query('SELECT MAX(wid) FROM {watchdog}')->fetchField();
+  $rows = $database->query('SELECT wid, type, message, variables, severity FROM {watchdog} WHERE wid > :after ORDER BY wid DESC LIMIT 1000', array(
+    ':after' => (int) $request['after'],
+  ));
+  $entries = array();
+  foreach ($rows as $row) {
+    $entries[] = ProvisionBridge::logEntry((array) $row);
+  }
+  return array('kept' => TRUE, 'last' => $last, 'entries' => $entries);
 }
 
 /** A complete installation, of which no code but core's is loaded yet. Answers with its database. */

@@ -5,13 +5,13 @@
  *
  * Request: {
  *   "op": "install" | "status" | "found" | "inventory" | "login" | "cron" | "cache" | "maintenance" | "updates" | "update" |
- *     "rebuild" | "rename_profile" | "rewrite_paths" | "sanitize" | "renew_keys",
+ *     "rebuild" | "rename_profile" | "rewrite_paths" | "sanitize" | "renew_keys" | "log",
  *   "docroot": absolute path,
  *   "lookup": URL that stands for the site's own name (the core finds the site's directory by it),
  *   "directory": name below sites/ that the core must find,
  *   "url": URL for links, as a visitor types it; it need not lead to the directory (an alias, another port),
  *   … and per op: profile, language, site_name, site_mail, account_name, account_mail, account_password; uid; on;
- *   from, to; pairs; mail, name, values, emptied
+ *   from, to; pairs; mail, name, values, emptied; after
  * }
  * Error codes: wrong_site, not_installed, already_installed, not_empty, no_profile, no_account, cron_locked,
  * overridden, incomplete, unreadable, bad_settings, update_failed, exception, died, bad_request.

@@ -26,13 +26,18 @@ export async function refuseIncompatible(inputs: object, now: SiteInputs, next: 
   });
 }
 
+/** What is to be known of the move that these inputs are about; nothing when it was not asked for. */
+export function warningsOf(inputs: object): readonly Finding[] {
+  return WARNINGS.get(inputs) ?? [];
+}
+
 /** Says what is to be known of the move; changes nothing. */
 export function comparison(inputs: object, next: SiteInputs): Step {
   return {
     id: "compare",
     title: `Compare with ${next.site.platform}`,
     async check(run) {
-      for (const { message } of WARNINGS.get(inputs) ?? []) run.warn(message);
+      for (const { message } of warningsOf(inputs)) run.warn(message);
       return { changes: [] };
     },
     apply: async () => null,

@@ -17,7 +17,7 @@ export interface Trees {
   readonly id: string;
 }
 
-const ALL: Trees = { names: TREES, id: "files" };
+export const ALL_TREES: Trees = { names: TREES, id: "files" };
 /** rsync's word for files that were gone when their turn came. */
 const VANISHED = 24;
 
@@ -37,16 +37,22 @@ function megabytes(bytes: number): string {
 
 /**
  * The files of one generation in the directories of another, while visitors go on: by sharing blocks where the file system can.
- * What is changed, added or taken away meanwhile is for `filesUpToDate`.
+ * What is changed, added or taken away meanwhile is for `filesUpToDate`. `linked`: by hard links, when somebody asked for them.
  */
-export function copyFiles(from: SiteInputs, to: SiteInputs, use: Services, bytes: number, { names, id }: Trees = ALL): Step {
+export function copyFiles(
+  from: SiteInputs,
+  to: SiteInputs,
+  use: Services,
+  bytes: number,
+  { names, id, linked = false }: Trees & { readonly linked?: boolean } = ALL_TREES,
+): Step {
   const here = use.host(from.server);
   const host = use.host(to.server);
   return {
     id: `${id}/copy`,
     title: `Copy the files of ${from.site.uri}`,
     undoneBy: "site/directories",
-    check: async () => ({ changes: [`copy ${megabytes(bytes)} of files to ${to.paths.root}`] }),
+    check: async () => ({ changes: [`${linked ? "link" : "copy"} ${megabytes(bytes)} of files to ${to.paths.root}`] }),
     async apply() {
       for (const name of names) {
         const [source, target] = [join(from.paths.root, name), join(to.paths.root, name)];
@@ -56,7 +62,9 @@ export function copyFiles(from: SiteInputs, to: SiteInputs, use: Services, bytes
           continue;
         }
         // What cannot be read now, or is gone, is told by the pass that has to be exact.
-        const { code, stderr } = await host.run(["cp", "-a", "--reflink=auto", "--", `${source}/.`, target], { anyExit: true });
+        const { code, stderr } = await host.run(["cp", "-a", linked ? "--link" : "--reflink=auto", "--", `${source}/.`, target], {
+          anyExit: true,
+        });
         if (code !== 0 && /No space left|quota exceeded/i.test(stderr)) throw full(host.name, target, stderr);
       }
       return null;
@@ -65,7 +73,7 @@ export function copyFiles(from: SiteInputs, to: SiteInputs, use: Services, bytes
 }
 
 /** The same, exactly as they are now: what changed since `copyFiles` is copied again, what is gone goes. */
-export function filesUpToDate(from: SiteInputs, to: SiteInputs, use: Services, { names, id }: Trees = ALL): Step {
+export function filesUpToDate(from: SiteInputs, to: SiteInputs, use: Services, { names, id }: Trees = ALL_TREES): Step {
   const here = use.host(from.server);
   const host = use.host(to.server);
   return {

@@ -5,7 +5,7 @@ import { clientWord } from "../../context/names.js";
 import { resolvePlatform, type SiteAndAll } from "../../context/references.js";
 import { isThisMachine, type Server, type Site } from "../../context/schema.js";
 import { messageOf, ProvisionError } from "../../core/errors.js";
-import type { Step, UndoKinds } from "../../core/step.js";
+import type { Run, Step, UndoKinds } from "../../core/step.js";
 import type { SiteCode } from "../../engines/engine.js";
 import { detectCore } from "../../engines/index.js";
 import { besidePath, type Host } from "../../host/host.js";
@@ -20,6 +20,7 @@ import { isSameMachine } from "./database-way.js";
 import { inSiteDirectory, settle } from "./in-place.js";
 import { type Kept, keptGenerations, keptRecord, switchedChanges, switchedProperties } from "./kept.js";
 import { dropPoolUser, leavePool, listenOf, poolSteps, reloadPhp, reloadPhpUndo } from "./pool.js";
+import { type Rows, rowsOf } from "./since.js";
 import {
   accountForCommands,
   accountForRequests,
@@ -344,7 +345,9 @@ export function smokeTest({ now, next, staged }: Succession, use: Services, undo
 async function unseenPage(staged: SiteInputs, use: Services, generation: string | undefined): Promise<HttpAnswer> {
   const { site, server, webServer, dbServer, core } = staged;
   if (isThisMachine(server.remote_host))
-    return onLoopback({ vhost: vhostOf(staged, use, true), generation, port: webServer.http_port }, (get) => get("/"));
+    return onLoopback({ vhost: vhostOf(staged, use, true), generation, port: webServer.http_port, signal: use.scope.signal }, (get) =>
+      get("/"),
+    );
   const cloaked = isCloaked(staged);
   const access = cloaked ? await use.db(dbServer).access(databaseOf(staged, use, dbServer)) : undefined;
   try {
@@ -392,6 +395,17 @@ function probeFailed(what: string, { status, body, headers }: HttpAnswer): Provi
   });
 }
 
+/** What visitors will have written is told by what was there before them. Last before `finishSwitch`. */
+export function countRows(next: SiteInputs, use: Services): Step<Rows> {
+  return {
+    id: "switch/rows",
+    title: `Rows of the new ${next.site.uri}`,
+    undoneBy: "site/directories",
+    check: async () => ({ changes: ["count the rows of its tables"] }),
+    apply: () => rowsOf(next, use),
+  };
+}
+
 /** Visitors are led to the next generation, which stays closed to writers, and it answers. Undone: all as it was, and PHP begun anew. */
 export function switchSteps(s: Succession, use: Services): readonly Step[] {
   const { now, next, staged } = s;
@@ -410,13 +424,6 @@ export function switchSteps(s: Succession, use: Services): readonly Step[] {
     ...basicAuthSteps(next, use),
     ...accountForRequests(next, use, () => use.db(next.dbServer).access(databaseOf(next, use, next.dbServer))),
     publish(next, use, enabled, withdrawn),
-    ...(sameServer
-      ? []
-      : [
-          use
-            .http(now.webServer)
-            .activate("http/withdraw", `Withdraw ${now.site.uri}`, use.http(now.webServer).noSiteFiles(now.site.aliases, now.site.uri)),
-        ]),
     // PHP's own server starts new processes by the activation; PHP-FPM has to be told.
     ...(next.webServer.http_service_type === "php" ? [] : [reloaded(next, use)]),
     ...(enabled ? [answers(next, use)] : []),
@@ -511,9 +518,9 @@ export function answers(next: SiteInputs, use: Services): Step {
 
 /**
  * After the commit: `now` is kept, the context says what serves, and writers are let in. The gate of `now` stays closed.
- * A kept generation that serves again is no longer kept.
+ * A kept generation that serves again is no longer kept. `rows`: how many each table of `next` has before anybody writes to it.
  */
-export function finishSwitch(s: Succession, use: Services): readonly Step[] {
+export function finishSwitch(s: Succession, use: Services, rows: (run: Run) => Rows): readonly Step[] {
   const { now, next, inTheWay, kept } = s;
   const { name } = next.site;
   const renamed = now.site.name !== name;
@@ -522,8 +529,15 @@ export function finishSwitch(s: Succession, use: Services): readonly Step[] {
   const path = use.layout.contextFile(name);
   const place = { phase: "finish" } as const;
   return [
-    ...[kept, ...(inTheWay ? [movedRecord(inTheWay)] : [])].map((one) =>
-      keptRecord(use, name, one.generation, one, { id: `kept/${one.generation}`, title: `Keep generation ${one.generation}`, ...place }),
+    ...[
+      { generation: kept.generation, record: (run: Run) => ({ ...kept, successor: { generation: next.generation, rows: rows(run) } }) },
+      ...(inTheWay ? [{ generation: inTheWay.generation, record: () => movedRecord(inTheWay) }] : []),
+    ].map((one) =>
+      keptRecord(use, name, one.generation, one.record, {
+        id: `kept/${one.generation}`,
+        title: `Keep generation ${one.generation}`,
+        ...place,
+      }),
     ),
     keptRecord(use, name, next.generation, null, { id: "kept/serves", title: `Generation ${next.generation} serves`, ...place }),
     file(
@@ -537,11 +551,34 @@ export function finishSwitch(s: Succession, use: Services): readonly Step[] {
       { id: "context", title: `Save ${name}`, ...place },
     ),
     openGate(next, use),
+    ...leaveWebServer(now, next, use),
     groupOfAll(next, use, { phase: "finish" }),
     ...formerAccounts(next, use),
     ...dropPoolUser(now, next, use),
     ...(now.site.uri === next.site.uri ? [] : formerUri(now, use)),
     ...(renamed ? formerName(now, next, use) : []),
+  ];
+}
+
+/** Another web server serves the site: the one that did until now forgets it. Who still comes there is answered until then, and writes nothing. */
+function leaveWebServer(now: SiteInputs, next: SiteInputs, use: Services): readonly Step[] {
+  const { site, webServer } = now;
+  if (webServer.name === next.webServer.name || webServer.http_service_type === "none") return [];
+  const http = use.http(webServer);
+  const place = { phase: "finish" } as const;
+  const title = `Withdraw ${site.uri} from ${webServer.name}`;
+  return [
+    http.activate("http/withdraw", title, http.noSiteFiles([...site.aliases, ...now.formerNames], site.uri), place),
+    ...(http.environment ? [{ ...http.environment.removeFormer(site.uri, undefined), id: "http/environment-former-server" }] : []),
+    ...(site.uri === next.site.uri && webServer.http_service_type !== "php"
+      ? [
+          gone(use.host(webServer), [http.passwordFile(site.uri)], {
+            id: "http/former-password-file",
+            title: `Remove the password file of ${webServer.name}`,
+            ...place,
+          }),
+        ]
+      : []),
   ];
 }
 

@@ -3,7 +3,7 @@ import type { Changes, Value } from "../../context/edit.js";
 import type { Site } from "../../context/schema.js";
 import { ProvisionError } from "../../core/errors.js";
 import type { Json } from "../../core/json.js";
-import type { Step } from "../../core/step.js";
+import type { Run, Step } from "../../core/step.js";
 import { type StepPlace, undoParents } from "../../steps/files.js";
 import type { Services } from "../services.js";
 
@@ -43,6 +43,8 @@ export interface Kept {
   /** Its name below sites/ when it serves, and where it stands now, absolute. */
   readonly directory: string;
   readonly siteDirectory: string;
+  /** What took its place, and how many rows each table of that had then; absent in records of versions that did not count. */
+  readonly successor?: { readonly generation: string; readonly rows: Readonly<Record<string, number>> };
 }
 
 export function switchedProperties(site: Site): SwitchedProperties {
@@ -96,17 +98,18 @@ export function due(kept: readonly Kept[], now: Date): readonly Kept[] {
   return kept.filter(({ until }) => Date.parse(until) <= now.getTime());
 }
 
-/** The record says this; null: there is none. What it says may depend on when it is written. */
-export function keptRecord(use: Services, name: string, generation: string, kept: Kept | null, place: StepPlace): Step {
+/** The record says this, which may hang on an earlier step; null: there is none. */
+export function keptRecord(use: Services, name: string, generation: string, kept: ((run: Run) => Kept) | null, place: StepPlace): Step {
   const path = keptFile(use, name, generation);
-  const text = kept === null ? undefined : `${JSON.stringify(kept, null, 2)}\n`;
+  const textOf = (run: Run) => (kept === null ? undefined : `${JSON.stringify(kept(run), null, 2)}\n`);
   return {
     ...place,
-    async check() {
+    async check(run) {
       const present = await use.local.readFile(path);
+      const text = textOf(run);
       if (present === text) return { changes: [] };
       const changes = [
-        text === undefined ? `forget the generation ${generation}` : `keep the generation ${generation} until ${kept?.until}`,
+        kept === null ? `forget the generation ${generation}` : `keep the generation ${generation} until ${kept(run).until}`,
       ];
       if (place.phase !== undefined && place.phase !== "undoable") return { changes };
       const before = `${place.id.replaceAll("/", "-")}-0`;
@@ -122,7 +125,8 @@ export function keptRecord(use: Services, name: string, generation: string, kept
         before: stat ? [{ name: before, host: use.local.name, path }] : [],
       };
     },
-    async apply() {
+    async apply(run) {
+      const text = textOf(run);
       if (text === undefined) {
         await use.local.remove(path);
         await use.local.removeEmpty(use.layout.keptGenerations(name));

@@ -4,7 +4,7 @@ import { databaseOf, type SiteInputs } from "./site.js";
 
 /** What was written to a generation since it took the place of another that is kept. */
 export type Since = {
-  /** By table: how many rows more (or fewer) than in the kept one; those that only reads write are left out. */
+  /** By table: how many rows more (or fewer) than there were then; those that only reads write are left out. */
   readonly rows: Readonly<Record<string, number>>;
   /** Names of accounts that the kept one does not have. */
   readonly accounts: readonly string[];
@@ -12,8 +12,32 @@ export type Since = {
   readonly passwords: readonly string[];
 };
 
-/** Holds the tables of what serves against those of what is kept, which nobody has written to meanwhile. */
-export async function since(now: SiteInputs, kept: SiteInputs, use: Services): Promise<Since> {
+/** How many rows each table has, those left out that only reads write. */
+export type Rows = Readonly<Record<string, number>>;
+
+/** Rows of a generation that is about to serve, so that what updates wrote is not taken for what visitors wrote. */
+export async function rowsOf(inputs: SiteInputs, use: Services): Promise<Rows> {
+  const db = use.db(inputs.dbServer);
+  const database = databaseOf(inputs, use, inputs.dbServer);
+  return db.counts(database, countedTables(await db.tables(database), inputs, use));
+}
+
+function countedTables(tables: readonly string[], { core }: SiteInputs, use: Services): readonly string[] {
+  const patterns = use.engine(core.engine).tables.writtenByReads.filter((table) => table !== "users");
+  const reads = new Set(matching(tables, patterns));
+  return tables.filter((table) => !reads.has(table));
+}
+
+/**
+ * Holds the tables of what serves against what they were when it began to serve (`then`; undefined: nobody counted, and the kept one has to do), and its
+ * accounts against those of what is kept, which nobody has written to meanwhile. `kept`: rows of that.
+ */
+export async function since(
+  now: SiteInputs,
+  kept: SiteInputs,
+  use: Services,
+  then?: Rows,
+): Promise<{ readonly since: Since; readonly kept: Rows }> {
   const [here, there] = [now, kept].map((inputs) => {
     const db = use.db(inputs.dbServer);
     const database = databaseOf(inputs, use, inputs.dbServer);
@@ -24,27 +48,24 @@ export async function since(now: SiteInputs, kept: SiteInputs, use: Services): P
     };
   }) as [Reader, Reader];
   const [mine, theirs] = await Promise.all([here.tables(), there.tables()]);
-  const reads = new Set(
-    matching(
-      mine,
-      use.engine(now.core.engine).tables.writtenByReads.filter((table) => table !== "users"),
-    ),
-  );
-  const tables = mine.filter((table) => !reads.has(table));
-  const common = tables.filter((table) => theirs.includes(table));
-  const [counts, before] = await Promise.all([here.counts(tables), there.counts(common)]);
+  const tables = countedTables(mine, now, use);
+  const [counts, rowsKept] = await Promise.all([here.counts(tables), there.counts(countedTables(theirs, kept, use))]);
+  const before = then ?? rowsKept;
   const rows = Object.fromEntries(
     tables.map((table) => [table, (counts[table] ?? 0) - (before[table] ?? 0)] as const).filter(([, difference]) => difference !== 0),
   );
   const table = mine.includes("users_field_data") ? "users_field_data" : "users";
-  if (!common.includes(table)) return { rows, accounts: [], passwords: [] };
+  if (!mine.includes(table) || !theirs.includes(table)) return { since: { rows, accounts: [], passwords: [] }, kept: rowsKept };
   const sql = `SELECT uid, name, pass FROM ${table} WHERE uid > 0;`;
-  const [now_, then] = await Promise.all([here.select(sql), there.select(sql)]);
-  const known = new Map(then.map(([uid = "", , pass = ""]) => [uid, pass]));
+  const [now_, former] = await Promise.all([here.select(sql), there.select(sql)]);
+  const known = new Map(former.map(([uid = "", , pass = ""]) => [uid, pass]));
   return {
-    rows,
-    accounts: now_.filter(([uid = ""]) => !known.has(uid)).map(([, name = ""]) => name),
-    passwords: now_.filter(([uid = "", , pass = ""]) => known.has(uid) && known.get(uid) !== pass).map(([, name = ""]) => name),
+    since: {
+      rows,
+      accounts: now_.filter(([uid = ""]) => !known.has(uid)).map(([, name = ""]) => name),
+      passwords: now_.filter(([uid = "", , pass = ""]) => known.has(uid) && known.get(uid) !== pass).map(([, name = ""]) => name),
+    },
+    kept: rowsKept,
   };
 }
 

@@ -17,6 +17,7 @@ export interface Question {
   readonly timeout: number;
   /** By https, naming this host; the certificate is not judged. */
   readonly tls?: string;
+  readonly signal?: AbortSignal;
 }
 
 /** One HTTP request on a connection of its own (Node's fetch takes no Host header); redirects are not followed. */
@@ -45,6 +46,7 @@ export async function ask(question: Question): Promise<HttpAnswer> {
                 tls === undefined ? dialled : connectTls({ socket: dialled, servername: tls, rejectUnauthorized: false }),
             }),
         timeout: question.timeout,
+        ...(question.signal === undefined ? {} : { signal: question.signal }),
       },
       (answer) => {
         const chunks: Buffer[] = [];

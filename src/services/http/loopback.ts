@@ -15,6 +15,8 @@ export interface LoopbackSite {
   readonly generation: string | undefined;
   /** Of the web server that will serve it: what links are made of. */
   readonly port: number;
+  /** Ends a request that takes too long. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -56,6 +58,7 @@ export async function onLoopback<T>(site: LoopbackSite, action: (get: (path: str
           path: `${prefix}${path}`,
           headers: { host: `${host}${portSuffix("http", site.port)}` },
           timeout: TIMEOUT,
+          ...(site.signal === undefined ? {} : { signal: site.signal }),
         });
       } catch (error) {
         throw new ProvisionError("SERVICE_UNAVAILABLE", `${vhost.uri}${path} gave no answer on loopback`, {

@@ -155,6 +155,8 @@ export interface HttpService {
   readonly challenges: string | undefined;
   /** File with name and password hash of a site's visitors. */
   passwordFile(uri: string): string;
+  /** Files that a site's requests are told in; undefined where they are not kept by site. `error`: also what PHP says. */
+  logs?(uri: string): { readonly access: string; readonly error: string };
   /** Undefined where PHP runs as the user that provision is, so that there is nothing to hide from it. */
   readonly environment?: Environment;
   /**

@@ -36,6 +36,7 @@ describe("provision.yml", () => {
       client: "admin",
       keep_old: 7,
       journals: 90,
+      files_copy: "copy",
       mirrors: {},
       retention: { daily: 7, weekly: 4, monthly: 12 },
     });

@@ -57,6 +57,10 @@ export function daemonHttp(daemon: Daemon, { layout, locks, server, host, gather
     request: (request) => requestSite(host, place, request),
     challenges: `${place.acme}/.well-known/acme-challenge`,
     passwordFile: (uri) => join(place.passwords, configName(uri)),
+    logs: (uri) => {
+      const log = join(place.logs, configName(uri));
+      return { access: `${log}.access.log`, error: `${log}.error.log` };
+    },
     environment: {
       file: (uri, tag) => environmentPath(served, uri, tag),
       write: (uri, tag, variables) => environmentStep(served, uri, tag, variables),
@@ -223,10 +227,11 @@ async function needs(served: Served, server: HttpSetup["server"]): Promise<reado
     return [{ message: `${daemon.label} is not installed`, fix: `apt-get install ${daemon.package}` }];
   }
   const found: HttpNeed[] = [];
-  if (!(await allowed(served)))
+  const commands = [await served.test(), await served.reload()];
+  if (!(await sudoGrants(host, commands)))
     found.push({
       message: `${server.script_user} may not test and reload ${daemon.label}`,
-      fix: `in /etc/sudoers.d/provision: ${sudoersLine(server.script_user, [await served.test(), await served.reload()])}`,
+      fix: `in /etc/sudoers.d/provision: ${sudoersLine(server.script_user, commands)}`,
     });
   const fpm = server.php_fpm_listen ?? fpmSocket(server.php);
   if (server.php_pool === "shared" && fpm.startsWith("/") && !(await host.stat(fpm)))
