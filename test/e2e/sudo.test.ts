@@ -121,6 +121,27 @@ describe.skipIf(ABSENT !== undefined)(
       writeFileSync(sudoers, `${[...lines].join("\n")}\n`, { mode: 0o440 });
       await done("delete", "@a.test", "--no-backup", "--yes");
       expect(await answers()).toBe(404);
-    }, 180_000);
+
+      // A pool of its own: the login has to be in its group, which it learns before anything is made.
+      await done("save", "@server_master", "--php_pool=site");
+      await done("verify", "@server_master");
+      await done("save", "@a.test", "--context_type=site", "--platform=@platform_p", "--profile=minimal");
+      const early = await provision("install", "@a.test");
+      expect([early.exit, early.error?.code, early.error?.state]).toEqual([77, "PERMISSION_DENIED", "nothing was changed"]);
+      const commands = early.error?.next.filter((line) => line.startsWith("sudo -n ")) ?? [];
+      expect(commands.length).toBe(4);
+      for (const command of commands) {
+        const did = await run("setpriv", ["--reuid", user, "--regid", user, "--init-groups", "--reset-env", ...command.split(" ")], {
+          cwd: place.base,
+        });
+        expect([command, did.code]).toEqual([command, 0]);
+      }
+      await done("install", "@a.test");
+      expect(await answers()).toBe(200);
+      expect((await done("verify", "@a.test")).counts["changed"]).toBe(0);
+      await done("delete", "@a.test", "--no-backup", "--yes");
+      const made = commands[0]?.split(" ").at(-1) as string;
+      expect([made, spawnSync("getent", ["passwd", made]).status]).toEqual([made, 2]);
+    }, 240_000);
   },
 );

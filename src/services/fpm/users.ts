@@ -172,6 +172,21 @@ export async function needUser(setup: UserSetup, pool: PoolOf): Promise<void> {
       ],
     });
   }
+  // Nobody gives a file to a group that the login is not in, and a login that is under way gets into no new one.
+  if (setup.scriptUser === "root" || (await inGroup(setup.host, pool.gid))) return;
+  throw new ProvisionError(
+    "PERMISSION_DENIED",
+    `this login of ${setup.scriptUser} is not in the group ${pool.user}, which PHP of this pool runs with`,
+    {
+      why: ["a login gets its groups when it begins"],
+      state: "nothing was changed",
+      next: [...commands.map((argv) => asRoot(setup, argv).join(" ")), `log in as ${setup.scriptUser} anew, and repeat the command`],
+    },
+  );
+}
+
+async function inGroup(host: Host, gid: number): Promise<boolean> {
+  return (await host.run(["id", "-G"], { timeout: 30_000 })).stdout.trim().split(" ").includes(String(gid));
 }
 
 /** Whether users can be made at all; part of verify @server. */
