@@ -108,9 +108,9 @@ describe("--json: one document, whatever happens", () => {
     expect(code).toBe(78);
   });
 
-  // What deploy is given need not be there.
+  // What deploy and import are given need not be there.
   const ofContexts = commands.filter(
-    ({ name, arguments: words }) => name !== "deploy" && words?.some((word) => /context|server/.test(word.name)),
+    ({ name, arguments: words }) => !["deploy", "import"].includes(name) && words?.some((word) => /context|server/.test(word.name)),
   );
   test.each(ofContexts.map(({ name }) => name))("%s of a context that is not there", async (name) => {
     const more: Readonly<Record<string, string>> = { save: " --delete", restore: " 0000" };
