@@ -14,7 +14,7 @@ import { copyDatabase, copyFiles, filesSize, filesUpToDate } from "./parts/copy.
 import { forecastOf } from "./parts/forecast.js";
 import { answers, arrived, ownCode, ownDirectories, reloaded, resolveAs } from "./parts/generation.js";
 import { poolSteps, refusePool } from "./parts/pool.js";
-import { refuseConflicts, refuseForeignDatabase, refuseFullDisk, siteState } from "./parts/preflight.js";
+import { refuseConflicts, refuseForeignDatabase, refuseFullDisk, refuseLocked, siteState } from "./parts/preflight.js";
 import {
   accountForCommands,
   accountForRequests,
@@ -101,11 +101,7 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
       ...(args.quarantine === true ? { quarantine: true } : {}),
     } as Partial<Site>);
     const core = await detectCore(use.host(wanted.server), use.rootOf(wanted));
-    if (wanted.platform.locked)
-      throw new ProvisionError("PLATFORM_LOCKED", `${platform} is locked and takes no new sites`, {
-        state: "nothing was changed",
-        next: [`provision unlock ${platform}`],
-      });
+    refuseLocked(wanted.platform);
     refuseForeignDatabase(use.engine(core.engine), wanted);
     const profile = await refuseCore(from, { core, name: platform, host: use.host(wanted.server) }, use);
     const client = await use.store.need(`@client_${wanted.site.client_name ?? use.settings.client}`, "client");

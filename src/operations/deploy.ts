@@ -17,7 +17,7 @@ import { answers, ownDirectories, reloaded } from "./parts/generation.js";
 import { siteLocks } from "./parts/locks.js";
 import { type Origin, originOf } from "./parts/origin.js";
 import { poolSteps, refusePool } from "./parts/pool.js";
-import { refuseConflicts, refuseForeignDatabase, siteState } from "./parts/preflight.js";
+import { refuseConflicts, refuseForeignDatabase, refuseLocked, siteState } from "./parts/preflight.js";
 import {
   accountForCommands,
   accountForRequests,
@@ -91,11 +91,7 @@ export const deploy: Operation<DeployArgs, Inputs, Services> = {
     const site = (saved ?? contextOf(parseYaml(path, text ?? ""), name)) as Site;
     const all = await allOf({ ...site, ...(await placeOf(args, saved, site, origin, use)), generation: id }, use);
     refuseOtherUser(all.server);
-    if (all.platform.locked)
-      throw new ProvisionError("PLATFORM_LOCKED", `${all.platform.name} is locked and takes no new sites`, {
-        state: "nothing was changed",
-        next: [`provision unlock ${all.platform.name}`],
-      });
+    refuseLocked(all.platform);
     await refuseConflicts(use, all.site);
     const host = use.host(all.server);
     const root = use.rootOf(all);

@@ -16,7 +16,7 @@ import { certificateSteps, refuseUnprovable } from "./parts/certificate.js";
 import { contextFile } from "./parts/contexts.js";
 import { siteLocks } from "./parts/locks.js";
 import { poolSteps, refusePool } from "./parts/pool.js";
-import { refuseConflicts, refuseForeignDatabase, refuseFullDisk, siteState } from "./parts/preflight.js";
+import { refuseConflicts, refuseForeignDatabase, refuseFullDisk, refuseLocked, siteState } from "./parts/preflight.js";
 import {
   accountForCommands,
   accountForRequests,
@@ -103,10 +103,7 @@ export const install: Operation<InstallArgs, Inputs, Services> = {
         next: [`provision verify ${platform.name}`],
       });
     }
-    if (platform.locked)
-      throw new ProvisionError("PLATFORM_LOCKED", `${platform.name} is locked and takes no new sites`, {
-        next: [`provision unlock ${platform.name}`],
-      });
+    refuseLocked(platform);
     void askServers(all, use);
     const core = await detectCore(host, root);
     refuseForeignDatabase(use.engine(core.engine), all);

@@ -40,7 +40,7 @@ import { switchedChanges, switchedProperties } from "./parts/kept.js";
 import { lateWrites, marksOf } from "./parts/late-writes.js";
 import { siteLocks } from "./parts/locks.js";
 import { dropPoolUser, leavePool, poolSteps, refusePool } from "./parts/pool.js";
-import { refuseConflicts, refuseForeignDatabase, refuseFullDisk, siteState } from "./parts/preflight.js";
+import { refuseConflicts, refuseForeignDatabase, refuseFullDisk, refuseLocked, siteState } from "./parts/preflight.js";
 import { type Rehearsed, refuseChanged, rehearsed } from "./parts/rehearsal-record.js";
 import {
   accountForCommands,
@@ -164,11 +164,7 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
     } as Partial<Site>);
     const target = await detectCore(use.host(wanted.server), use.rootOf(wanted));
     await refuseConflictsBut(use, wanted.site, name);
-    if (platform !== all.site.platform && wanted.platform.locked)
-      throw new ProvisionError("PLATFORM_LOCKED", `${platform} is locked and takes no new sites`, {
-        state: "nothing was changed",
-        next: [`provision unlock ${platform}`],
-      });
+    if (platform !== all.site.platform) refuseLocked(wanted.platform);
     const locks = [...locksOf(all, wanted), ...(renamed ? [{ kind: "site", name: newName, mode: "exclusive" } as const] : [])];
     if (!moves) {
       const next = await siteInputs(use, wanted, target, generation);

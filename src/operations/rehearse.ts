@@ -15,7 +15,7 @@ import { fingerprintOf } from "./parts/fingerprint.js";
 import { resolveAs, succession } from "./parts/generation.js";
 import { pageDifferences, pageText } from "./parts/page-text.js";
 import { type Part, runPart } from "./parts/part-operation.js";
-import { refuseFullDisk, siteState } from "./parts/preflight.js";
+import { refuseFullDisk, refuseLocked, siteState } from "./parts/preflight.js";
 import { removeRehearsal } from "./parts/rehearsal.js";
 import { type ComparedPage, type Copied, foundBy, judged, type Looked, type Moved, STEPS } from "./parts/rehearsal-record.js";
 import { databaseOf, type SiteInputs, siteBaseline, siteInputs } from "./parts/site.js";
@@ -77,11 +77,7 @@ export const rehearse: Operation<RehearseArgs, Inputs, Services> = {
     const host = use.host(all.server);
     const now = await siteInputs(use, all, await detectCore(host, use.rootOf(all)), generation);
     const wanted = await resolveAs(use, all, { platform });
-    if (wanted.platform.locked)
-      throw new ProvisionError("PLATFORM_LOCKED", `${platform} is locked and takes no new sites`, {
-        state: "nothing was changed",
-        next: [`provision unlock ${platform}`],
-      });
+    refuseLocked(wanted.platform);
     const target = await detectCore(use.host(wanted.server), use.rootOf(wanted));
     const profile = await refuseCore(now, { core: target, name: platform, host: use.host(wanted.server) }, use);
     const there = await resolveAs(use, wanted, { profile, generation: id, db_name: undefined, db_user: undefined });

@@ -24,7 +24,7 @@ import {
 import { siteLocks } from "./parts/locks.js";
 import { type Origin, originOf } from "./parts/origin.js";
 import { currentBuild, readRecord } from "./parts/platform-code.js";
-import { refuseForeignDatabase, siteState } from "./parts/preflight.js";
+import { refuseForeignDatabase, refuseLocked, siteState } from "./parts/preflight.js";
 import { databaseOf, type SiteInputs, siteBaseline, siteCode, siteInputs } from "./parts/site.js";
 import { backupNamed } from "./parts/stored-backups.js";
 import { allExtensions, dumpOf, filesStep, ownCodeStep, pairsOf, refuseUnfit } from "./parts/unpack.js";
@@ -85,11 +85,7 @@ export const restore: Operation<RestoreArgs, Inputs, Services> = {
       db_name: undefined,
       db_user: undefined,
     });
-    if (platform !== all.site.platform && wanted.platform.locked)
-      throw new ProvisionError("PLATFORM_LOCKED", `${platform} is locked and takes no new sites`, {
-        state: "nothing was changed",
-        next: [`provision unlock ${platform}`],
-      });
+    if (platform !== all.site.platform) refuseLocked(wanted.platform);
     const host = use.host(wanted.server);
     const core = await detectCore(host, use.rootOf(wanted));
     refuseForeignDatabase(use.engine(core.engine), wanted);

@@ -1,5 +1,5 @@
 import { checkContext, refusal, type SiteAndAll } from "../../context/references.js";
-import type { Context, Site } from "../../context/schema.js";
+import type { Context, Platform, Site } from "../../context/schema.js";
 import { ProvisionError } from "../../core/errors.js";
 import type { Engine } from "../../engines/engine.js";
 import type { Host } from "../../host/host.js";
@@ -46,4 +46,13 @@ export async function refuseFullDisk(host: Host, path: string, need: number): Pr
     "DISK_FULL",
     `${host.name}: ${path} has ${Math.floor(free / MEGABYTE)} MiB free; this needs ${Math.ceil(need / MEGABYTE)} MiB`,
   );
+}
+
+/** A locked platform takes no new sites. Rejects with PLATFORM_LOCKED. */
+export function refuseLocked({ name, locked }: Platform): void {
+  if (locked)
+    throw new ProvisionError("PLATFORM_LOCKED", `${name} is locked and takes no new sites`, {
+      state: "nothing was changed",
+      next: [`provision unlock ${name}`],
+    });
 }
