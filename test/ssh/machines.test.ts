@@ -6,7 +6,7 @@ import { networkInterfaces, tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Machine, type Machines, missingMachines, startMachines, whereSpokesAre } from "../support/machines.js";
+import { type Machine, type Machines, missingMachines, startMachines, whereSpokesAre } from "../support/namespaces.js";
 import { PROJECT } from "../support/project.js";
 import { startSshd } from "../support/sshd.js";
 
@@ -118,7 +118,7 @@ describe.skipIf(absent !== undefined)(`the other machines of the tests (${whereS
 
   test("of machines whose maker is killed nothing is left: no process, no interface, no mount", async () => {
     const { rolldown } = await import("rolldown");
-    const bundle = await rolldown({ input: join(PROJECT, "test/support/machines.ts"), platform: "node", external: /^node:/ });
+    const bundle = await rolldown({ input: join(PROJECT, "test/support/namespaces.ts"), platform: "node", external: /^node:/ });
     await bundle.write({ file: at("machines.mjs"), format: "esm" });
     await bundle.close();
     const make = `const { startMachines } = await import(process.argv[1]);

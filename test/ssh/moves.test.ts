@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { whereSpokesAre } from "../support/machines.js";
+import { whereSpokesAre } from "../support/namespaces.js";
 import { missingSpoke, type SpokeHub, spokeHub, type TestSpoke } from "../support/spokes.js";
 
 const absent = missingSpoke("nginx");

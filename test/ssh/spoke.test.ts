@@ -2,7 +2,7 @@ import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, realpat
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { treeOf } from "../support/hub.js";
-import { whereSpokesAre } from "../support/machines.js";
+import { whereSpokesAre } from "../support/namespaces.js";
 import { missingSpoke, type SpokeHub, spokeHub, type TestSpoke } from "../support/spokes.js";
 
 const absent = missingSpoke("nginx");

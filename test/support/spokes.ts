@@ -1,10 +1,11 @@
+import { execFileSync } from "node:child_process";
 import { appendFileSync, chmodSync, mkdirSync, readFileSync } from "node:fs";
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import { ask } from "../../src/services/http/ask.js";
 import type { HttpAnswer } from "../../src/services/http/service.js";
 import { TestHub } from "./hub.js";
-import { type Machine, type Machines, missingMachines, startMachines } from "./machines.js";
+import { type Machine, type Machines, missingMachines, startMachines } from "./namespaces.js";
 import { freePort } from "./php-server.js";
 import { missingSshd, type Sshd, startSshd } from "./sshd.js";
 import { type Fpm, missing, startFpm, WEB_DAEMONS, type WebServer } from "./web-servers.js";
@@ -21,6 +22,7 @@ export interface TestSpoke {
   /** `aegir_root`: the same directory here and there. */
   readonly root: string;
   readonly sshd: Sshd;
+  readonly fpm: Fpm;
   readonly type: "nginx" | "apache";
   readonly daemon: WebServer;
   readonly port: number;
@@ -28,6 +30,8 @@ export interface TestSpoke {
   readonly machine: Machine;
   path(relative: string): string;
   get(host: string, path: string): Promise<HttpAnswer>;
+  /** What provision calls to have its web server and PHP-FPM read their configuration again; a number of a process there is none here. */
+  reload(): void;
   /** It goes down without a word, and comes up again with all its daemons. Not without namespaces. */
   reboot(): Promise<void>;
 }
@@ -96,6 +100,9 @@ export async function spokeHub(
       };
       spokes.push({
         ...{ name: `@${name}`, address, root, sshd, type, port },
+        get fpm() {
+          return fpm;
+        },
         get daemon() {
           return daemon;
         },
@@ -104,6 +111,12 @@ export async function spokeHub(
         },
         path: (relative) => join(root, relative),
         get: (host, path) => ask({ ...(machine ? { address } : {}), port, path, headers: { host: `${host}:${port}` }, timeout: 20_000 }),
+        reload() {
+          for (const command of [fpm.command, String(commands.http_restart_cmd)]) {
+            const [program = "", ...args] = [...(machine?.within ?? []), ...command.split(" ")];
+            execFileSync(program, args, { stdio: "pipe" });
+          }
+        },
         async reboot() {
           within().crash();
           await sshd.restart({});

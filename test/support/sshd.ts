@@ -4,7 +4,7 @@ import { tmpdir, userInfo } from "node:os";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { SshTarget } from "../../src/host/ssh-settings.js";
-import { behind, type Machine } from "./machines.js";
+import { behind, type Machine } from "./namespaces.js";
 import { freePort } from "./php-server.js";
 
 /** Why no sshd can be started here; undefined when it can. In CI that is a failure of the first test that wants one. */

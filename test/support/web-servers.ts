@@ -4,7 +4,7 @@ import { delimiter, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Server } from "../../src/context/schema.js";
 import { ask } from "../../src/services/http/ask.js";
-import { behind, type Machine } from "./machines.js";
+import { behind, type Machine } from "./namespaces.js";
 
 /**
  * nginx, Apache and PHP-FPM as real programs with configuration, logs and sockets of their own below a directory of the test; what the
