@@ -1,5 +1,6 @@
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import {
+  appendFileSync,
   chmodSync,
   chownSync,
   existsSync,
@@ -14,6 +15,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Address } from "./addresses.js";
 import { freePort } from "./php-server.js";
 
 export type ServerType = "mysql" | "pgsql";
@@ -44,6 +46,10 @@ export interface ServerOptions {
   readonly args?: readonly string[];
   /** Directory to work below, on a file system of the test's choice. */
   readonly below?: string;
+  /** Where it runs; its own connections and `127.0.0.1` are of there. */
+  readonly at?: Address;
+  /** One more address that it listens on, which `url` has. pgsql: from there alone accounts are let in. */
+  readonly listen?: string;
   /** With a certificate that the authority in `<base>/ca.pem` has signed for 127.0.0.1. */
   readonly tls?: true;
 }
@@ -92,14 +98,18 @@ async function startMariadb(options: ServerOptions): Promise<DatabaseServer> {
         stdio: "pipe",
       }),
     );
+  const [mariadbd = "", ...before] = [...(options.at?.within ?? []), "mariadbd"];
   const daemon = new Daemon(
-    "mariadbd",
+    mariadbd,
     [
+      ...before,
       ...common,
       ...small,
       `--socket=${socket}`,
       `--port=${port}`,
-      "--bind-address=127.0.0.1",
+      `--bind-address=${["127.0.0.1", ...(options.listen === undefined ? [] : [options.listen])].join(",")}`,
+      // No names are known of such addresses, and looking for one may take long.
+      ...(options.at || options.listen !== undefined ? ["--skip-name-resolve"] : []),
       `--pid-file=${join(base, "pid")}`,
       "--log-warnings=1",
       "--event-scheduler=OFF",
@@ -114,11 +124,11 @@ async function startMariadb(options: ServerOptions): Promise<DatabaseServer> {
   await daemon.start();
   const password = MASTER_PASSWORD.replace(/[\\']/g, "\\$&");
   sql(
-    ["localhost", "127.0.0.1"]
+    ["localhost", "127.0.0.1", ...(options.listen === undefined ? [] : [options.listen.replace(/\d+$/, "%")])]
       .map((host) => `CREATE USER master@'${host}' IDENTIFIED BY '${password}'; GRANT ALL ON *.* TO master@'${host}' WITH GRANT OPTION;`)
       .join("\n"),
   );
-  return server("mysql", base, port, daemon, sql, `master:${encodeURIComponent(MASTER_PASSWORD)}`, socket);
+  return server("mysql", base, port, daemon, sql, `master:${encodeURIComponent(MASTER_PASSWORD)}`, socket, options.listen);
 }
 
 async function startPostgres(options: ServerOptions): Promise<DatabaseServer> {
@@ -136,7 +146,8 @@ async function startPostgres(options: ServerOptions): Promise<DatabaseServer> {
     chmodSync(base, 0o755);
     for (const path of [base, data, join(base, "password"), ...(tls ? Object.values(tls) : [])]) chownSync(path, as.uid, as.gid);
   }
-  const prefix = as ? ["setpriv", `--reuid=${as.uid}`, `--regid=${as.gid}`, "--clear-groups", "--"] : [];
+  const user = as ? ["setpriv", `--reuid=${as.uid}`, `--regid=${as.gid}`, "--clear-groups", "--"] : [];
+  const prefix = [...(options.at?.within ?? []), ...user];
   const [initdb = "", ...rest] = [
     ...prefix,
     join(programs, "initdb"),
@@ -149,6 +160,7 @@ async function startPostgres(options: ServerOptions): Promise<DatabaseServer> {
     "--no-sync",
   ];
   execFileSync(initdb, rest, { stdio: "pipe", cwd: base });
+  if (options.listen !== undefined) appendFileSync(join(data, "pg_hba.conf"), `host all all ${options.listen}/32 scram-sha-256\n`);
   const sql = (text: string, database = "postgres") =>
     rows(
       execFileSync(
@@ -168,7 +180,7 @@ async function startPostgres(options: ServerOptions): Promise<DatabaseServer> {
     data,
     ...[
       `port=${port}`,
-      "listen_addresses=127.0.0.1",
+      `listen_addresses=${["127.0.0.1", ...(options.listen === undefined ? [] : [options.listen])].join(",")}`,
       `unix_socket_directories=${base}`,
       "fsync=off",
       "full_page_writes=off",
@@ -181,7 +193,7 @@ async function startPostgres(options: ServerOptions): Promise<DatabaseServer> {
   // SIGQUIT: at once, its children too.
   const daemon = new Daemon(postgres, args, join(base, "log"), "SIGQUIT", () => sql("SELECT 1"));
   await daemon.start();
-  return server("pgsql", base, port, daemon, sql, `postgres:${encodeURIComponent(MASTER_PASSWORD)}`, base);
+  return server("pgsql", base, port, daemon, sql, `postgres:${encodeURIComponent(MASTER_PASSWORD)}`, base, options.listen);
 }
 
 function server(
@@ -192,12 +204,13 @@ function server(
   sql: DatabaseServer["sql"],
   who: string,
   socket: string,
+  address = "127.0.0.1",
 ): DatabaseServer {
   return {
     type,
     base,
     port,
-    url: `${type}://${who}@127.0.0.1:${port}`,
+    url: `${type}://${who}@${address}:${port}`,
     socketUrl: `${type}://${who}@localhost:${port}?socket=${encodeURIComponent(socket)}`,
     sql,
     stop: () => daemon.stop(),

@@ -3,6 +3,7 @@ import { userInfo } from "node:os";
 import { join } from "node:path";
 import { ask } from "../../src/services/http/ask.js";
 import type { HttpAnswer } from "../../src/services/http/service.js";
+import type { Addresses } from "./addresses.js";
 import { TestHub } from "./hub.js";
 import { freePort } from "./php-server.js";
 import { missingSshd, type Sshd, startSshd } from "./sshd.js";
@@ -15,6 +16,7 @@ export interface TestSpoke {
   /** `aegir_root`. */
   readonly root: string;
   readonly sshd: Sshd;
+  readonly fpm: Fpm;
   readonly type: "nginx" | "apache";
   readonly daemon: WebServer;
   readonly port: number;
@@ -35,11 +37,12 @@ export function missingSpoke(type: "nginx" | "apache"): string | undefined {
 
 /**
  * A hub with spokes @web1, @web2 …, verified, each an address of loopback. `context`: what is saved of the server beside how it is
- * reached and what serves there.
+ * reached and what serves there. `addresses`: those that they have instead, of which each programs' own connections come, too.
  */
 export async function spokeHub(
   types: readonly ("nginx" | "apache")[],
   context: readonly string[] = ["--db_service_type=sqlite"],
+  addresses?: Addresses,
 ): Promise<SpokeHub> {
   const hub = await TestHub.empty();
   // The daemons' own users have to come through.
@@ -52,14 +55,15 @@ export async function spokeHub(
     const spokes: TestSpoke[] = [];
     for (const [index, type] of types.entries()) {
       const name = `web${index + 1}`;
-      const address = `127.0.0.${index + 2}`;
-      const sshd = await startSshd({ address });
+      const at = addresses?.others[index];
+      const address = at?.address ?? `127.0.0.${index + 2}`;
+      const sshd = await startSshd({ address, ...(at ? { within: at.within } : {}) });
       ends.push(() => sshd.remove());
       appendFileSync(hub.path("known_hosts"), readFileSync(sshd.knownHosts));
       const root = join(hub.base, name);
       mkdirSync(root, { mode: 0o755 });
       const base = join(hub.base, `${name}-daemons`);
-      const fpm: Fpm = await startFpm(base);
+      const fpm: Fpm = await startFpm(base, at);
       ends.push(() => fpm.stop());
       const port = await freePort();
       const commands = WEB_DAEMONS[type].commands(base);
@@ -72,12 +76,13 @@ export async function spokeHub(
         ...(process.getuid?.() === 0 ? ["--web_group=www-data"] : []),
       ]);
       await hub.ok(`verify @${name}`);
-      const daemon = await WEB_DAEMONS[type].start(base, join(root, `config/${name}/${type}.conf`), port);
+      const daemon = await WEB_DAEMONS[type].start(base, join(root, `config/${name}/${type}.conf`), port, at);
       ends.push(() => daemon.stop());
       spokes.push({
-        ...{ name: `@${name}`, root, sshd, type, daemon, port },
+        ...{ name: `@${name}`, root, sshd, fpm, type, daemon, port },
         path: (relative) => join(root, relative),
-        get: (host, path) => ask({ port, path, headers: { host: `${host}:${port}` }, timeout: 20_000 }),
+        get: (host, path) =>
+          ask({ port, address: at?.address ?? "127.0.0.1", path, headers: { host: `${host}:${port}` }, timeout: 20_000 }),
       });
     }
     return { hub, spokes, remove };

@@ -4,6 +4,7 @@ import { delimiter, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Server } from "../../src/context/schema.js";
 import { ask } from "../../src/services/http/ask.js";
+import type { Address } from "./addresses.js";
 
 /**
  * nginx, Apache and PHP-FPM as real programs with configuration, logs and sockets of their own below a directory of the test; what the
@@ -51,9 +52,10 @@ class Program {
   readonly #name: string;
   #said = "";
 
-  constructor(program: string, args: readonly string[]) {
+  constructor(program: string, args: readonly string[], at?: Address) {
     this.#name = program;
-    this.child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
+    const [first = program, ...rest] = [...(at?.within ?? []), program, ...args];
+    this.child = spawn(first, rest, { stdio: ["ignore", "pipe", "pipe"] });
     const hear = (chunk: Buffer) => {
       this.#said += chunk.toString();
     };
@@ -93,8 +95,8 @@ export interface Fpm {
   stop(): Promise<void>;
 }
 
-/** PHP-FPM with one pool. */
-export async function startFpm(base: string): Promise<Fpm> {
+/** PHP-FPM with one pool. `at`: an address from which its PHP connects. */
+export async function startFpm(base: string, at?: Address): Promise<Fpm> {
   const directory = join(base, "fpm");
   mkdirSync(join(directory, "pool.d"), { recursive: true });
   chmodSync(directory, 0o755);
@@ -109,7 +111,7 @@ export async function startFpm(base: string): Promise<Fpm> {
   const command = join(directory, "reload");
   writeFileSync(command, `#!/bin/sh\nkill -USR2 "$(cat ${pid})"\n`, { mode: 0o755 });
   const main = join(directory, "php-fpm.conf");
-  const program = new Program(fpmProgram() as string, ["--nodaemonize", "--fpm-config", main]);
+  const program = new Program(fpmProgram() as string, ["--nodaemonize", "--fpm-config", main], at);
   await program.until("listening", () => readOrNothing(join(directory, "error.log")).includes("ready to handle connections"));
   const test = `${fpmProgram()} -t --fpm-config ${main}`;
   return {
@@ -141,7 +143,7 @@ type Commands = Pick<Server, "http_test_cmd" | "http_restart_cmd">;
 interface WebDaemon {
   commands(base: string): Commands;
   /** `top` is the file that the daemon's configuration includes. */
-  start(base: string, top: string, port: number): Promise<WebServer>;
+  start(base: string, top: string, port: number, at?: Address): Promise<WebServer>;
 }
 
 export type DaemonType = "nginx" | "apache";
@@ -152,7 +154,7 @@ export const WEB_DAEMONS: Readonly<Record<DaemonType, WebDaemon>> = {
       http_test_cmd: `${find("nginx")} -t -c ${base}/nginx/nginx.conf`,
       http_restart_cmd: `${find("nginx")} -c ${base}/nginx/nginx.conf -s reload`,
     }),
-    start(base, top, port) {
+    start(base, top, port, at) {
       const directory = join(base, "nginx");
       mkdirSync(directory, { recursive: true });
       const temporary = ["client_body", "fastcgi", "proxy", "scgi", "uwsgi"].map((kind) => `${kind}_temp_path ${directory}/${kind};`);
@@ -162,7 +164,7 @@ export const WEB_DAEMONS: Readonly<Record<DaemonType, WebDaemon>> = {
           `events { worker_connections 256; }\nhttp {\n  include /etc/nginx/mime.types;\n  default_type application/octet-stream;\n` +
           `  access_log off;\n  ${temporary.join(" ")}\n  include "${top}";\n}\n`,
       );
-      return run(find("nginx") as string, ["-c", join(directory, "nginx.conf")], directory, "SIGTERM", port);
+      return run(find("nginx") as string, ["-c", join(directory, "nginx.conf")], directory, "SIGTERM", port, at);
     },
   },
   apache: {
@@ -170,7 +172,7 @@ export const WEB_DAEMONS: Readonly<Record<DaemonType, WebDaemon>> = {
       http_test_cmd: `${find("apache2")} -t -f ${base}/apache/apache2.conf`,
       http_restart_cmd: `${find("apache2")} -f ${base}/apache/apache2.conf -k graceful`,
     }),
-    start(base, top, port) {
+    start(base, top, port, at) {
       const directory = join(base, "apache");
       mkdirSync(directory, { recursive: true });
       const modules = [
@@ -184,16 +186,23 @@ export const WEB_DAEMONS: Readonly<Record<DaemonType, WebDaemon>> = {
           `TypesConfig /etc/mime.types\nStartServers 2\nServerLimit 4\nThreadsPerChild 16\nMaxRequestWorkers 64\n` +
           `<Directory />\n  AllowOverride None\n  Require all denied\n</Directory>\nInclude "${top}"\n`,
       );
-      return run(find("apache2") as string, ["-f", join(directory, "apache2.conf"), "-DFOREGROUND"], directory, "SIGTERM", port);
+      return run(find("apache2") as string, ["-f", join(directory, "apache2.conf"), "-DFOREGROUND"], directory, "SIGTERM", port, at);
     },
   },
 };
 
-async function run(program: string, args: readonly string[], directory: string, signal: NodeJS.Signals, port: number): Promise<WebServer> {
-  const started = new Program(program, args);
+async function run(
+  program: string,
+  args: readonly string[],
+  directory: string,
+  signal: NodeJS.Signals,
+  port: number,
+  at?: Address,
+): Promise<WebServer> {
+  const started = new Program(program, args, at);
   await started.until("answering", async () => {
     try {
-      await ask({ port, path: "/", headers: { host: "ready.invalid" }, timeout: 2000 });
+      await ask({ port, address: at?.address ?? "127.0.0.1", path: "/", headers: { host: "ready.invalid" }, timeout: 2000 });
       return true;
     } catch {
       return false;
