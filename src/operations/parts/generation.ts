@@ -84,7 +84,7 @@ export async function succession(
 ): Promise<Succession> {
   const host = use.host(next.server);
   const core = await detectCore(host, use.rootOf(next));
-  const inputs = await siteInputs(use, next, core, how.generation);
+  const inputs = await siteInputs(use, next, core, how.generation, now);
   const kept = await keptGenerations(use, now.site.name);
   const place = inputs.siteDirectory;
   const isNow = place === now.siteDirectory && isSameMachine(now.server, next.server);
