@@ -1,6 +1,6 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import Module, { createRequire } from "node:module";
-import { basename, dirname, join } from "node:path";
+import { join } from "node:path";
 import { Script } from "node:vm";
 
 /** A name with a hash of its content: what was compiled for it cannot be out of date. */
@@ -30,24 +30,28 @@ export function keepCompiled(directory: string, name: string, script: Script): v
 type Wrapped = (exports: unknown, require: NodeJS.Require, module: NodeJS.Module, filename: string, directory: string) => void;
 
 /**
- * From here on Node loads the files of a bundle with what is kept compiled of them. V8 looks itself whether code is of its own version and
- * of a text of that length, and compiles anew when not. `seen` is told of each file that is loaded.
+ * Runs a bundle's main.cjs. Its files are loaded with what is kept compiled of them; V8 looks itself whether that is of its own version and of
+ * a text of that length, and compiles anew when not. Not by Node's own loader, which looks for the real path of each. `seen` is told of each file.
  */
-export function useCompiled(bundle: string, seen?: (name: string, script: Script) => void): void {
+export function runCompiled(bundle: string, seen?: (name: string, script: Script) => void): void {
   const kept = compiledIn(bundle);
-  const { extensions } = createRequire(join(bundle, "main.cjs"));
-  const plain = extensions[".js"] as (module: NodeJS.Module, filename: string) => void;
-  extensions[".cjs"] = (module: NodeJS.Module, filename: string) => {
-    const name = basename(filename);
-    if (dirname(filename) !== bundle || !HASHED.test(name)) {
-      plain(module, filename);
-      return;
-    }
-    const cachedData = codeOf(kept, name);
-    const text = Module.wrap(readFileSync(filename, "utf8"));
-    const script = new Script(text, { filename, ...(cachedData === undefined ? {} : { cachedData }) });
-    seen?.(name, script);
-    const require = ((id: string) => module.require(id)) as NodeJS.Require;
+  const outside = createRequire(join(bundle, "main.cjs"));
+  const loaded = new Map<string, NodeJS.Module>();
+  const require = ((id: string): unknown => (id.startsWith("./") ? load(id.slice(2)) : outside(id))) as NodeJS.Require;
+  const load = (name: string): unknown => {
+    const known = loaded.get(name);
+    if (known) return known.exports;
+    const filename = join(bundle, name);
+    const module = { exports: {}, filename, id: filename } as NodeJS.Module;
+    loaded.set(name, module);
+    const cachedData = HASHED.test(name) ? codeOf(kept, name) : undefined;
+    const script = new Script(Module.wrap(readFileSync(filename, "utf8")), {
+      filename,
+      ...(cachedData === undefined ? {} : { cachedData }),
+    });
+    if (HASHED.test(name)) seen?.(name, script);
     (script.runInThisContext() as Wrapped).call(module.exports, module.exports, require, module, filename, bundle);
+    return module.exports;
   };
+  load("main.cjs");
 }

@@ -22,12 +22,12 @@ function bundle() {
   const compiled = join(PROJECT, "dist/start/compiled.js");
   writeFileSync(join(directory, "main.cjs"), `console.log("answer", require("./${PART}").answer());\n`);
   writeFileSync(join(directory, PART), `exports.answer = () => [6, 7].reduce((a, b) => a * b);\n`);
-  const first = `import { createRequire } from "node:module"; import { compiledIn, keepCompiled, useCompiled } from "${compiled}";`;
-  const use = `useCompiled("${directory}", (name, script) => {
+  const first = `import { compiledIn, keepCompiled, runCompiled } from "${compiled}";`;
+  const use = `runCompiled("${directory}", (name, script) => {
     console.log(name, script.cachedDataRejected);
     process.on("exit", () => process.argv[2] === "keep" && keepCompiled(compiledIn("${directory}"), name, script));
   });`;
-  writeFileSync(join(directory, "start.mjs"), `${first}\n${use}\ncreateRequire(import.meta.url)("./main.cjs");\n`);
+  writeFileSync(join(directory, "start.mjs"), `${first}\n${use}\n`);
   const start = (...args: string[]) => {
     const { status, stdout, stderr } = spawnSync(process.execPath, [join(directory, "start.mjs"), ...args], { encoding: "utf8" });
     return `${status} ${stdout}${stderr}`;
