@@ -34,6 +34,8 @@ export interface Sshd {
   restart(change: { readonly lines?: readonly string[]; readonly newKey?: true }): Promise<void>;
   /** Connections that are open stay. */
   stop(): Promise<void>;
+  /** The link is cut: connections that are open are gone, and there are no others before `restart`. What runs there goes on as long as it can. */
+  cut(): Promise<void>;
   remove(): Promise<void>;
 }
 
@@ -99,7 +101,9 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
     const before = (readOrNothing(log).match(/Server listening/g) ?? []).length;
     const child = spawn(program, args, { stdio: "ignore" });
     daemon = child;
-    process.once("exit", () => child.kill("SIGKILL"));
+    const end = () => child.kill("SIGKILL");
+    process.once("exit", end);
+    child.once("exit", () => process.off("exit", end));
     for (let turn = 0; (readOrNothing(log).match(/Server listening/g) ?? []).length <= before; turn++) {
       if (child.exitCode !== null || turn > 600) throw new Error(`sshd does not come up: ${readOrNothing(log)}`);
       await sleep(20);
@@ -153,6 +157,19 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
       await start(lines);
     },
     stop,
+    async cut() {
+      const open = readOrNothing(`/proc/${daemon?.pid}/task/${daemon?.pid}/children`)
+        .split(" ")
+        .filter((pid) => pid !== "");
+      await stop();
+      for (const pid of open) {
+        try {
+          process.kill(Number(pid), "SIGKILL");
+        } catch {
+          // It has ended by itself.
+        }
+      }
+    },
     async remove() {
       await stop();
       rmSync(base, { recursive: true, force: true });
