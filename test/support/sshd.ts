@@ -4,7 +4,7 @@ import { tmpdir, userInfo } from "node:os";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { SshTarget } from "../../src/host/ssh-settings.js";
-import { behind, type Machine } from "./namespaces.js";
+import { behind, childrenOf, type Machine } from "./namespaces.js";
 import { freePort } from "./php-server.js";
 
 /** Why no sshd can be started here; undefined when it can. In CI that is a failure of the first test that wants one. */
@@ -166,13 +166,11 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
     },
     stop,
     async cut() {
-      const open = readOrNothing(`/proc/${daemon?.pid}/task/${daemon?.pid}/children`)
-        .split(" ")
-        .filter((pid) => pid !== "");
+      const open = daemon === undefined ? [] : childrenOf(behind(daemon, machine));
       await stop();
       for (const pid of open) {
         try {
-          process.kill(Number(pid), "SIGKILL");
+          process.kill(pid, "SIGKILL");
         } catch {
           // It has ended by itself.
         }

@@ -11,7 +11,7 @@ import { tablesOf } from "./table-sums.js";
 export type Place = "hub" | 0 | 1;
 
 /** A hub and two spokes in a state to which all three can be put back, as often as it takes. */
-export interface Machines {
+export interface SpokeWorld {
   readonly hub: FakeHub;
   readonly spokes: readonly [TestSpoke, TestSpoke];
   /** Keeps the present state under a name. */
@@ -31,7 +31,7 @@ export interface Machines {
  * @h.test is on the hub's @platform_p, @a.test on @platform_w1 of the first spoke, with files and a backup. @platform_n1 there has newer code with
  * updates that wait; @platform_w2 is on the second spoke. The state is kept as `base`.
  */
-export async function machines(): Promise<Machines> {
+export async function spokeWorld(): Promise<SpokeWorld> {
   const rig = await spokeHub(["nginx", "nginx"]);
   const { hub: test } = rig;
   const hub = new FakeHub(test.root);
@@ -44,11 +44,6 @@ export async function machines(): Promise<Machines> {
       mkdirSync(keptIn(name, root), { recursive: true });
       execFileSync("cp", ["-a", `${root}/.`, keptIn(name, root)]);
     }
-  };
-  const reload = (spoke: TestSpoke) => {
-    const daemons = `${spoke.root}-daemons`;
-    execFileSync(join(daemons, "fpm/reload"));
-    execFileSync("nginx", ["-c", join(daemons, "nginx/nginx.conf"), "-s", "reload"], { stdio: "pipe" });
   };
   /** Platforms of a machine that have a directory for the site. */
   const docroots = (root: string, uri: string) =>
@@ -114,7 +109,7 @@ export async function machines(): Promise<Machines> {
     keep,
     async putBack(name) {
       for (const root of roots) execFileSync("rsync", ["-a", "--delete", "--modify-window=-1", `${keptIn(name, root)}/`, `${root}/`]);
-      for (const spoke of spokes) reload(spoke);
+      for (const spoke of spokes) spoke.reload();
       // It waits until the daemons serve what is on disk.
       for (const spoke of spokes) await hub.do("verify", spoke.name);
     },
