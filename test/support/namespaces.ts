@@ -211,7 +211,8 @@ class First {
   }
 }
 
-function childrenOf(pid: number): readonly number[] {
+/** Numbers of the processes that a process has started and that run. */
+export function childrenOf(pid: number): readonly number[] {
   try {
     const text = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
     return text.split(" ").filter(Boolean).map(Number);
