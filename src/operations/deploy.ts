@@ -13,7 +13,6 @@ import { file, gone } from "../steps/files.js";
 import { type Baseline, differences } from "./parts/baseline.js";
 import { certificateSteps, refuseUnprovable } from "./parts/certificate.js";
 import { codeMoved, type Pair, paths, refuseCore, updates } from "./parts/code-moved.js";
-import { contextFile } from "./parts/contexts.js";
 import { answers, ownDirectories, reloaded } from "./parts/generation.js";
 import { siteLocks } from "./parts/locks.js";
 import { type Origin, originOf } from "./parts/origin.js";
@@ -205,18 +204,23 @@ export function deploySteps(inputs: DeployInputs, use: Services, more: readonly 
     ...(webServer.http_service_type === "php" ? [] : [reloaded(inputs, use)]),
     ...(site.site_enabled ? [answers(inputs, use)] : []),
     ...certificateSteps(inputs, use, true, (version) => publishCertificate(inputs, use, version)),
-    contextFile(
-      use,
-      site.name,
-      "site",
-      new Map<string, Value>([
-        ["generation", generation],
-        ["platform", site.platform],
-        ["db_server", site.db_server],
-        ["profile", site.profile],
-        ...databaseProperties(database),
-        ...more,
-      ]),
+    file(
+      use.local,
+      use.layout.contextFile(site.name),
+      async () => {
+        const changes = new Map<string, Value>([
+          ["generation", generation],
+          ["platform", site.platform],
+          ["db_server", site.db_server],
+          ["profile", site.profile],
+          ...databaseProperties(database),
+          ...more,
+        ]);
+        // In a dry run nobody has claimed the name.
+        const text = (await use.store.source(site.name)) ?? claimed ?? undefined;
+        return rewrite(text, "site", changes, use.layout.contextFile(site.name));
+      },
+      { mode: 0o644 },
       { id: "context", title: `Save ${site.name}`, phase: "finish" },
     ),
     gone(host, [staging], { id: "source/remove", title: "Remove what was unpacked", phase: "cleanup" }),

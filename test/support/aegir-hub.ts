@@ -42,7 +42,7 @@ export function makeAegirHub(root: string, hub: TestHub, of: string, port: numbe
   const generation = hub.path(`sites/${of}/${context["generation"]}`);
   for (const directory of ["files/css", "private/files", "private/temp", "private/config/sync", "modules/own", "themes", "libraries"])
     mkdirSync(join(site, directory), { recursive: true });
-  cpSync(join(generation, "files"), join(site, "files"), { recursive: true });
+  cpSync(join(generation, "files"), join(site, "files"), { recursive: true, verbatimSymlinks: true });
   writeFileSync(join(site, "files/picture.txt"), "public\n");
   writeFileSync(join(site, "files/css/made.css"), "body {}\n");
   writeFileSync(join(site, "private/files/secret.txt"), "private\n");

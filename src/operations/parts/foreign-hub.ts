@@ -220,7 +220,7 @@ function ourSite(site: Site, contexts: ReadonlyMap<string, Context | string>, la
 const POSTGRES = "its database is PostgreSQL; take it by provision backup and backups export there, and deploy here";
 
 function isDefault(type: "site", key: string, value: unknown): boolean {
-  const { value: whole } = check(type, { uri: "a.example", platform: "@platform_a", profile: "standard" });
+  const { value: whole } = check(type, { context_type: "site", uri: "a.example", platform: "@platform_a", profile: "standard" });
   return key !== "profile" && JSON.stringify((whole as Readonly<Record<string, unknown>> | undefined)?.[key]) === JSON.stringify(value);
 }
 
@@ -376,7 +376,8 @@ function inOurWords(alias: PhpArray, uri: string): { readonly context: Record<st
 function acceptable(wanted: readonly (readonly [string, Json])[], left: string[]): { readonly context: Record<string, Json> } {
   const context: Record<string, Json> = {};
   const known = properties("site");
-  for (const [key, value] of wanted) {
+  // What needs another one comes after it.
+  for (const [key, value] of wanted.toSorted(([a], [b]) => KEPT.indexOf(a) - KEPT.indexOf(b))) {
     if (!known.has(key)) continue;
     const good = Array.isArray(value) ? value.filter((one) => fits({ ...context, [key]: [one] })) : value;
     if (Array.isArray(value) && Array.isArray(good))
