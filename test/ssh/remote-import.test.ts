@@ -8,6 +8,7 @@ import {
   readFileSync,
   realpathSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -334,7 +335,7 @@ describe.skipIf(absent !== undefined)(`import from another hub over SSH${absent 
     const before = [hub.tree({ times: false }), accounts(), there()];
     const words = theirs("@a.test", "--platform", "p");
     const counting = join(hub.base, "count");
-    await hub.ok(words, { env: { PROVISION_TEST_KILL_COUNT: counting } });
+    await hub.ok(words, { env: { PROVISION_TEST_KILL_AT: "0", PROVISION_TEST_KILL_COUNT: counting } });
     const complete = hub.tree({ times: false }).length;
     const { points } = JSON.parse(readFileSync(counting, "utf8")) as { points: number };
     await gone("a.test");
