@@ -472,6 +472,8 @@ const LANGUAGE = /^[a-z]{2,8}(-[a-z0-9]{1,8})*$/;
 const DATABASE_NAME = /^[A-Za-z0-9_][A-Za-z0-9_$-]{0,63}$/;
 const databaseName = (example: string) =>
   text(matches(DATABASE_NAME, "is not a name of letters, digits and _"), { example, pattern: DATABASE_NAME.source });
+/** Machine, port, directory of the hub, name of the site. */
+const SOURCE = /^[A-Za-z0-9[][A-Za-z0-9.:[\]_-]{0,300}:\/[A-Za-z0-9._/@ +=,-]{0,4000}@[a-z0-9][a-z0-9._-]*$/;
 const GENERATION = /^[0-9]{8}T[0-9]{6}-[0-9a-f]{4,8}$/;
 
 const WRITE_PATH = /^[A-Za-z0-9*_][A-Za-z0-9*._/-]{0,199}$/;
@@ -581,6 +583,12 @@ const siteSchema = z
     directory: text(siteDirectoryProblem, { example: "default", pattern: "^[A-Za-z0-9][A-Za-z0-9._-]*$" })
       .optional()
       .describe("Its directory below the platform's sites/; written by import for a site that stands elsewhere. Default: as the uri says."),
+    imported_from: text(matches(SOURCE, "is not what import --from writes"), {
+      example: "old.example.com:/var/aegir/@example.com",
+      pattern: SOURCE.source,
+    })
+      .optional()
+      .describe("The machine, the hub and the site there that it was copied from; written by `import --from`."),
     db_name: databaseName("example_com_a379a6f6_20261123t091500_7f3a")
       .optional()
       .describe("Its database on db_server, where that has names; written by install."),

@@ -76,7 +76,7 @@ function doubleQuoted(value: string): string {
   );
 }
 
-function secretsIn(path: string, text: string): Map<string, Secret> {
+export function secretsIn(path: string, text: string): Map<string, Secret> {
   const file = parse(path, text);
   const secrets = new Map<string, Secret>();
   for (const [key, value] of Object.entries(file.values)) {

@@ -37,6 +37,11 @@ export class Scope {
     this.#released.clear();
   }
 
+  /** The same for a machine that is only read: signals reach its programs, and no lock is kept there. */
+  reading(): Scope {
+    return Object.create(this, { held: { value: undefined }, descriptors: { value: [] } }) as Scope;
+  }
+
   /** `action` is called once, when the locks are not held any more. */
   whenReleased(action: () => void): void {
     if (this.#whole?.held !== undefined) this.#whole.whenReleased(action);

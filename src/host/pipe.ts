@@ -1,4 +1,7 @@
+import { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { ProvisionError } from "../core/errors.js";
+import type { Secret } from "../core/secret.js";
 import { judge } from "./ending.js";
 import type { Argv, Chain, Host, PipeOptions } from "./host.js";
 
@@ -7,6 +10,10 @@ export interface PipeBetweenOptions extends Omit<PipeOptions, "through"> {
   readonly fromThrough?: readonly Argv[];
   /** Programs before the last, on its machine, in order. */
   readonly toThrough?: readonly Argv[];
+  /** What the first program finds on its standard input, which is otherwise empty; between two machines only. */
+  readonly input?: Secret | undefined;
+  /** Most bytes that are taken over the link; between two machines only. Of one more nothing is read: REFUSED. */
+  readonly most?: number | undefined;
 }
 
 /**
@@ -15,7 +22,7 @@ export interface PipeBetweenOptions extends Omit<PipeOptions, "through"> {
  * rejects as `Host.pipe` does, with `reached: "unknown"` when a link was lost. Within one machine the bytes stay there.
  */
 export async function pipeBetween(from: Host, source: Argv, to: Host, sink: Argv, options: PipeBetweenOptions = {}): Promise<void> {
-  const { fromThrough = [], toThrough = [], fromExits, secretFiles, onOutput, onStderr, ...both } = options;
+  const { fromThrough = [], toThrough = [], fromExits, secretFiles, onOutput, onStderr, input, most, ...both } = options;
   if (from.name === to.name) return from.pipe(source, sink, { ...pipeOptions(options), through: [...fromThrough, ...toThrough] });
   // The reader first: what cannot be read is not begun.
   const right = await to.chain([...toThrough, sink], {
@@ -30,6 +37,7 @@ export async function pipeBetween(from: Host, source: Argv, to: Host, sink: Argv
       ...both,
       ...(onStderr ? { onStderr } : {}),
       output: true,
+      ...(input === undefined ? {} : { input: true }),
       secretFiles: { from: secretFiles?.from },
     });
   } catch (error) {
@@ -37,15 +45,24 @@ export async function pipeBetween(from: Host, source: Argv, to: Host, sink: Argv
     await right.ended;
     throw error;
   }
-  await connected(left, right);
+  // A program that ends without having read it says itself why.
+  left.input?.on("error", () => undefined).end(input?.reveal());
+  const limit = most === undefined ? undefined : new Limit(most);
+  await connected(left, right, limit);
   const [before, after] = await Promise.all([left.ended, right.ended]);
+  if (limit?.exceeded)
+    throw new ProvisionError(
+      "REFUSED",
+      `${from.name}: ${source[0]} wrote more than the ${Math.floor(limit.most / 1024 ** 2)} MiB that were let through`,
+    );
   judge([...before, ...after], fromExits);
 }
 
 /** Until nothing more comes, or nobody reads any more; then the other end is ended, too, unless it ends by itself. */
-async function connected(left: Chain, right: Chain): Promise<void> {
+async function connected(left: Chain, right: Chain, limit: Limit | undefined): Promise<void> {
   let whole = false;
-  const flow = pipeline(left.output as NonNullable<Chain["output"]>, right.input as NonNullable<Chain["input"]>).then(
+  const [output, input] = [left.output as NonNullable<Chain["output"]>, right.input as NonNullable<Chain["input"]>];
+  const flow = (limit === undefined ? pipeline(output, input) : pipeline(output, limit, input)).then(
     () => {
       whole = true;
     },
@@ -61,6 +78,25 @@ async function connected(left: Chain, right: Chain): Promise<void> {
   await Promise.race([flow, Promise.all([broken, unread])]);
 }
 
-function pipeOptions({ fromThrough: _from, toThrough: _to, ...rest }: PipeBetweenOptions): PipeOptions {
+/** Lets so many bytes through, and breaks the pipe at the next. */
+class Limit extends Transform {
+  readonly most: number;
+  exceeded = false;
+  #bytes = 0;
+
+  constructor(most: number) {
+    super();
+    this.most = most;
+  }
+
+  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: (error: Error | null, chunk?: Buffer) => void): void {
+    this.#bytes += chunk.length;
+    this.exceeded = this.#bytes > this.most;
+    if (this.exceeded) done(new Error("too much"));
+    else done(null, chunk);
+  }
+}
+
+function pipeOptions({ fromThrough: _from, toThrough: _to, input: _input, most: _most, ...rest }: PipeBetweenOptions): PipeOptions {
   return rest;
 }

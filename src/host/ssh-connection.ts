@@ -704,10 +704,14 @@ function unknownKey(target: SshTarget, settings: SshSettings, seen: SeenKey): Ho
     state: "nothing was done there",
     next: [
       "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub    # on that machine: compare",
-      `provision save ${target.name} --ssh_host_key=${seen.fingerprint}    # accepts it`,
+      `${accepting(target)}${seen.fingerprint}    # accepts it`,
     ],
     reached: "no",
   });
+}
+
+function accepting({ name, accept }: SshTarget): string {
+  return accept ?? `provision save ${name} --ssh_host_key=`;
 }
 
 function changedKey(target: SshTarget, settings: SshSettings, known: KnownKeys, seen: SeenKey): HostError {
@@ -723,7 +727,7 @@ function changedKey(target: SshTarget, settings: SshSettings, known: KnownKeys, 
       state: "nothing was done there",
       next: [
         "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub    # on that machine: compare; only when it is the same and you know why it changed:",
-        `provision save ${target.name} --ssh_host_key=${seen.fingerprint}`,
+        `${accepting(target)}${seen.fingerprint}`,
       ],
       reached: "no",
     },

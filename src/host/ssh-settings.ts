@@ -23,6 +23,8 @@ export interface SshTarget {
   readonly hostKey?: string | undefined;
   /** Further known_hosts files, asked before the user's own. */
   readonly knownHosts: readonly string[];
+  /** The beginning of the command line that accepts its key, before the fingerprint; default: that of a server context. */
+  readonly accept?: string | undefined;
   /** What the spoke's locks are held for, in people's words: this machine and the path of the hub. Runs of one hub know each other by it. */
   readonly hub: string;
   /** Instead of ~/.ssh/config and the system's. */

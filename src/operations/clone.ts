@@ -239,6 +239,7 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
 function withoutNames(site: Site): { readonly [K in keyof Site]?: Site[K] | undefined } {
   const none = {
     directory: undefined,
+    imported_from: undefined,
     redirection: undefined,
     ssl_certificate: undefined,
     ssl_certificate_key: undefined,
@@ -264,7 +265,7 @@ async function contextText(from: SiteInputs, to: SiteInputs, use: Services): Pro
   if (saved !== undefined) return saved;
   const without = [
     ...["aliases", "redirection", "ssl", "ssl_certificate", "ssl_certificate_key", "ssl_hsts", "generation", "db_name", "db_user"],
-    ...["directory", "site_enabled"],
+    ...["directory", "imported_from", "site_enabled"],
   ].map((key) => [key, undefined] as const);
   const own: Changes = new Map<string, Value>([...without, ["uri", to.site.uri], ["platform", to.site.platform]]);
   return rewrite(await use.store.source(from.site.name), "site", own, use.layout.contextFile(to.site.name));

@@ -5,7 +5,8 @@ import type { Site } from "../context/schema.js";
 import { contextOf } from "../context/validate.js";
 import { parseYaml } from "../context/yaml-file.js";
 import { ProvisionError } from "../core/errors.js";
-import type { Operation, Step } from "../core/step.js";
+import type { Json } from "../core/json.js";
+import type { Lock, Operation, Step } from "../core/step.js";
 import { detectCore } from "../engines/index.js";
 import { loadStep } from "../services/db/transfer.js";
 import { file, gone } from "../steps/files.js";
@@ -63,9 +64,13 @@ export interface DeployArgs {
   readonly files?: string | undefined;
   /** What the site was called, where the source does not say it. */
   readonly oldUri?: string | undefined;
+  /** Of a site that is not saved; default: its name. */
+  readonly uri?: string | undefined;
+  /** The command line to be typed again, where it is not deploy's. */
+  readonly again?: string | undefined;
 }
 
-interface Inputs extends Unpacking {
+export interface DeployInputs extends Unpacking {
   readonly pairs: readonly Pair[];
   readonly formerProfile: string;
   /** Text of a context that is ours to make; null: it is saved already. */
@@ -78,141 +83,160 @@ const TAKEN_OVER = ["client_name", "language", "site_name", "site_mail", "php_pa
 const WITH_THE_NAME = ["aliases", "redirection"] as const;
 
 /** A new site out of a backup from anywhere: credentials and salt of its own, paths under its name, updates when the code is newer. */
-export const deploy: Operation<DeployArgs, Inputs, Services> = {
+export const deploy: Operation<DeployArgs, DeployInputs, Services> = {
   name: "deploy",
   recovery: "ask",
 
   async prepare(args, use, id) {
-    const { name } = args;
-    const origin = await originOf(use, args.source, { files: args.files, uri: args.oldUri });
-    const saved = await savedSite(name, use);
-    const text = saved ? null : await newContext(args, origin, use);
-    const path = use.layout.contextFile(name);
-    const site = (saved ?? contextOf(parseYaml(path, text ?? ""), name)) as Site;
-    const all = await allOf({ ...site, ...(await placeOf(args, saved, site, origin, use)), generation: id }, use);
-    refuseOtherUser(all.server);
-    refuseLocked(all.platform);
-    await refuseConflicts(use, all.site);
-    const host = use.host(all.server);
-    const root = use.rootOf(all);
-    if (!(await host.stat(root)))
-      throw new ProvisionError("FILE_NOT_FOUND", `the root of ${all.platform.name} does not exist: ${root}`, {
-        next: [`provision verify ${all.platform.name}`],
-      });
-    const core = await detectCore(host, root);
-    refuseForeignDatabase(use.engine(core.engine), all);
-    refuseOtherDatabase(origin, all, use);
-    const formerProfile = origin.profile ?? all.site.profile;
-    const running = {
-      site: { name: origin.word, profile: formerProfile },
-      core: "engine" in origin ? { engine: origin.engine, version: origin.core } : core,
-    };
-    const profile = await refuseCore(running, { core, name: all.platform.name, host }, use);
-    const inputs = await siteInputs(use, { ...all, site: { ...all.site, profile } }, core, id);
-    refuseUnprovable(inputs);
-    await refusePool(inputs, use);
-    if (await host.stat(inputs.siteDirectory))
-      throw new ProvisionError("NAME_TAKEN", `${host.name}:${inputs.siteDirectory} is there already`, {
-        why: ["it may hold a site that provision does not know; it is not touched"],
-        state: "nothing was changed",
-        next: ["move it away, or choose another name"],
-      });
-    return {
-      inputs: {
-        ...inputs,
-        origin,
-        pairs: pairsOf(origin, inputs, use),
-        formerProfile,
-        claimed:
-          text === null
-            ? null
-            : rewrite(
-                text,
-                "site",
-                new Map([
-                  ["platform", all.site.platform],
-                  ["db_server", all.site.db_server],
-                ]),
-                path,
-              ),
-        baseline: await siteBaseline(inputs, use),
-      },
-      locks: siteLocks(all),
-    };
+    return prepareDeploy(args, await originOf(use, args.source, { files: args.files, uri: args.oldUri }), use, id);
   },
 
   preflight: refuseUnfit,
-
-  steps(inputs, use) {
-    const { site, origin, core, pairs, formerProfile, dbServer, generation, claimed, webServer } = inputs;
-    const host = use.host(inputs.server);
-    const engine = use.engine(core.engine);
-    const code = siteCode(inputs, use);
-    const db = use.db(dbServer);
-    const database = databaseOf(inputs, use, dbServer);
-    const salt = hashSalt(inputs, use);
-    const staging = stagingOf(inputs);
-    return [
-      // The name is ours from now on: nobody else can save it.
-      ...(claimed === null ? [] : [claim(site.name, claimed, use)]),
-      ...poolSteps(inputs, use),
-      ownDirectories(inputs, use),
-      gateFile(inputs, use),
-      ...db.create(database),
-      siteDirectories(inputs, use),
-      ...(origin.kind === "export" || origin.kind === "aegir" ? [unpackStep(inputs, use)] : []),
-      ownCodeStep(inputs, use),
-      salt,
-      settingsFile(inputs, use, () => db.access(database), salt),
-      ...accountForCommands(inputs, use, () => db.access(database)),
-      filesLink(inputs, use),
-      siteEntries(inputs, use),
-      loadStep(use.host(dbServer), db, database, dumpOf(inputs), origin.own ? undefined : "foreign", use.local),
-      filesStep(inputs, use),
-      { ...siteDirectories(inputs, use, "site/code-modes"), title: "Modes of the site's own code", undoneBy: "site/directories" },
-      modesAgain(inputs, use),
-      ...codeMoved(engine, code, use, { from: formerProfile, to: site.profile }),
-      allExtensions(inputs, use),
-      updates(engine, code),
-      ...paths(engine, code, pairs),
-      ...accountForRequests(inputs, use, () => db.access(database)),
-      groupOfAll(inputs, use, { undoneBy: "site/directories" }),
-      clientLink(inputs, use),
-      ...basicAuthSteps(inputs, use),
-      publish(inputs, use, site.site_enabled),
-      ...(webServer.http_service_type === "php" ? [] : [reloaded(inputs, use)]),
-      ...(site.site_enabled ? [answers(inputs, use)] : []),
-      ...certificateSteps(inputs, use, true, (version) => publishCertificate(inputs, use, version)),
-      contextFile(
-        use,
-        site.name,
-        "site",
-        new Map<string, Value>([
-          ["generation", generation],
-          ["platform", site.platform],
-          ["db_server", site.db_server],
-          ["profile", site.profile],
-          ...databaseProperties(database),
-        ]),
-        { id: "context", title: `Save ${site.name}`, phase: "finish" },
-      ),
-      gone(host, [staging], { id: "source/remove", title: "Remove what was unpacked", phase: "cleanup" }),
-    ];
-  },
-
+  steps: (inputs, use) => deploySteps(inputs, use),
   confirm: ({ baseline }, use) => differences(use, baseline),
   state: (inputs, use) => siteState(inputs, use),
-  async data(inputs, _run, use) {
-    const login = (await use.engine(inputs.core.engine).login(siteCode(inputs, use), 1)).result.url;
-    return {
-      url: use.http(inputs.webServer).url(inputs.site.uri, inputs.site.ssl !== "off"),
-      login,
-      platform: inputs.site.platform,
-      from: inputs.origin.word,
-    };
-  },
-  lines: ({ url, login }) => [`URL    ${String(url)}/`, `Login  ${String(login)}`],
+  data: (inputs, _run, use) => deployData(inputs, use),
+  lines: (data) => deployLines(data),
 };
+
+/** Everything that is decided of a site that is made out of `origin`, which need not be here yet. `taken`: keys of its context that the new one keeps. */
+export async function prepareDeploy(
+  args: DeployArgs,
+  origin: Origin,
+  use: Services,
+  id: string,
+  taken: readonly string[] = keysTaken(args.name, origin),
+): Promise<{ readonly inputs: DeployInputs; readonly locks: readonly Lock[] }> {
+  const { name } = args;
+  const saved = await savedSite(name, use);
+  const text = saved ? null : await newContext(args, origin, taken, use);
+  const path = use.layout.contextFile(name);
+  const site = (saved ?? contextOf(parseYaml(path, text ?? ""), name)) as Site;
+  const all = await allOf({ ...site, ...(await placeOf(args, saved, site, origin, use)), generation: id }, use);
+  refuseOtherUser(all.server);
+  refuseLocked(all.platform);
+  await refuseConflicts(use, all.site);
+  const host = use.host(all.server);
+  const root = use.rootOf(all);
+  if (!(await host.stat(root)))
+    throw new ProvisionError("FILE_NOT_FOUND", `the root of ${all.platform.name} does not exist: ${root}`, {
+      next: [`provision verify ${all.platform.name}`],
+    });
+  const core = await detectCore(host, root);
+  refuseForeignDatabase(use.engine(core.engine), all);
+  refuseOtherDatabase(args, origin, all, use);
+  const formerProfile = origin.profile ?? all.site.profile;
+  const running = {
+    site: { name: origin.word, profile: formerProfile },
+    core: "engine" in origin ? { engine: origin.engine, version: origin.core } : core,
+  };
+  const profile = await refuseCore(running, { core, name: all.platform.name, host }, use);
+  const inputs = await siteInputs(use, { ...all, site: { ...all.site, profile } }, core, id);
+  refuseUnprovable(inputs);
+  await refusePool(inputs, use);
+  if (await host.stat(inputs.siteDirectory))
+    throw new ProvisionError("NAME_TAKEN", `${host.name}:${inputs.siteDirectory} is there already`, {
+      why: ["it may hold a site that provision does not know; it is not touched"],
+      state: "nothing was changed",
+      next: ["move it away, or choose another name"],
+    });
+  return {
+    inputs: {
+      ...inputs,
+      origin,
+      pairs: pairsOf(origin, inputs, use),
+      formerProfile,
+      claimed:
+        text === null
+          ? null
+          : rewrite(
+              text,
+              "site",
+              new Map([
+                ["platform", all.site.platform],
+                ["db_server", all.site.db_server],
+              ]),
+              path,
+            ),
+      baseline: await siteBaseline(inputs, use),
+    },
+    locks: siteLocks(all),
+  };
+}
+
+/** All of it, once the source is here. `more`: what its context says beside. */
+export function deploySteps(inputs: DeployInputs, use: Services, more: readonly (readonly [string, Value])[] = []): readonly Step[] {
+  const { site, origin, core, pairs, formerProfile, dbServer, generation, claimed, webServer } = inputs;
+  const host = use.host(inputs.server);
+  const engine = use.engine(core.engine);
+  const code = siteCode(inputs, use);
+  const db = use.db(dbServer);
+  const database = databaseOf(inputs, use, dbServer);
+  const salt = hashSalt(inputs, use);
+  const staging = stagingOf(inputs);
+  return [
+    // The name is ours from now on: nobody else can save it.
+    ...(claimed === null ? [] : [claim(site.name, claimed, use)]),
+    ...poolSteps(inputs, use),
+    ownDirectories(inputs, use),
+    gateFile(inputs, use),
+    ...db.create(database),
+    siteDirectories(inputs, use),
+    ...(origin.kind === "export" || origin.kind === "aegir" ? [unpackStep(inputs, use)] : []),
+    ownCodeStep(inputs, use),
+    salt,
+    settingsFile(inputs, use, () => db.access(database), salt),
+    ...accountForCommands(inputs, use, () => db.access(database)),
+    filesLink(inputs, use),
+    siteEntries(inputs, use),
+    loadStep(use.host(dbServer), db, database, dumpOf(inputs), origin.own ? undefined : "foreign", use.local),
+    filesStep(inputs, use),
+    { ...siteDirectories(inputs, use, "site/code-modes"), title: "Modes of the site's own code", undoneBy: "site/directories" },
+    modesAgain(inputs, use),
+    ...codeMoved(engine, code, use, { from: formerProfile, to: site.profile }),
+    allExtensions(inputs, use),
+    updates(engine, code),
+    ...paths(engine, code, pairs),
+    ...accountForRequests(inputs, use, () => db.access(database)),
+    groupOfAll(inputs, use, { undoneBy: "site/directories" }),
+    clientLink(inputs, use),
+    ...basicAuthSteps(inputs, use),
+    publish(inputs, use, site.site_enabled),
+    ...(webServer.http_service_type === "php" ? [] : [reloaded(inputs, use)]),
+    ...(site.site_enabled ? [answers(inputs, use)] : []),
+    ...certificateSteps(inputs, use, true, (version) => publishCertificate(inputs, use, version)),
+    contextFile(
+      use,
+      site.name,
+      "site",
+      new Map<string, Value>([
+        ["generation", generation],
+        ["platform", site.platform],
+        ["db_server", site.db_server],
+        ["profile", site.profile],
+        ...databaseProperties(database),
+        ...more,
+      ]),
+      { id: "context", title: `Save ${site.name}`, phase: "finish" },
+      claimed ?? undefined,
+    ),
+    gone(host, [staging], { id: "source/remove", title: "Remove what was unpacked", phase: "cleanup" }),
+  ];
+}
+
+export async function deployData(inputs: DeployInputs, use: Services): Promise<{ readonly [key: string]: Json }> {
+  const login = (await use.engine(inputs.core.engine).login(siteCode(inputs, use), 1)).result.url;
+  return {
+    url: use.http(inputs.webServer).url(inputs.site.uri, inputs.site.ssl !== "off"),
+    login,
+    platform: inputs.site.platform,
+    from: inputs.origin.word,
+  };
+}
+
+export function deployLines({ url, login }: { readonly [key: string]: Json }): readonly string[] {
+  return [`URL    ${String(url)}/`, `Login  ${String(login)}`];
+}
 
 async function savedSite(name: string, use: Services): Promise<Site | undefined> {
   const saved = await use.store.read(name);
@@ -228,16 +252,24 @@ async function savedSite(name: string, use: Services): Promise<Site | undefined>
   });
 }
 
+function keysTaken(name: string, origin: Origin): readonly string[] {
+  const was = "context" in origin ? origin.context["uri"] : undefined;
+  return [...TAKEN_OVER, ...(was === name.slice(1) ? WITH_THE_NAME : [])];
+}
+
 /** Text of a context for a site that has none yet. */
-async function newContext({ name }: DeployArgs, origin: Origin, use: Services): Promise<string> {
-  const uri = name.slice(1);
+async function newContext(
+  { name, uri = name.slice(1) }: DeployArgs,
+  origin: Origin,
+  keys: readonly string[],
+  use: Services,
+): Promise<string> {
   const problem = uriProblem(uri);
   if (problem !== undefined)
     throw new ProvisionError("INVALID_VALUE", `${name} is not saved, so that its name would be its uri, which ${problem}`, {
       next: [`provision save ${name} --context_type=site --uri=… --platform=…`],
     });
   const was = "context" in origin ? origin.context : {};
-  const keys = [...TAKEN_OVER, ...(was["uri"] === uri ? WITH_THE_NAME : [])];
   const changes: Changes = new Map<string, Value>([
     ["uri", uri],
     // Said again when it is known for sure.
@@ -284,13 +316,13 @@ async function allOf(site: Site, use: Services): Promise<SiteAndAll> {
   };
 }
 
-function refuseOtherDatabase(origin: Origin, { dbServer, site }: SiteAndAll, use: Services): void {
+function refuseOtherDatabase({ again }: DeployArgs, origin: Origin, { dbServer, site }: SiteAndAll, use: Services): void {
   const { type } = use.db(dbServer);
   if (type === origin.database) return;
   throw new ProvisionError("REFUSED", `${origin.word} has a database of ${origin.database}, and ${dbServer.name} has ${type}`, {
     why: ["a dump of one kind of database cannot be loaded by another"],
     state: "nothing was changed",
-    next: [`provision deploy ${site.name} ${origin.word} --db_server=@server_…`, "provision list servers"],
+    next: [`${again ?? `provision deploy ${site.name} ${origin.word}`} --db-server=@server_…`, "provision list servers"],
   });
 }
 

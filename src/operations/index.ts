@@ -16,6 +16,7 @@ const OPERATIONS: Readonly<Record<string, () => Promise<unknown>>> = {
   "update-platform": async () => (await import("./update-platform.js")).updatePlatform,
   "verify-site": async () => (await import("./verify-site.js")).verifySite,
   import: async () => (await import("./import.js")).importSite,
+  "import-remote": async () => (await import("./import-remote.js")).importRemote,
   install: async () => (await import("./install.js")).install,
   backup: async () => (await import("./backup.js")).backup,
   "remove-backups": async () => (await import("./remove-backups.js")).removeBackups,

@@ -100,6 +100,12 @@ export class Services {
     return new SshHost(this.scope, target, this.#connections);
   }
 
+  /** A machine that is no server of this hub and is only read. No lock is taken there. */
+  source(target: Omit<SshTarget, "knownHosts" | "hub">): Host {
+    const whole = { ...target, knownHosts: [join(this.layout.root, "known_hosts")], hub: `${hostname()}:${this.layout.root}` };
+    return remembered(this.#hosts, [whole], () => new SshHost(this.scope.reading(), whole, this.#connections));
+  }
+
   /** A host by its name, which is that of its server context (`local`: this machine), as journals have it. */
   reach(name: string): Host {
     if (name === this.local.name) return this.local;

@@ -1,7 +1,7 @@
 import { ProvisionError } from "../core/errors.js";
 import type { Argv, Host, PipeOptions } from "../host/host.js";
 import { HostError } from "../host/host.js";
-import { pipeBetween } from "../host/pipe.js";
+import { type PipeBetweenOptions, pipeBetween } from "../host/pipe.js";
 
 /** Level 1 is faster than any server dumps, and a dump of text is small by it all the same. */
 const COMPRESS: Argv = ["zstd", "-q", "-1", "-T0", "-c"];
@@ -39,13 +39,27 @@ export interface Written {
  */
 export async function compressed(host: Host, from: Argv, to: string, options: PipeOptions = {}, at: Host = host): Promise<Written> {
   const { through = [], ...rest } = options;
+  return written(host, from, to, { ...rest, fromThrough: [...through, COMPRESS] }, at);
+}
+
+/** The same of a program on a machine that is only read: nothing but that program runs there. `most`: bytes, before they are compressed here. */
+export function received(
+  source: Host,
+  from: Argv,
+  to: string,
+  { toThrough = [], ...options }: Omit<PipeBetweenOptions, "fromThrough" | "onOutput"> & { readonly most: number },
+  at: Host,
+): Promise<Written> {
+  return written(source, from, to, { ...options, toThrough: [...toThrough, COMPRESS] }, at);
+}
+
+async function written(host: Host, from: Argv, to: string, options: PipeBetweenOptions, at: Host): Promise<Written> {
   const sum = await summing(at);
   let said = "";
   try {
     await pipeBetween(host, from, at, sum, {
-      ...rest,
-      fromThrough: [...through, COMPRESS],
-      toThrough: [["tee", "--output-error=exit", "--", to]],
+      ...options,
+      toThrough: [...(options.toThrough ?? []), ["tee", "--output-error=exit", "--", to]],
       onOutput: (text) => {
         said += text;
       },
@@ -105,41 +119,52 @@ export async function pack(
   to: string,
   at: Host = host,
 ): Promise<Packed> {
+  const { argv, options, told } = await packing(host, { directory, members, exclude });
+  return { ...(await compressed(host, argv, to, options, at)), ...told() };
+}
+
+/** What `packing` is to take. `renamed`: how the beginning of a member's name is to be in the archive. */
+interface Packing {
+  readonly directory: string;
+  readonly members: readonly string[];
+  readonly exclude: readonly string[];
+  readonly renamed?: readonly { readonly from: string; readonly to: string }[];
+}
+
+/** The program that writes such an archive, uncompressed, how it is to be run, and what it said once it is over. */
+export async function packing(host: Host, { directory, members, exclude, renamed = [] }: Packing) {
   const there: string[] = [];
   for (const member of members) if (await host.stat(`${directory}/${member}`)) there.push(member);
   const vanished: string[] = [];
   const changed: string[] = [];
   let rest = "";
-  const written = await compressed(
-    host,
-    [
-      "tar",
-      "--create",
-      "--numeric-owner",
-      "--quoting-style=escape",
-      `--directory=${directory}`,
-      "--anchored",
-      "--no-wildcards",
-      ...exclude.map((path) => `--exclude=${path}`),
-      ...(there.length === 0 ? ["--files-from=/dev/null"] : ["--", ...there]),
-    ],
-    to,
-    {
-      env: { LC_ALL: "C", TAR_OPTIONS: undefined },
-      fromExits: [1],
-      onStderr: (text) => {
-        const lines = `${rest}${text}`.split("\n");
-        rest = lines.pop() ?? "";
-        for (const line of lines) {
-          const [, name = "", what] =
-            /^tar: (.*): (File removed before we read it|file changed as we read it|File shrank by .*)$/.exec(line) ?? [];
-          if (what !== undefined) (what.startsWith("File removed") ? vanished : changed).push(name);
-        }
-      },
+  const argv: Argv = [
+    "tar",
+    "--create",
+    "--numeric-owner",
+    "--quoting-style=escape",
+    `--directory=${directory}`,
+    "--anchored",
+    "--no-wildcards",
+    ...exclude.map((path) => `--exclude=${path}`),
+    // Where symbolic links lead is not a name in the archive.
+    ...renamed.map(({ from, to }) => `--transform=flags=rSh;s,^${from.replace(/[.[\]*^$\\]/g, "\\$&")}\\(/\\|$\\),${to}\\1,`),
+    ...(there.length === 0 ? ["--files-from=/dev/null"] : ["--", ...there]),
+  ];
+  const options = {
+    env: { LC_ALL: "C", TAR_OPTIONS: undefined },
+    fromExits: [1],
+    onStderr: (text: string) => {
+      const lines = `${rest}${text}`.split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) {
+        const [, name = "", what] =
+          /^tar: (.*): (File removed before we read it|file changed as we read it|File shrank by .*)$/.exec(line) ?? [];
+        if (what !== undefined) (what.startsWith("File removed") ? vanished : changed).push(name);
+      }
     },
-    at,
-  );
-  return { ...written, vanished: few(vanished), changed: few([...new Set(changed)]) };
+  };
+  return { argv, options, told: () => ({ vanished: few(vanished), changed: few([...new Set(changed)]) }) };
 }
 
 /** A list that a person reads; who loses more files than that in a minute looks elsewhere. */

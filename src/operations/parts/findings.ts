@@ -135,6 +135,11 @@ function order(engine: string, update: number): number {
   return engine === "backdrop" && update >= 7000 && update < 9000 ? update - 7000 : update;
 }
 
+/** Whether a database at update `a` of a module is to run update `b` yet. */
+export function isSchemaBefore(engine: string, a: number, b: number): boolean {
+  return order(engine, a) < order(engine, b);
+}
+
 /**
  * Everything that stands against moving the site to the platform, or is to be known before. Pure: the caller has gathered all
  * (gatherComparison in compare-facts.ts). Findings come in the order of FINDINGS.
@@ -384,7 +389,7 @@ function schemas(
   const first = firstSchema(site.code.engine);
   const codeNow = view.now.get(packageKey({ type, name }))?.schema ?? first;
   const codeThere = there.schema ?? first;
-  const before = (a: number, b: number) => order(site.code.engine, a) < order(site.code.engine, b);
+  const before = (a: number, b: number) => isSchemaBefore(site.code.engine, a, b);
   if (before(schema, codeNow)) pending.push(`${name} is at ${schema} of ${codeNow}`);
   if (before(codeThere, schema)) {
     // Updates that the scan does not see in the present code either may stand in files that it does not read.

@@ -2,12 +2,16 @@ import { dirname, join } from "node:path";
 import { siteName } from "../../context/names.js";
 import { ProvisionError } from "../../core/errors.js";
 import type { Run, Step } from "../../core/step.js";
+import type { Extension } from "../../engines/engine.js";
+import { effective, packageKey } from "../../engines/packages.js";
 import type { Host } from "../../host/host.js";
 import { examine, unpackTar } from "../../steps/archive.js";
 import type { Services } from "../services.js";
 import { type Pair, told } from "./code-moved.js";
+import { isSchemaBefore } from "./findings.js";
 import { FILES_PART, MANIFEST, readManifest, SITE_PART } from "./manifest.js";
 import { type Origin, unpackedParts } from "./origin.js";
+import { recordedInventory, takeInventory } from "./platform-inventory.js";
 import { refuseFullDisk } from "./preflight.js";
 import { grouped, type SiteInputs, siteCode } from "./site.js";
 import { refuseElsewhere } from "./spoke.js";
@@ -19,25 +23,19 @@ export interface Unpacking extends SiteInputs {
 }
 
 /** Room beside what is unpacked: for the database, and what updates and caches write. */
-const SLACK = 64 * 1024 * 1024;
-const MAX_ENTRIES = 5_000_000;
+export const SLACK = 64 * 1024 * 1024;
+export const MAX_ENTRIES = 5_000_000;
 
 /** All of the source is read once, before anything is made of it, and web server and database are asked. Rejects with REFUSED, DISK_FULL, SERVICE_UNAVAILABLE. */
 export async function refuseUnfit(inputs: Unpacking, use: Services): Promise<void> {
-  const { origin, webServer, dbServer, server } = inputs;
+  const { origin, server } = inputs;
   const host = use.host(server);
   // Those are unpacked beside the site and renamed into place.
   if (origin.kind !== "backup")
     refuseElsewhere(server, `a deploy of ${origin.word}, which is no backup of this hub,`, [
       `deploy it on a platform of this machine, and migrate the site to ${inputs.platform.name}`,
     ]);
-  const problems = (await use.http(webServer).problems()).filter(({ blocks }) => blocks).map(({ message }) => message);
-  if (problems.length > 0)
-    throw new ProvisionError("SERVICE_UNAVAILABLE", `the web server of ${webServer.name} is not well`, {
-      why: problems,
-      state: "nothing was changed",
-    });
-  await use.db(dbServer).reach();
+  await refuseUnwell(inputs, use);
   const free = await host.freeSpace(use.layoutOf(server).sites);
   const limits = { entries: MAX_ENTRIES, bytes: free, links: origin.own ? ("any" as const) : ("inside" as const) };
   let bytes = 0;
@@ -48,6 +46,17 @@ export async function refuseUnfit(inputs: Unpacking, use: Services): Promise<voi
   } else if (origin.kind !== "dump") bytes = (await examine(host, origin.path, limits)).bytes * 2;
   else if (origin.files !== null) bytes = await sizeOf(origin.files, inputs, use);
   await refuseFullDisk(host, use.layoutOf(server).sites, bytes + SLACK);
+}
+
+/** Web server and database are asked whether they can be used now. Rejects with SERVICE_UNAVAILABLE and what the database's `reach` has. */
+export async function refuseUnwell({ webServer, dbServer }: SiteInputs, use: Services): Promise<void> {
+  const problems = (await use.http(webServer).problems()).filter(({ blocks }) => blocks).map(({ message }) => message);
+  if (problems.length > 0)
+    throw new ProvisionError("SERVICE_UNAVAILABLE", `the web server of ${webServer.name} is not well`, {
+      why: problems,
+      state: "nothing was changed",
+    });
+  await use.db(dbServer).reach();
 }
 
 async function sizeOf(directory: string, { server }: SiteInputs, use: Services): Promise<number> {
@@ -210,7 +219,9 @@ async function shared(inputs: Unpacking, use: Services): Promise<void> {
   await host.run(["find", ...trees, "-type", "d", "-exec", "chmod", "g+s", "{}", "+"]);
 }
 
-/** Every extension that was enabled is in the code of the platform; what was missing before already is told. */
+/**
+ * Every extension that was enabled is in the code of the platform, none of it older than the database; what was missing before already is told.
+ */
 export function allExtensions(inputs: Unpacking, use: Services): Step {
   const { origin, platform, core } = inputs;
   const code = siteCode(inputs, use);
@@ -220,7 +231,8 @@ export function allExtensions(inputs: Unpacking, use: Services): Step {
     undoneBy: "database/create",
     check: async () => ({ changes: ["look for every enabled extension"] }),
     async apply(run: Run) {
-      const { missing } = told(run, await use.engine(core.engine).inventory(code));
+      const { missing, extensions } = told(run, await use.engine(core.engine).inventory(code));
+      await refuseNewerDatabase(inputs, extensions, use);
       const wanted = "extensions" in origin ? missing.filter((name) => origin.extensions.includes(name)) : [];
       if (wanted.length > 0)
         throw new ProvisionError(
@@ -234,4 +246,24 @@ export function allExtensions(inputs: Unpacking, use: Services): Step {
       return { missing };
     },
   };
+}
+
+/** A database that has run updates which the code does not have cannot be used by it. Rejects with REFUSED. */
+async function refuseNewerDatabase(inputs: Unpacking, extensions: readonly Extension[], use: Services): Promise<void> {
+  const { platform, core, directory, origin, site } = inputs;
+  const code = (await recordedInventory(use, platform.name)) ?? (await takeInventory(use, use.host(inputs.server), platform, core));
+  const { packages } = effective(code, { profile: site.profile, directory });
+  const newer = extensions.flatMap((extension) => {
+    const known = packages.get(packageKey(extension));
+    // Its own code came along with it.
+    if (!extension.enabled || extension.schema === undefined || known?.schema === undefined || known.path !== extension.path) return [];
+    return isSchemaBefore(core.engine, known.schema, extension.schema)
+      ? [`${extension.name} has run update ${extension.schema}; the code on ${platform.name} ends with ${known.schema}`]
+      : [];
+  });
+  if (newer.length > 0)
+    throw new ProvisionError("REFUSED", `the code of ${platform.name} is older than the database of ${origin.word}`, {
+      why: newer.slice(0, 10),
+      next: ["bring the platform up to date", "or choose another one"],
+    });
 }

@@ -9,7 +9,7 @@ import { sameFamily } from "./names.js";
 const PREFIX = "db_password_";
 
 /** Key of an account's password among the secrets of its site: an account has one password as long as it lives. */
-function passwordKey(user: string): string {
+export function passwordKey(user: string): string {
   if (/^[a-z0-9_]+$/.test(user)) return PREFIX + user;
   const words = user.toLowerCase().replace(/[^a-z0-9_]/g, "_");
   return `${PREFIX}${words}_${createHash("sha256").update(user).digest("hex").slice(0, 8)}`;

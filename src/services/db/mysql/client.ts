@@ -108,7 +108,7 @@ export class MysqlClient {
 /** What root's own option files say is not for us. */
 const COMMON = [`--defaults-file=${SECRET_FILE}`];
 const ASKING = ["--batch", "--skip-column-names", "--raw", "--binary-mode"];
-const DUMP = [
+export const DUMP = [
   "--single-transaction",
   "--quick",
   "--routines",
@@ -120,7 +120,7 @@ const DUMP = [
   "--skip-dump-date",
   "--max-allowed-packet=1G",
 ];
-const ENVIRONMENT = {
+export const ENVIRONMENT = {
   MYSQL_PWD: undefined,
   MYSQL_HOST: undefined,
   MYSQL_TCP_PORT: undefined,
