@@ -15,7 +15,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Address } from "./addresses.js";
+import { behind, type Machine } from "./namespaces.js";
 import { freePort } from "./php-server.js";
 
 export type ServerType = "mysql" | "pgsql";
@@ -46,8 +46,8 @@ export interface ServerOptions {
   readonly args?: readonly string[];
   /** Directory to work below, on a file system of the test's choice. */
   readonly below?: string;
-  /** Where it runs; its own connections and `127.0.0.1` are of there. */
-  readonly at?: Address;
+  /** The machine that it runs on, where `below` is the same as here. */
+  readonly machine?: Machine | undefined;
   /** One more address that it listens on, which `url` has. pgsql: from there alone accounts are let in. */
   readonly listen?: string;
   /** With a certificate that the authority in `<base>/ca.pem` has signed for 127.0.0.1. */
@@ -98,7 +98,7 @@ async function startMariadb(options: ServerOptions): Promise<DatabaseServer> {
         stdio: "pipe",
       }),
     );
-  const [mariadbd = "", ...before] = [...(options.at?.within ?? []), "mariadbd"];
+  const [mariadbd = "", ...before] = [...(options.machine?.within ?? []), "mariadbd"];
   const daemon = new Daemon(
     mariadbd,
     [
@@ -109,7 +109,7 @@ async function startMariadb(options: ServerOptions): Promise<DatabaseServer> {
       `--port=${port}`,
       `--bind-address=${["127.0.0.1", ...(options.listen === undefined ? [] : [options.listen])].join(",")}`,
       // No names are known of such addresses, and looking for one may take long.
-      ...(options.at || options.listen !== undefined ? ["--skip-name-resolve"] : []),
+      ...(options.machine || options.listen !== undefined ? ["--skip-name-resolve"] : []),
       `--pid-file=${join(base, "pid")}`,
       "--log-warnings=1",
       "--event-scheduler=OFF",
@@ -120,6 +120,7 @@ async function startMariadb(options: ServerOptions): Promise<DatabaseServer> {
     // Its ways out of being asked: all data is thrown away with the rig, and a clean end takes seconds.
     "SIGKILL",
     () => sql("SELECT 1"),
+    options.machine,
   );
   await daemon.start();
   const password = MASTER_PASSWORD.replace(/[\\']/g, "\\$&");
@@ -147,7 +148,7 @@ async function startPostgres(options: ServerOptions): Promise<DatabaseServer> {
     for (const path of [base, data, join(base, "password"), ...(tls ? Object.values(tls) : [])]) chownSync(path, as.uid, as.gid);
   }
   const user = as ? ["setpriv", `--reuid=${as.uid}`, `--regid=${as.gid}`, "--clear-groups", "--"] : [];
-  const prefix = [...(options.at?.within ?? []), ...user];
+  const prefix = [...(options.machine?.within ?? []), ...user];
   const [initdb = "", ...rest] = [
     ...prefix,
     join(programs, "initdb"),
@@ -191,7 +192,7 @@ async function startPostgres(options: ServerOptions): Promise<DatabaseServer> {
     ...(options.args ?? []),
   ];
   // SIGQUIT: at once, its children too.
-  const daemon = new Daemon(postgres, args, join(base, "log"), "SIGQUIT", () => sql("SELECT 1"));
+  const daemon = new Daemon(postgres, args, join(base, "log"), "SIGQUIT", () => sql("SELECT 1"), options.machine);
   await daemon.start();
   return server("pgsql", base, port, daemon, sql, `postgres:${encodeURIComponent(MASTER_PASSWORD)}`, base, options.listen);
 }
@@ -227,9 +228,18 @@ class Daemon {
   readonly #log: string;
   readonly #end: NodeJS.Signals;
   readonly #answers: () => unknown;
+  readonly #machine: Machine | undefined;
   #child: ReturnType<typeof spawn> | undefined;
 
-  constructor(program: string, args: readonly string[], log: string, end: NodeJS.Signals, answers: () => unknown) {
+  constructor(
+    program: string,
+    args: readonly string[],
+    log: string,
+    end: NodeJS.Signals,
+    answers: () => unknown,
+    machine: Machine | undefined,
+  ) {
+    this.#machine = machine;
     this.#argv = [program, ...args];
     this.#log = log;
     this.#end = end;
@@ -262,7 +272,7 @@ class Daemon {
     const child = this.#child;
     if (!child || child.exitCode !== null || child.signalCode !== null) return;
     const ended = new Promise((resolve) => child.once("exit", resolve));
-    child.kill(this.#end);
+    process.kill(behind(child, this.#machine), this.#end);
     await ended;
     this.#child = undefined;
   }
