@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { connect } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type DatabaseServer, missingServer, type ServerType, startServer } from "../support/database-servers.js";
-import { type Machine, missingMachines, whereSpokesAre } from "../support/namespaces.js";
+import { missingMachines, whereSpokesAre } from "../support/namespaces.js";
 import { type Pebble, pebbleMissing, startPebble } from "../support/pebble.js";
 import { freePort } from "../support/php-server.js";
 import { accounts } from "../support/pools.js";
@@ -92,8 +92,7 @@ describe.skipIf(absent !== undefined)(
           server.sql(`SELECT Host FROM mysql.user WHERE User = '${said(site, "db_user")}' ORDER BY 1`).map(([host = ""]) => host);
 
         beforeAll(async () => {
-          const on = (web: TestSpoke): { machine?: Machine; below?: string } =>
-            apart ? { machine: web.machine, below: join(hub.base, `${web.name.slice(1)}-daemons`) } : {};
+          const on = (web: TestSpoke) => (apart ? { at: web.machine, below: web.base } : {});
           own = await startServer(type, on(web1));
           other = await startServer(type, on(web2));
           central = await startServer(type, apart ? { listen: here() } : {});

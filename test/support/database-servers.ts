@@ -46,8 +46,8 @@ export interface ServerOptions {
   readonly args?: readonly string[];
   /** Directory to work below, on a file system of the test's choice. */
   readonly below?: string;
-  /** The machine that it runs on, where `below` is the same as here. */
-  readonly machine?: Machine | undefined;
+  /** Where it runs, if not here; `below` is then a directory that is the same there. */
+  readonly at?: Machine;
   /** One more address that it listens on, which `url` has. pgsql: from there alone accounts are let in. */
   readonly listen?: string;
   /** With a certificate that the authority in `<base>/ca.pem` has signed for 127.0.0.1. */
@@ -98,29 +98,27 @@ async function startMariadb(options: ServerOptions): Promise<DatabaseServer> {
         stdio: "pipe",
       }),
     );
-  const [mariadbd = "", ...before] = [...(options.machine?.within ?? []), "mariadbd"];
   const daemon = new Daemon(
-    mariadbd,
     [
-      ...before,
+      "mariadbd",
       ...common,
       ...small,
       `--socket=${socket}`,
       `--port=${port}`,
       `--bind-address=${["127.0.0.1", ...(options.listen === undefined ? [] : [options.listen])].join(",")}`,
       // No names are known of such addresses, and looking for one may take long.
-      ...(options.machine || options.listen !== undefined ? ["--skip-name-resolve"] : []),
+      ...(options.at || options.listen !== undefined ? ["--skip-name-resolve"] : []),
       `--pid-file=${join(base, "pid")}`,
       "--log-warnings=1",
       "--event-scheduler=OFF",
       ...(tls ? [`--ssl-cert=${tls.certificate}`, `--ssl-key=${tls.key}`, `--ssl-ca=${tls.authority}`] : []),
       ...(options.args ?? []),
     ],
+    options.at,
     join(base, "log"),
     // Its ways out of being asked: all data is thrown away with the rig, and a clean end takes seconds.
     "SIGKILL",
     () => sql("SELECT 1"),
-    options.machine,
   );
   await daemon.start();
   const password = MASTER_PASSWORD.replace(/[\\']/g, "\\$&");
@@ -147,8 +145,7 @@ async function startPostgres(options: ServerOptions): Promise<DatabaseServer> {
     chmodSync(base, 0o755);
     for (const path of [base, data, join(base, "password"), ...(tls ? Object.values(tls) : [])]) chownSync(path, as.uid, as.gid);
   }
-  const user = as ? ["setpriv", `--reuid=${as.uid}`, `--regid=${as.gid}`, "--clear-groups", "--"] : [];
-  const prefix = [...(options.machine?.within ?? []), ...user];
+  const prefix = as ? ["setpriv", `--reuid=${as.uid}`, `--regid=${as.gid}`, "--clear-groups", "--"] : [];
   const [initdb = "", ...rest] = [
     ...prefix,
     join(programs, "initdb"),
@@ -174,7 +171,7 @@ async function startPostgres(options: ServerOptions): Promise<DatabaseServer> {
         },
       ),
     );
-  const [postgres = "", ...args] = [
+  const argv = [
     ...prefix,
     join(programs, "postgres"),
     "-D",
@@ -192,7 +189,7 @@ async function startPostgres(options: ServerOptions): Promise<DatabaseServer> {
     ...(options.args ?? []),
   ];
   // SIGQUIT: at once, its children too.
-  const daemon = new Daemon(postgres, args, join(base, "log"), "SIGQUIT", () => sql("SELECT 1"), options.machine);
+  const daemon = new Daemon(argv, options.at, join(base, "log"), "SIGQUIT", () => sql("SELECT 1"));
   await daemon.start();
   return server("pgsql", base, port, daemon, sql, `postgres:${encodeURIComponent(MASTER_PASSWORD)}`, base, options.listen);
 }
@@ -225,22 +222,15 @@ function server(
 
 class Daemon {
   readonly #argv: readonly string[];
+  readonly #machine: Machine | undefined;
   readonly #log: string;
   readonly #end: NodeJS.Signals;
   readonly #answers: () => unknown;
-  readonly #machine: Machine | undefined;
   #child: ReturnType<typeof spawn> | undefined;
 
-  constructor(
-    program: string,
-    args: readonly string[],
-    log: string,
-    end: NodeJS.Signals,
-    answers: () => unknown,
-    machine: Machine | undefined,
-  ) {
+  constructor(argv: readonly string[], machine: Machine | undefined, log: string, end: NodeJS.Signals, answers: () => unknown) {
+    this.#argv = [...(machine?.within ?? []), ...argv];
     this.#machine = machine;
-    this.#argv = [program, ...args];
     this.#log = log;
     this.#end = end;
     this.#answers = answers;
