@@ -6,6 +6,7 @@ const LONG = [
   "e2e/kill",
   "e2e/php-pools",
   "e2e/certificates",
+  "ssh/services",
   "ssh/moves",
   "ssh/spoke",
   "e2e/engine-kill",

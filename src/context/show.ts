@@ -108,7 +108,7 @@ function derivedOf(
         ["tmp_path", generation?.tmp],
         ["config_sync_path", generation?.configSync],
         ["backup_path", layout.siteBackups(context.uri)],
-        ["client_link", layout.clientSite(clientWord(client), context.uri)],
+        ["client_link", place.clientSite(clientWord(client), context.uri)],
         ...own,
       ];
     }

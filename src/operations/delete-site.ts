@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { clientWord, siteDirectory, siteName } from "../context/names.js";
+import { siteDirectory, siteName } from "../context/names.js";
 import { resolveSite, type SiteAndAll } from "../context/references.js";
 import { ProvisionError } from "../core/errors.js";
 import type { Operation, Step } from "../core/step.js";
@@ -14,7 +14,7 @@ import { siteLocks } from "./parts/locks.js";
 import { recordedInventory } from "./parts/platform-inventory.js";
 import { dropPoolUsers, leavePools, type PoolInputs, poolsOf } from "./parts/pool.js";
 import { siteState } from "./parts/preflight.js";
-import { databaseOf, type SiteInputs, siteInputs } from "./parts/site.js";
+import { clientPath, databaseOf, type SiteInputs, siteInputs } from "./parts/site.js";
 import { namesOfDirectory, sitesPhpEntries } from "./parts/sites-php.js";
 import { allGoing, pruneSteps } from "./prune-generations.js";
 import { refuseOtherUser, type Services } from "./services.js";
@@ -95,7 +95,7 @@ export const deleteSite: Operation<DeleteSiteArgs, Inputs, Services> = {
   },
 
   steps(inputs, use) {
-    const { site, webServer, dbServer, server, client, last } = inputs;
+    const { site, webServer, dbServer, server, last } = inputs;
     const host = use.host(server);
     const http = webServer.http_service_type === "none" ? undefined : use.http(webServer);
     const installed = site.generation !== undefined;
@@ -135,11 +135,8 @@ export const deleteSite: Operation<DeleteSiteArgs, Inputs, Services> = {
             }),
           ]
         : []),
-      gone(use.local, [use.layout.clientSite(clientWord(client.name), site.uri), use.layout.secretsFile(site.name)], {
-        id: "rest/remove",
-        title: "Remove link and secrets",
-        phase: "finish",
-      }),
+      gone(host, [clientPath(inputs, use)], { id: "link/remove", title: "Remove link", phase: "finish" }),
+      gone(use.local, [use.layout.secretsFile(site.name)], { id: "rest/remove", title: "Remove secrets", phase: "finish" }),
       gone(use.local, [use.layout.contextFile(site.name)], { id: "context/remove", title: `Remove ${site.name}`, phase: "finish" }),
     ];
   },

@@ -79,10 +79,14 @@ export class Services {
     return this.hub.settings;
   }
 
-  /** The machine of a server context: this one, or another with one connection for all of this run. */
+  /**
+   * The machine of a server context: this one, or another with one connection for all of this run, whose name is that of the first of its
+   * contexts that was asked for.
+   */
   host(server: Server): Host {
     if (isThisMachine(server.remote_host)) return this.local;
-    return remembered(this.#hosts, [server.name, server.remote_host, server.script_user], () => this.#reachOver(server));
+    const { remote_host, ssh_port, ssh_jump, script_user } = server;
+    return remembered(this.#hosts, [remote_host, ssh_port, ssh_jump, script_user], () => this.#reachOver(server));
   }
 
   #reachOver({ name, remote_host, script_user, ssh_port, ssh_identity, ssh_jump, ssh_host_key }: Server): Host {

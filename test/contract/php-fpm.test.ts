@@ -192,7 +192,7 @@ describe("Unix users of pools", () => {
     const refusing = Object.create(host, {
       run: { value: (argv: Argv, options?: RunOptions) => host.run(argv[0] === "sudo" ? ["false"] : argv, options) },
     });
-    const setup = { host: refusing, scriptUser: "nobody", webUser: "www-data", locks };
+    const setup = { host: refusing, server: "@server_master", scriptUser: "nobody", webUser: "www-data", locks };
     await expect(needUser(setup, pool)).rejects.toMatchObject({
       code: "PERMISSION_DENIED",
       state: "nothing was changed",
@@ -209,7 +209,7 @@ describe("Unix users of pools", () => {
   });
 
   test.runIf(ROOT)("made once, with the ids that were foreseen; removed with its group, twice", async () => {
-    const setup = { host, scriptUser: "root", webUser: "www-data", locks };
+    const setup = { host, server: "@server_master", scriptUser: "root", webUser: "www-data", locks };
     const pool = await findPool(host, name);
     try {
       const { undo } = await drive([userStep(setup, "@server_master", pool)]);

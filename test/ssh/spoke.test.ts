@@ -52,7 +52,7 @@ describe.skipIf(absent !== undefined)(`the life of a site on another machine (${
     expect((await document("verify @platform_p")).counts.changed).toBe(0);
   });
 
-  test("install: everything of the site is there, nothing of it on the hub but context, secrets and link; it answers", async () => {
+  test("install: everything of the site is there, nothing of it on the hub but context and secrets; it answers", async () => {
     await hub.saveSite("a.test", "--aliases=www.a.test", "--db_server=@web1");
     const { data } = await document("install @a.test");
     expect(data?.["url"]).toBe(`http://a.test:${web1.port}`);
@@ -61,7 +61,7 @@ describe.skipIf(absent !== undefined)(`the life of a site on another machine (${
     expect((await web1.get("b.test", "/")).status).toBe(404);
     const { pathname, search } = new URL(String(data?.["login"]));
     expect((await web1.get("a.test", pathname + search)).status).toBe(302);
-    expect(existsSync(hub.path("sites/a.test"))).toBe(false);
+    expect([existsSync(hub.path("sites/a.test")), existsSync(hub.path("clients/admin"))]).toEqual([false, false]);
     expect(existsSync(hub.path("platforms/p/sites/a.test"))).toBe(false);
     expect(lstatSync(web1.path("platforms/p/sites/a.test/settings.php")).mode & 0o777).toBe(0o440);
     expect(readlinkSync(web1.path("platforms/p/sites/a.test/files"))).toContain(web1.path("sites/a.test/"));

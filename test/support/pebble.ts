@@ -80,8 +80,11 @@ class Program {
   }
 }
 
-/** `httpPort`: where it looks at challenges. One nonce of ten is refused, as a busy authority would. */
-export async function startPebble(base: string, { httpPort }: { readonly httpPort: number }): Promise<Pebble> {
+/** `httpPort`: where it looks at challenges; `address`: that of every name. One nonce of ten is refused, as a busy authority would. */
+export async function startPebble(
+  base: string,
+  { httpPort, address = "127.0.0.1" }: { readonly httpPort: number; readonly address?: string },
+): Promise<Pebble> {
   const directory = join(base, `pebble-${httpPort}`);
   mkdirSync(directory, { recursive: true });
   const [port, management, dns, dnsManagement] = [await freePort(), await freePort(), await freePort(), await freePort()];
@@ -110,7 +113,7 @@ export async function startPebble(base: string, { httpPort }: { readonly httpPor
   );
   const names = new Program("pebble-challtestsrv", [
     ...["-dns01", `127.0.0.1:${dns}`, "-management", `127.0.0.1:${dnsManagement}`],
-    ...["-http01", "", "-https01", "", "-tlsalpn01", "", "-defaultIPv6", ""],
+    ...["-http01", "", "-https01", "", "-tlsalpn01", "", "-defaultIPv6", "", "-defaultIPv4", address],
   ]);
   const tell = async (what: string, body: object) => {
     const { status } = await ask({

@@ -18,7 +18,7 @@ export interface DatabaseWay {
 /** Two contexts may describe one machine: a web server and a database server. */
 export function isSameMachine(a: Server, b: Server): boolean {
   const [here, there] = [isThisMachine(a.remote_host), isThisMachine(b.remote_host)];
-  return here || there ? here && there : a.remote_host === b.remote_host && a.ssh_port === b.ssh_port;
+  return here || there ? here && there : a.remote_host === b.remote_host && a.ssh_port === b.ssh_port && a.ssh_jump === b.ssh_jump;
 }
 
 const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/;

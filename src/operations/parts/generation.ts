@@ -1,7 +1,6 @@
 import { basename, join } from "node:path";
 import { accountVariables } from "../../context/database-access.js";
 import { rewrite } from "../../context/edit.js";
-import { clientWord } from "../../context/names.js";
 import { resolvePlatform, type SiteAndAll } from "../../context/references.js";
 import { isThisMachine, type Server, type Site } from "../../context/schema.js";
 import { messageOf, ProvisionError } from "../../core/errors.js";
@@ -26,6 +25,7 @@ import {
   accountForRequests,
   basicAuthSteps,
   clientLink,
+  clientPath,
   databaseOf,
   databaseProperties,
   filesLink,
@@ -577,7 +577,7 @@ export function finishSwitch(s: Succession, use: Services, rows: (run: Run) => R
     groupOfAll(next, use, { phase: "finish" }),
     ...formerAccounts(next, use),
     ...dropPoolUser(now, next, use),
-    ...(now.site.uri === next.site.uri ? [] : formerUri(now, use)),
+    ...(now.site.uri === next.site.uri ? leaveMachine(now, next, use) : formerUri(now, use)),
     ...(renamed ? formerName(now, next, use) : []),
     ...(own === undefined ? [keptRows(use, name, kept.generation, () => rowsOf(now, use))] : []),
   ];
@@ -605,13 +605,19 @@ function leaveWebServer(now: SiteInputs, next: SiteInputs, use: Services): reado
   ];
 }
 
+/** The link of its client is where the site is. */
+function leaveMachine(now: SiteInputs, next: SiteInputs, use: Services): readonly Step[] {
+  if (isSameMachine(now.server, next.server)) return [];
+  const place = { id: "site/former-link", title: `Link of ${now.site.uri} on ${now.server.name}`, phase: "finish" } as const;
+  return [gone(use.host(now.server), [clientPath(now, use)], place)];
+}
+
 function movedRecord({ aside, ...kept }: NonNullable<Succession["inTheWay"]>): Kept {
   return { ...kept, siteDirectory: aside };
 }
 
 /** Link and password file of a uri that the site no longer has. */
 export function formerUri(now: SiteInputs, use: Services): readonly Step[] {
-  const client = use.layout.clientSite(clientWord(now.client.name), now.site.uri);
   return [
     ...(now.webServer.http_service_type === "php"
       ? []
@@ -625,7 +631,7 @@ export function formerUri(now: SiteInputs, use: Services): readonly Step[] {
             phase: "finish",
           }),
         ]),
-    gone(use.local, [client], { id: "site/former-link", title: `Link of ${now.site.uri}`, phase: "finish" }),
+    gone(use.host(now.server), [clientPath(now, use)], { id: "site/former-link", title: `Link of ${now.site.uri}`, phase: "finish" }),
   ];
 }
 

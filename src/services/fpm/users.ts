@@ -66,6 +66,8 @@ export async function findPool(host: Host, user: string): Promise<PoolOf> {
 
 export interface UserSetup {
   readonly host: Host;
+  /** Name of the server context, with its `@`. */
+  readonly server: string;
   /** Who provision runs as. */
   readonly scriptUser: string;
   /** Let into the group of each pool, for the web server reads files of sites. */
@@ -74,8 +76,14 @@ export interface UserSetup {
   readonly locks: string;
 }
 
-export function userSetupOf(server: Pick<Server, "script_user" | "web_user" | "web_group">, host: Host, locks: string): UserSetup {
-  return { host, scriptUser: server.script_user, webUser: server.web_user ?? server.web_group ?? server.script_user, locks };
+export function userSetupOf(server: Pick<Server, "name" | "script_user" | "web_user" | "web_group">, host: Host, locks: string): UserSetup {
+  return {
+    host,
+    server: server.name,
+    scriptUser: server.script_user,
+    webUser: server.web_user ?? server.web_group ?? server.script_user,
+    locks,
+  };
 }
 
 function asRoot({ scriptUser }: UserSetup, argv: Argv): Argv {
@@ -168,7 +176,7 @@ export async function needUser(setup: UserSetup, pool: PoolOf): Promise<void> {
       next: [
         `in /etc/sudoers.d/provision: ${userSudoersLine(setup)}`,
         ...commands.map((argv) => `or as root: ${argv.join(" ")}`),
-        "or let all sites share one pool: provision save @server_master --php_pool=shared",
+        `or let all sites share one pool: provision save ${setup.server} --php_pool=shared`,
       ],
     });
   }

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { Layout } from "../../../src/context/layout.js";
 import { resolveSite } from "../../../src/context/references.js";
 import { show } from "../../../src/context/show.js";
 import { parseYaml, readText } from "../../../src/context/yaml-file.js";
@@ -20,6 +21,23 @@ test("show prints every value of a site and where it comes from", async () => {
   );
   for (const key of [...Object.keys(shown.context).filter((key) => key !== "name"), ...Object.keys(shown.derived)])
     expect(shown.origin).toHaveProperty(key);
+});
+
+test("show of another machine has its paths, and the docroot that the core is in", async () => {
+  const hub = await hubOf({ ...BASE, "aliases/example.com.yml": site("example.com", "generation: 20261123T091500-7f3a\n") });
+  const around = { hub, file: undefined, place: new Layout("/srv/aegir"), docroot: "/srv/aegir/platforms/d7/web" };
+  const { platform, webServer, site: context } = await resolveSite(hub.store, hub.settings, "@example.com");
+  expect(show(platform, { ...around, webServer }).derived).toMatchObject({
+    root_path: "/srv/aegir/platforms/d7",
+    sites_path: "/srv/aegir/platforms/d7/web/sites",
+    alias_file: hub.layout.contextFile("@platform_d7"),
+  });
+  expect(show(context, { ...around, platform, webServer }).derived).toMatchObject({
+    site_path: "/srv/aegir/platforms/d7/web/sites/example.com",
+    files_path: "/srv/aegir/sites/example.com/20261123T091500-7f3a/files",
+    client_link: "/srv/aegir/clients/admin/example.com",
+    backup_path: hub.layout.siteBackups("example.com"),
+  });
 });
 
 test.each(["@server_master", "@platform_d7", "@client_admin"])("show %s", async (name) => {

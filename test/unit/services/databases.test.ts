@@ -4,7 +4,7 @@ import { masterDbProblem, parseMasterDb, withoutPassword } from "../../../src/co
 import type { SecretStore } from "../../../src/context/secrets.js";
 import { reveal, Secret } from "../../../src/core/secret.js";
 import { type Argv, type Host, HostError, type RunOptions } from "../../../src/host/host.js";
-import { dbServices } from "../../../src/services/db/index.js";
+import { type DbSetup, dbServices } from "../../../src/services/db/index.js";
 import { optionFile } from "../../../src/services/db/mysql/client.js";
 import { mysqlFailure } from "../../../src/services/db/mysql/failure.js";
 import * as mysqlSql from "../../../src/services/db/mysql/sql.js";
@@ -232,14 +232,14 @@ class Recorder {
     this.#answers = answers;
   }
 
-  service(type: "mysql" | "pgsql", master_db: string): DbService {
+  service(type: "mysql" | "pgsql", master_db: string, more: Partial<DbSetup["server"]> = {}): DbService {
     const secrets = {
       get: async () => new Secret("PASSWORD"),
       all: async () => new Map(),
       layout: new Layout("/hub"),
     } as unknown as SecretStore;
     const host = { name: "local", run: this.run } as unknown as Host;
-    const server = { name: "@server_db", php: undefined, web_group: undefined, master_db, db_grant_all_hosts: false };
+    const server = { name: "@server_db", php: undefined, web_group: undefined, master_db, db_grant_all_hosts: false, ...more };
     const made = dbServices[type]?.({ layout: new Layout("/hub"), host, hub: host, secrets, server });
     if (!made) throw new Error(type);
     return made;
@@ -339,6 +339,30 @@ describe("servers that no test can start here are told what they understand", ()
     const without = (type: "mysql" | "pgsql") => failure(new Recorder(["php"], [PHP]).service(type, `${type}://root@127.0.0.1`).reach());
     expect(await without("mysql")).toMatchObject({ code: "PROGRAM_MISSING", next: ["apt-get install mariadb-client"] });
     expect(await without("pgsql")).toMatchObject({ code: "PROGRAM_MISSING" });
+  });
+
+  test("a machine of databases alone needs no PHP", async () => {
+    const db = new Recorder(["mysql"], [[/VERSION\(\)/, "8.4.3\tr@l\n"]]).service("mysql", "mysql://root@127.0.0.1", {
+      remote_host: "db1.example.com",
+      http_service_type: "none",
+    });
+    await db.reach();
+  });
+
+  test("a line that pg_hba.conf lacks is a refused login, whatever it says of encryption", () => {
+    const login = {
+      user: "a",
+      password: undefined,
+      host: "db",
+      port: 5432,
+      socket: undefined,
+      tls: undefined,
+      tlsCa: undefined,
+      master: false,
+    };
+    const said =
+      'psql: error: connection to server at "db", port 5432 failed: FATAL:  no pg_hba.conf entry for host "192.0.2.7", no encryption';
+    expect(pgsqlFailure([said], login, "@db", "loading")).toMatchObject({ code: "DATABASE_LOGIN_REFUSED", exit: 77 });
   });
 
   test("option files of both kinds of clients", () => {

@@ -82,7 +82,7 @@ describe("pool files of PHP-FPM", () => {
   });
 
   test("the line of sudoers takes the names of pools, and no other", () => {
-    const line = userSudoersLine({ host: {} as never, scriptUser: "aegir", webUser: "www-data", locks: "" });
+    const line = userSudoersLine({ host: {} as never, server: "@server_master", scriptUser: "aegir", webUser: "www-data", locks: "" });
     const patterns = line.split(", ").map((one) => new RegExp((/\^.*\$$/.exec(one) ?? [""])[0]));
     const allowed = (command: string) => patterns.some((pattern) => pattern.test(command));
     expect(allowed(`--system --gid 30000 ${user}`)).toBe(true);
