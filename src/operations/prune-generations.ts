@@ -1,10 +1,11 @@
 import { siteDirectory } from "../context/names.js";
-import { resolvePlatform } from "../context/references.js";
+import { type PlatformAndServers, resolvePlatform } from "../context/references.js";
 import type { Server, Site } from "../context/schema.js";
 import { ProvisionError } from "../core/errors.js";
 import type { Lock, Operation, Step } from "../core/step.js";
 import type { Host } from "../host/host.js";
 import { gone } from "../steps/files.js";
+import { certificatesToForget } from "./parts/certificate.js";
 import { due, type Kept, keptGenerations, keptRecord } from "./parts/kept.js";
 import { databaseOf } from "./parts/site.js";
 import { namesOfDirectory, sitesPhpEntries } from "./parts/sites-php.js";
@@ -16,6 +17,8 @@ interface Going {
   readonly server: Server | null;
   /** Of its database; null as above. */
   readonly dbServer: Server | null;
+  /** Where its web server has certificates and keys for it alone. */
+  readonly certificates: { readonly webServer: Server; readonly directory: string } | null;
   /** What visitors called it on its platform, when no other generation of the site is left there, which needs those names too. */
   readonly names: readonly string[];
 }
@@ -94,7 +97,32 @@ async function whereabouts(kept: Kept, { serving, staying }: Left, use: Services
   const host = all && use.host(all.server);
   const at = host && { host, engine: use.engine(kept.engine), docroot: kept.docroot };
   const names = at && !needed && (await host.stat(kept.docroot)) ? await namesOfDirectory(at, kept.directory) : [];
-  return { server: all?.server ?? null, dbServer: dbServer ?? null, names };
+  return {
+    server: all?.server ?? null,
+    dbServer: dbServer ?? null,
+    certificates: all ? await certificatesOf(kept, all, staying, use) : null,
+    names,
+  };
+}
+
+async function certificatesOf(
+  kept: Kept,
+  { webServer }: PlatformAndServers,
+  staying: readonly Kept[],
+  use: Services,
+): Promise<Going["certificates"]> {
+  const others: { site: Site; webServer: string }[] = [];
+  for (const other of staying) {
+    const platform = await use.store.read(String(other.properties.platform));
+    if (platform?.context_type === "platform") others.push({ site: siteOf(other), webServer: platform.web_server });
+  }
+  const directory = await certificatesToForget(use, { site: siteOf(kept), webServer }, others);
+  return directory === undefined ? null : { webServer, directory };
+}
+
+/** As far as its context is known. */
+function siteOf({ properties, name }: Kept): Site {
+  return { aliases: [], ...properties, name } as unknown as Site;
 }
 
 function unlessKnown(error: unknown): undefined {
@@ -103,7 +131,7 @@ function unlessKnown(error: unknown): undefined {
 }
 
 /** Steps that take one kept generation away, for delete too. */
-export function pruneSteps(name: string, { kept, server, dbServer, names }: Going, use: Services): readonly Step[] {
+export function pruneSteps(name: string, { kept, server, dbServer, certificates, names }: Going, use: Services): readonly Step[] {
   const { generation, siteDirectory } = kept;
   const uri = String(kept.properties.uri);
   const layout = server === null ? use.layout : use.layoutOf(server);
@@ -135,6 +163,15 @@ export function pruneSteps(name: string, { kept, server, dbServer, names }: Goin
       title: `Remove the files of generation ${generation}`,
       phase: "finish",
     }),
+    ...(certificates === null
+      ? []
+      : [
+          gone(use.host(certificates.webServer), [certificates.directory], {
+            id: id("certificates"),
+            title: `Remove the certificates and keys of generation ${generation}`,
+            phase: "finish" as const,
+          }),
+        ]),
     keptRecord(use, name, generation, null, { id: id("record"), title: `Forget generation ${generation}`, phase: "finish" }),
   ];
 }

@@ -68,6 +68,10 @@ export abstract class ServerDatabase implements DbService {
   protected abstract make(names: ServerNames, password: Secret, from: Pick<DatabaseOf, "webHosts">): Promise<void>;
   /** The account has this password and these rights, whether it was there or not. */
   protected abstract giveAccount(names: ServerNames, password: Secret, from: Pick<DatabaseOf, "webHosts">): Promise<void>;
+  /** Addresses of other machines that the account is to log in from and cannot, or can and is not to. */
+  protected async wrongHosts(_names: ServerNames, _from: Pick<DatabaseOf, "webHosts">): Promise<readonly string[]> {
+    return [];
+  }
   /** Whether the account, logged in, has its rights over its database. */
   protected abstract hasRights(login: ServerLogin, names: ServerNames): Promise<boolean>;
   protected abstract hasDatabase(database: string): Promise<boolean>;
@@ -209,7 +213,13 @@ export abstract class ServerDatabase implements DbService {
         id: "database/rights",
         title: `The account of the database of ${database.uri} logs in`,
         phase: "finish",
-        check: async () => ({ changes: (await this.#accountWorks(database)) ? [] : [`give ${user} its password and rights again`] }),
+        check: async () => {
+          if (!(await this.#accountWorks(database))) return { changes: [`give ${user} its password and rights again`] };
+          const wrong = await this.wrongHosts(this.namesIn(database.names), database);
+          return {
+            changes: wrong.length === 0 ? [] : [`let ${user} log in from ${(database.webHosts ?? []).join(" and ")} (${wrong.join(", ")})`],
+          };
+        },
         apply: () => this.#giveAccount(database),
       },
     ];
