@@ -1,11 +1,14 @@
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Result } from "../../src/core/result.js";
+import { Scope } from "../../src/core/scope.js";
+import { LocalHost } from "../../src/host/local.js";
 import { clearTraps, setTrap, type Trap } from "../support/fake-core.js";
 import { type Serving, TestHub } from "../support/hub.js";
+import { sqlite } from "../support/sqlite.js";
 import { tablesOf } from "../support/table-sums.js";
 
 const SITE = "site.localhost";
@@ -120,6 +123,35 @@ describe("a migrate that fails is taken back whole, and nobody notices", () => {
   });
 });
 
+describe("two generations are kept on one platform", () => {
+  it("the younger goes, and the older serves again, by all its names", async () => {
+    const uri = "two.localhost";
+    await hub.saveSite(uri, "--aliases=also.localhost");
+    await hub.ok(`install @${uri}`);
+    for (const to of ["next", "p", "next"]) await hub.ok(`migrate @${uri} @platform_${to} --no-backup`);
+    const records = () =>
+      readdirSync(hub.path(`state/generations/${uri}`)).map((name) => {
+        const path = hub.path(`state/generations/${uri}/${name}`);
+        return { path, ...(JSON.parse(readFileSync(path, "utf8")) as { at: string; generation: string; docroot: string; until: string }) };
+      });
+    const [older, younger] = records()
+      .filter(({ docroot }) => docroot.endsWith("/p"))
+      .sort((a, b) => (a.at < b.at ? -1 : 1));
+    const { path, ...record } = younger as NonNullable<typeof younger>;
+    writeFileSync(path, JSON.stringify({ ...record, until: record.at }));
+    await hub.ok("cron-all");
+    expect(records().map(({ generation }) => generation)).not.toContain(record.generation);
+    const back = await hub.document(`rollback @${uri} --to=${older?.generation} --yes`);
+    expect([back.exit, back.error]).toEqual([0, undefined]);
+    for (const name of [uri, "also.localhost"]) expect((await serving.get(name, "/")).status, name).toBe(200);
+    expect((await hub.document(`verify @${uri}`)).counts["changed"]).toBe(0);
+    // When nothing of it is left there, its names go too.
+    await hub.ok(`delete @${uri} --no-backup --yes`);
+    for (const platform of ["p", "next"])
+      expect(readFileSync(hub.path(`platforms/${platform}/sites/sites.php`), "utf8")).not.toContain(uri);
+  });
+});
+
 describe("what cannot be moved is refused before anything is made", () => {
   async function refused(line: string, code: string, words: RegExp): Promise<void> {
     const before = everything();
@@ -157,15 +189,20 @@ describe("what cannot be moved is refused before anything is made", () => {
   it("a locked platform", async () => {
     await hub.ok("lock @platform_next");
     try {
-      for (const line of [`migrate @${SITE} @platform_next`, `clone @${SITE} @c.localhost @platform_next`])
-        expect((await hub.document(line)).exit).toBeGreaterThan(0);
-      expect((await hub.document(`migrate @${SITE} @platform_next`)).error?.message).toContain("locked");
+      const { data } = await hub.document(`backup @${SITE}`);
+      for (const line of [
+        `migrate @${SITE} @platform_next`,
+        `clone @${SITE} @c.localhost @platform_next`,
+        `deploy @c.localhost ${String(data?.["backup"])} @platform_next`,
+        `restore @${SITE} ${String(data?.["backup"])} --platform=@platform_next --yes`,
+      ])
+        await refused(line, "PLATFORM_LOCKED", /^@platform_next is locked and takes no new sites$/);
     } finally {
       await hub.ok("unlock @platform_next");
     }
   });
 
-  it("an older core (M4), and schema that the platform's code does not have", async () => {
+  it("an older core (M4)", async () => {
     const file = hub.path("platforms/p/includes/bootstrap.inc");
     const text = readFileSync(file, "utf8");
     writeFileSync(file, text.replace("'7.0-fixture'", "'7.5'"));
@@ -173,6 +210,22 @@ describe("what cannot be moved is refused before anything is made", () => {
       await refused(`migrate @${SITE} @platform_next`, "REFUSED", /older/);
     } finally {
       writeFileSync(file, text);
+    }
+  });
+
+  it("a module of the same version whose updates the platform's code does not have", async () => {
+    const file = hub.path("platforms/p/modules/system/system.install");
+    const text = readFileSync(file, "utf8");
+    const generation = /^generation: (\S+)$/m.exec(readFileSync(hub.path(`aliases/${SITE}.yml`), "utf8"))?.[1] ?? "";
+    const said = (sql: string) => sqlite(new LocalHost(new Scope()), hub.path(`sites/${SITE}/${generation}/db/site.sqlite`), sql);
+    const [[schema = ""] = []] = await said("SELECT schema_version FROM system WHERE name = 'system'");
+    writeFileSync(file, `${text}\nfunction system_update_7998() {\n}\n`);
+    await said("UPDATE system SET schema_version = 7998 WHERE name = 'system'");
+    try {
+      await refused(`migrate @${SITE} @platform_next`, "REFUSED", /system has run update 7998; the code on @platform_next ends with \d+/);
+    } finally {
+      writeFileSync(file, text);
+      await said(`UPDATE system SET schema_version = ${schema} WHERE name = 'system'`);
     }
   });
 
