@@ -21,6 +21,8 @@ export interface GroupAccess {
 
 interface Found {
   readonly path: string;
+  /** The tree that it was found in. */
+  readonly below: string;
   readonly mine: boolean;
   /** Owner, group and mode, in words. */
   readonly is: string;
@@ -64,13 +66,16 @@ export function groupAccess(
     ...place,
     async check(run) {
       const changes: string[] = [];
-      await each(async (tree, wanted) => {
-        const found = await look(host, tree, wanted);
-        const mine = found.filter(({ mine }) => mine);
+      const there: SharedTree[] = [];
+      await each(async (tree) => void there.push(tree));
+      const found = await look(host, there, access);
+      for (const tree of there) {
+        const of = found.filter(({ below }) => below === tree.path);
+        const mine = of.filter(({ mine }) => mine);
         if (mine.length > 0) changes.push(`set owner, group or mode of ${some(mine)}`);
-        const others = found.filter((one) => !one.mine);
-        if (others.length > 0) needsRoot(run, others, tree, wanted);
-      });
+        const others = of.filter((one) => !one.mine);
+        if (others.length > 0) needsRoot(run, others, tree, access);
+      }
       return former ? { changes, undo: [{ do: "group_access", host: host.name, trees, access: accessData(former) }] } : { changes };
     },
     async apply() {
@@ -106,18 +111,30 @@ async function eachTree(
   for (const tree of trees) if ((await host.stat(tree.path))?.type === "directory") await action(tree, access);
 }
 
-async function look(host: Host, tree: SharedTree, access: GroupAccess): Promise<readonly Found[]> {
+/** One find for all that are looked at alike. */
+async function look(host: Host, trees: readonly SharedTree[], access: GroupAccess): Promise<readonly Found[]> {
+  const alike = [true, false].map((writable) => trees.filter((tree) => tree.writable === writable));
+  return (await Promise.all(alike.map((some) => lookAlike(host, some, access)))).flat();
+}
+
+async function lookAlike(host: Host, trees: readonly SharedTree[], access: GroupAccess): Promise<readonly Found[]> {
+  const [first] = trees;
+  if (first === undefined) return [];
   const me = access.uid;
-  const { directories, files, owners } = wrong(tree, access, me === ROOT);
+  const { directories, files, owners } = wrong(first, access, me === ROOT);
   const any = ["(", ...directories, ")", "-o", "(", ...files, ")", ...(owners ? ["-o", "(", ...owners, ")"] : [])];
-  const { stdout } = await host.run(["find", tree.path, "-xdev", "(", ...any, ")", "-printf", "%U %U:%G %m %p\\0"], { anyExit: true });
-  return stdout
-    .split("\0")
-    .filter((entry) => entry !== "")
-    .map((entry) => {
-      const [uid = "", owner = "", mode = "", ...path] = entry.split(" ");
-      return { path: path.join(" "), mine: me === ROOT || Number(uid) === me, is: `${owner} ${mode}` };
-    });
+  const paths = trees.map(({ path }) => path);
+  const { stdout } = await host.run(["find", ...paths, "-xdev", "(", ...any, ")", "-printf", "%U %U:%G %m\\0%H\\0%p\\0"], {
+    anyExit: true,
+  });
+  const words = stdout.split("\0");
+  const found: Found[] = [];
+  for (let at = 0; at + 2 < words.length; at += 3) {
+    const [is = "", below = "", path = ""] = words.slice(at, at + 3);
+    const [uid = "", ...rest] = is.split(" ");
+    found.push({ path, below, mine: me === ROOT || Number(uid) === me, is: rest.join(" ") });
+  }
+  return found;
 }
 
 /** By find, which does not follow a link that somebody puts in the way of a directory. */
