@@ -93,28 +93,6 @@ describe("a plain archive is unpacked in this process as tar(1) does it", () => 
     expect(readTar(Buffer.concat([Buffer.from("x"), plain]).subarray(1))).toEqual(readTar(plain));
   });
 
-  it.each([
-    ["by tar(1), which gives the same modes", 0o022, 0o644],
-    ["here, since tar(1) would take bits away", 0o022, 0o600],
-    ["here, since tar(1) would leave bits", 0o002, 0o664],
-  ])("a large one %s", async (_how, mask, mode) => {
-    const rows = Array.from({ length: 5 }, (_, n) => ({ name: `top/d/f${n}`, content: `${n}`.repeat(1_000_000), mode }));
-    const bytes = rawTar([{ name: "top/", type: "5", mode: 0o755 }, ...rows, { name: "top/run", content: "r", mode: mode | 0o111 }]);
-    writeFileSync(join(work, "a.tar"), bytes);
-    const umask = process.umask(mask);
-    try {
-      expect(await unpack(new LocalHost(new Scope()), join(work, "a.tar"), "tar", join(work, "theirs"))).toBe(isTame([]));
-      mkdirSync(join(work, "ours"), 0o755);
-      await writeTree(bytes, readTar(bytes) ?? [], join(work, "ours"), undefined);
-    } finally {
-      process.umask(umask);
-    }
-    expect(treeOf(join(work, "theirs"))).toEqual(treeOf(join(work, "ours")));
-    const files = (root: string) => ages(join(work, root)).filter(([name]) => /\/f\d$/.test(String(name)));
-    expect(files("theirs")).toHaveLength(5);
-    expect(files("theirs")).toEqual(files("ours"));
-  });
-
   it("leaves nothing for the taming of trees, or says that it does", async () => {
     const tree = (members: Parameters<typeof rawTar>[0]) => readTar(rawTar(members)) ?? [];
     expect(

@@ -4,7 +4,7 @@ import { gunzip, gunzipSync } from "node:zlib";
 import { ProvisionError } from "../../core/errors.js";
 import type { Host } from "../../host/host.js";
 import { memberFault, memberOf } from "../../steps/archive.js";
-import { hasPlainModes, isTame, readTar, writeTree } from "./tar.js";
+import { isTame, readTar, writeTree } from "./tar.js";
 import { TREE_LIMITS, type TreeLimits } from "./tree.js";
 
 type ArchiveKind = "tar" | "tar.gz" | "tar.bz2" | "zip";
@@ -14,8 +14,6 @@ const UNPACK_TIMEOUT = 15 * 60_000;
 /** Bytes of a tar archive, packed or not, that may lie in memory; a larger one is read by tar(1), twice. */
 const IN_MEMORY = 32 * 1024 ** 2;
 const SMALL = 1024 ** 2;
-/** From here on tar(1) is worth its start also for an archive that was looked at here: it writes while other entries are unpacked in this process. */
-const LARGE = 4 * 1024 ** 2;
 
 /** By the first bytes, as drush does when it cannot ask the name; `undefined` for a file that is no archive. */
 export function archiveKind(path: string): ArchiveKind | undefined {
@@ -48,10 +46,9 @@ export async function unpack(
   signal?: AbortSignal,
 ): Promise<boolean> {
   const plain = kind === "tar" || kind === "tar.gz" ? await plainArchive(archive, kind, limits) : undefined;
-  if (plain && kind !== "zip") {
+  if (plain) {
     mkdirSync(into, 0o755);
-    if (plain.bytes.length >= LARGE && hasPlainModes(plain.members)) await unpackByTar(host, archive, kind, into);
-    else await writeTree(plain.bytes, plain.members, into, signal);
+    await writeTree(plain.bytes, plain.members, into, signal);
     return isTame(plain.members);
   }
   if (kind === "zip") await checkZip(host, archive, limits);

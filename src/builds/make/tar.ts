@@ -174,16 +174,6 @@ function isPlain(members: readonly Member[]): boolean {
   return true;
 }
 
-/** Whether tar(1) gives each of these the mode that writeTree() would give it. */
-export function hasPlainModes(members: readonly Member[]): boolean {
-  const umask = process.umask();
-  const left = (mode: number) => mode & 0o7777 & ~umask;
-  const wanted = ({ type, mode }: Member) => left(type === "file" && (mode & 0o100) === 0 ? 0o644 : 0o755);
-  // directories that are no members of their own
-  if (left(0o777) !== left(0o755)) return false;
-  return members.every((each) => (each.type !== "file" && each.type !== "directory") || left(each.mode) === wanted(each));
-}
-
 /** Whether what writeTree() makes of these is as tameTree() leaves a tree, and nothing in it has to be looked at. */
 export function isTame(members: readonly Member[]): boolean {
   // a umask that takes away from 0755 has to be put right
