@@ -145,6 +145,7 @@ export const install: Operation<InstallArgs, Inputs, Services> = {
       throw new ProvisionError("SERVICE_UNAVAILABLE", `the web server of ${inputs.webServer.name} is not well`, { why: problems });
     if (inputs.former) await refuseNoRoom(inputs.former.site, use);
     await refusePool(inputs, use);
+    use.db(inputs.dbServer).beforehand?.(databaseOf(inputs, use, inputs.dbServer));
   },
 
   steps(inputs, use) {

@@ -55,23 +55,13 @@ export async function unpack(
   else await checkTar(host, archive, kind, limits);
   mkdirSync(into, 0o755);
   if (kind === "zip") await host.run(["unzip", "-q", "-o", "-d", into, archive], { timeout: UNPACK_TIMEOUT });
-  else
-    await host.run(
-      [
-        "tar",
-        "-x",
-        ...decompression(kind),
-        "-f",
-        archive,
-        "-C",
-        into,
-        "--no-same-owner",
-        "--no-same-permissions",
-        "--delay-directory-restore",
-      ],
-      { timeout: UNPACK_TIMEOUT },
-    );
+  else await unpackByTar(host, archive, kind, into);
   return false;
+}
+
+async function unpackByTar(host: Host, archive: string, kind: Exclude<ArchiveKind, "zip">, into: string): Promise<void> {
+  const argv = ["tar", "-x", ...decompression(kind), "-f", archive, "-C", into] as const;
+  await host.run([...argv, "--no-same-owner", "--no-same-permissions", "--delay-directory-restore"], { timeout: UNPACK_TIMEOUT });
 }
 
 /**

@@ -1,5 +1,5 @@
 import { isUtf8 } from "node:buffer";
-import { closeSync, futimesSync, linkSync, mkdirSync, openSync, symlinkSync, utimesSync, writeSync } from "node:fs";
+import { closeSync, constants, futimesSync, linkSync, mkdirSync, openSync, symlinkSync, utimesSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import { Turn } from "./slots.js";
 
@@ -143,24 +143,33 @@ function paxRecords(content: Buffer): Record<string, string> | undefined {
   return records;
 }
 
+/** Absolute, or with a part that is empty or `.`. */
+const ODD = /^\/|\/\/|(?:^|\/)\.(?:\/|$)/;
+
 /** No name twice (but directories), nothing below what is no directory, hard links only to files: then no order of writing leads elsewhere. */
 function isPlain(members: readonly Member[]): boolean {
   const types = new Map<string, Member["type"]>();
   for (const { path, type } of members) {
-    if (path.startsWith("/") || path.includes("//") || `/${path}/`.includes("/./")) return false;
-    if (types.has(path) && (type !== "directory" || types.get(path) !== "directory")) return false;
+    if (ODD.test(path)) return false;
+    const other = types.get(path);
+    if (other !== undefined && (type !== "directory" || other !== "directory")) return false;
     types.set(path, type);
   }
   if ((types.get("") ?? "directory") !== "directory") return false;
   const above = new Set<string>();
+  let last = "";
   for (const { path, type, target } of members) {
     if (type === "hardlink" && types.get(target) !== "file") return false;
-    for (let at = path.lastIndexOf("/"); at > 0; at = path.lastIndexOf("/", at - 1)) {
+    // nearly always where the one before it is
+    const end = path.lastIndexOf("/");
+    if (end === last.length && path.startsWith(last)) continue;
+    for (let at = end; at > 0; at = path.lastIndexOf("/", at - 1)) {
       const directory = path.slice(0, at);
       if (above.has(directory)) break;
       if ((types.get(directory) ?? "directory") !== "directory") return false;
       above.add(directory);
     }
+    last = path.slice(0, Math.max(end, 0));
   }
   return true;
 }
@@ -170,6 +179,8 @@ export function isTame(members: readonly Member[]): boolean {
   // a umask that takes away from 0755 has to be put right
   return (process.umask() & 0o755) === 0 && members.every(({ type, path }) => type !== "symlink" && !`/${path}/`.includes("/.git/"));
 }
+
+const NEW = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
 
 /**
  * Writes members that were checked into an empty directory. Files get 0644, or 0755 when their owner may run them, less
@@ -191,7 +202,7 @@ export async function writeTree(bytes: Buffer, members: readonly Member[], into:
     if (type === "directory") directory(full);
     if (type !== "file") continue;
     directory(full.slice(0, full.lastIndexOf("/")));
-    const file = openSync(full, "wx", (mode & 0o100) === 0 ? 0o644 : 0o755);
+    const file = openSync(full, NEW, (mode & 0o100) === 0 ? 0o644 : 0o755);
     try {
       for (let done = 0; done < size; ) done += writeSync(file, bytes, at + done, size - done);
       futimesSync(file, mtime, mtime);

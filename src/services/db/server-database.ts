@@ -43,6 +43,8 @@ export abstract class ServerDatabase implements DbService {
   readonly dumpName = "database.sql";
   protected readonly setup: DbSetup;
   #password: Promise<Secret | undefined> | undefined;
+  /** Whether names are free, of databases that will be made soon. */
+  readonly #free = new Map<string, Promise<void>>();
 
   constructor(setup: DbSetup) {
     this.setup = setup;
@@ -168,6 +170,14 @@ export abstract class ServerDatabase implements DbService {
     };
   }
 
+  beforehand({ names: all }: DatabaseOf): void {
+    const names = this.namesIn(all);
+    const free = this.#refuseTaken(names);
+    // create() hears of it.
+    free.catch(() => {});
+    this.#free.set(names.database, free);
+  }
+
   create(database: DatabaseOf): readonly Step[] {
     const { secrets, hub, host, server } = this.setup;
     const names = this.namesIn(database.names);
@@ -177,7 +187,9 @@ export abstract class ServerDatabase implements DbService {
         id: "database/create",
         title: `Create the database of ${database.uri}`,
         check: async () => {
-          await this.#refuseTaken(names);
+          const begun = this.#free.get(names.database);
+          this.#free.delete(names.database);
+          await (begun ?? this.#refuseTaken(names));
           const undo: Undo = { do: "database_drop", host: host.name, server: server.name, names: { ...names } };
           return { changes: [`create the database ${names.database} and its account ${names.user}`], undo: [undo] };
         },

@@ -68,6 +68,8 @@ export interface DbService {
   version(): Promise<{ readonly product: string; readonly version: string }>;
   /** Rejects with CONFIGURATION when the password of the account is not in the site's secrets. */
   access(database: DatabaseOf): Promise<DatabaseAccess>;
+  /** The locks are held, and create() follows: looks meanwhile whether the names are free. Nothing is told before create() asks. */
+  beforehand?(database: DatabaseOf): void;
   /** The empty database and its account, refused when there (NAME_TAKEN); undone by dropping both. */
   create(database: DatabaseOf): readonly Step[];
   /** One more account for a database that is there, with the same rights; undone by dropping it. */
