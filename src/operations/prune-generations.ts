@@ -1,10 +1,11 @@
-import { dirname } from "node:path";
-import { resolvePlatform } from "../context/references.js";
+import { siteDirectory } from "../context/names.js";
+import { type PlatformAndServers, resolvePlatform } from "../context/references.js";
 import type { Server, Site } from "../context/schema.js";
 import { ProvisionError } from "../core/errors.js";
 import type { Lock, Operation, Step } from "../core/step.js";
 import type { Host } from "../host/host.js";
 import { gone } from "../steps/files.js";
+import { certificatesToForget } from "./parts/certificate.js";
 import { due, type Kept, keptGenerations, keptRecord } from "./parts/kept.js";
 import { databaseOf } from "./parts/site.js";
 import { namesOfDirectory, sitesPhpEntries } from "./parts/sites-php.js";
@@ -16,7 +17,9 @@ interface Going {
   readonly server: Server | null;
   /** Of its database; null as above. */
   readonly dbServer: Server | null;
-  /** What visitors called it on its platform, when nothing else stands at its name there. */
+  /** Where its web server has certificates and keys for it alone. */
+  readonly certificates: { readonly webServer: Server; readonly directory: string } | null;
+  /** What visitors called it on its platform, when no other generation of the site is left there, which needs those names too. */
   readonly names: readonly string[];
 }
 
@@ -42,16 +45,17 @@ export const pruneGenerations: Operation<PruneArgs, Inputs, Services> = {
 
   async prepare({ name, now, generations }, use) {
     // A record that outlived a switch would take away what serves.
-    const serving = await servingGeneration(name, use);
-    const kept = (await keptGenerations(use, name)).filter(({ generation }) => generation !== serving);
+    const serving = await servingSite(name, use);
+    const kept = (await keptGenerations(use, name)).filter(({ generation }) => generation !== serving?.generation);
     const chosen = generations === undefined ? due(kept, new Date(now)) : kept.filter(({ generation }) => generations.includes(generation));
     const going: Going[] = [];
     const locks: Lock[] = [
       { kind: "hub", name: "hub", mode: "shared" },
       { kind: "site", name, mode: "exclusive" },
     ];
+    const staying = kept.filter((one) => !chosen.includes(one));
     for (const one of chosen) {
-      const found = await whereabouts(one, use);
+      const found = await whereabouts(one, { serving, staying }, use);
       if (found.server) refuseOtherUser(found.server);
       going.push({ kept: one, ...found });
       for (const server of [found.server, found.dbServer]) if (server) locks.push({ kind: "server", name: server.name, mode: "shared" });
@@ -70,21 +74,55 @@ export const pruneGenerations: Operation<PruneArgs, Inputs, Services> = {
   },
 };
 
-async function servingGeneration(name: string, use: Services): Promise<string | undefined> {
+async function servingSite(name: string, use: Services): Promise<Site | undefined> {
   const site = await use.store.read(name);
-  return site?.context_type === "site" ? site.generation : undefined;
+  return site?.context_type === "site" && site.generation !== undefined ? site : undefined;
+}
+
+/** What is left of a site when some of what is kept of it goes. */
+interface Left {
+  readonly serving: Site | undefined;
+  readonly staying: readonly Kept[];
 }
 
 /** What of a kept generation can still be reached by the contexts of the hub. A database whose server is known no more is left, and said. */
-async function whereabouts(kept: Kept, use: Services): Promise<Omit<Going, "kept">> {
+async function whereabouts(kept: Kept, { serving, staying }: Left, use: Services): Promise<Omit<Going, "kept">> {
   const { platform, db_server } = kept.properties;
   const all = await resolvePlatform(use.store, use.settings, String(platform)).catch(unlessKnown);
   const dbServer = await use.store.need(String(db_server ?? "@server_master"), "server").catch(unlessKnown);
-  const standsAside = kept.siteDirectory !== `${dirname(kept.siteDirectory)}/${kept.directory}`;
+  // One that stands aside is found by the same names, and has them for itself when it serves again.
+  const needed =
+    (serving !== undefined && serving.platform === platform && siteDirectory(serving) === kept.directory) ||
+    staying.some(({ docroot, directory }) => docroot === kept.docroot && directory === kept.directory);
   const host = all && use.host(all.server);
   const at = host && { host, engine: use.engine(kept.engine), docroot: kept.docroot };
-  const names = at && !standsAside && (await host.stat(kept.docroot)) ? await namesOfDirectory(at, kept.directory) : [];
-  return { server: all?.server ?? null, dbServer: dbServer ?? null, names };
+  const names = at && !needed && (await host.stat(kept.docroot)) ? await namesOfDirectory(at, kept.directory) : [];
+  return {
+    server: all?.server ?? null,
+    dbServer: dbServer ?? null,
+    certificates: all ? await certificatesOf(kept, all, staying, use) : null,
+    names,
+  };
+}
+
+async function certificatesOf(
+  kept: Kept,
+  { webServer }: PlatformAndServers,
+  staying: readonly Kept[],
+  use: Services,
+): Promise<Going["certificates"]> {
+  const others: { site: Site; webServer: string }[] = [];
+  for (const other of staying) {
+    const platform = await use.store.read(String(other.properties.platform));
+    if (platform?.context_type === "platform") others.push({ site: siteOf(other), webServer: platform.web_server });
+  }
+  const directory = await certificatesToForget(use, { site: siteOf(kept), webServer }, others);
+  return directory === undefined ? null : { webServer, directory };
+}
+
+/** As far as its context is known. */
+function siteOf({ properties, name }: Kept): Site {
+  return { aliases: [], ...properties, name } as unknown as Site;
 }
 
 function unlessKnown(error: unknown): undefined {
@@ -93,7 +131,7 @@ function unlessKnown(error: unknown): undefined {
 }
 
 /** Steps that take one kept generation away, for delete too. */
-export function pruneSteps(name: string, { kept, server, dbServer, names }: Going, use: Services): readonly Step[] {
+export function pruneSteps(name: string, { kept, server, dbServer, certificates, names }: Going, use: Services): readonly Step[] {
   const { generation, siteDirectory } = kept;
   const uri = String(kept.properties.uri);
   const layout = server === null ? use.layout : use.layoutOf(server);
@@ -125,6 +163,15 @@ export function pruneSteps(name: string, { kept, server, dbServer, names }: Goin
       title: `Remove the files of generation ${generation}`,
       phase: "finish",
     }),
+    ...(certificates === null
+      ? []
+      : [
+          gone(use.host(certificates.webServer), [certificates.directory], {
+            id: id("certificates"),
+            title: `Remove the certificates and keys of generation ${generation}`,
+            phase: "finish" as const,
+          }),
+        ]),
     keptRecord(use, name, generation, null, { id: id("record"), title: `Forget generation ${generation}`, phase: "finish" }),
   ];
 }
@@ -145,6 +192,7 @@ function files(host: Host, trees: readonly string[], above: string, place: Param
 /** All that is kept of a site, for who takes it away whole. */
 export async function allGoing(name: string, use: Services): Promise<readonly Going[]> {
   const going: Going[] = [];
-  for (const kept of await keptGenerations(use, name)) going.push({ kept, ...(await whereabouts(kept, use)) });
+  const left: Left = { serving: await servingSite(name, use), staying: [] };
+  for (const kept of await keptGenerations(use, name)) going.push({ kept, ...(await whereabouts(kept, left, use)) });
   return going;
 }

@@ -12,6 +12,7 @@ import type { Host } from "../../host/host.js";
 import { configName } from "../../services/http/config-name.js";
 import { type Certificate, daysLeft, isDue, isNearEnd, isPair, readCertificate, uncovered } from "../../services/tls/certificate.js";
 import {
+  copyVersion,
   keyOfOrder,
   newKey,
   type OrderState,
@@ -41,6 +42,8 @@ export interface CertificatePlan {
   readonly version?: string;
   /** That version does not exist yet: it is made, self-signed, when the vhost is. */
   readonly make?: string;
+  /** That version stands where the site was served until now, and comes along: name of the host, and `ssl.d/<key>` there. */
+  readonly bring?: { readonly host: string; readonly directory: string };
   readonly order?: {
     /** Name of the version that it becomes. */
     readonly version: string;
@@ -56,6 +59,8 @@ export interface CertificatePlan {
 /** A third of the lifetime is left: by a renewal every time, whatever the clock says. */
 interface PlanOptions {
   readonly force?: boolean;
+  /** Where the site is served until now: what it has there comes along, for the names lead there still. */
+  readonly from?: Pick<SiteAndAll, "site" | "webServer">;
 }
 
 /** Where certificates of a site stand. Sub-directory sites without names of their own share that of their host. */
@@ -63,6 +68,28 @@ function placeOf(use: Services, { site, webServer }: Pick<SiteAndAll, "site" | "
   const [host = ""] = site.uri.split("/");
   const key = site.aliases.length === 0 ? host : site.uri;
   return { directory: use.layoutOf(webServer).certificates(webServer.name, configName(key)), names: hostNames(site) };
+}
+
+/**
+ * Of a generation that goes: where its web server has its certificates, when nobody else's are there. `others`: those of the site that stay.
+ */
+export async function certificatesToForget(
+  use: Services,
+  gone: Pick<SiteAndAll, "site" | "webServer">,
+  others: readonly { readonly site: Site; readonly webServer: string }[],
+): Promise<string | undefined> {
+  const { webServer } = gone;
+  if (webServer.http_service_type === "none") return undefined;
+  const { directory } = placeOf(use, gone);
+  const { contexts } = await use.store.load();
+  const serves = (platform: string) => contexts.find(({ name }) => name === platform);
+  const needed = (site: Site) => placeOf(use, { site, webServer }).directory === directory;
+  const shared = contexts.some((site) => {
+    if (site.context_type !== "site") return false;
+    const platform = serves(site.platform);
+    return platform?.context_type === "platform" && platform.web_server === webServer.name && needed(site);
+  });
+  return shared || others.some((other) => other.webServer === webServer.name && needed(other.site)) ? undefined : directory;
 }
 
 /** Directory of a site's certificates, whether there are any or not. */
@@ -74,7 +101,7 @@ export function certificateDirectory(use: Services, all: Pick<SiteAndAll, "site"
 export async function certificatePlan(
   use: Services,
   all: Pick<SiteAndAll, "site" | "webServer">,
-  { force = false }: PlanOptions = {},
+  { force = false, from }: PlanOptions = {},
 ): Promise<CertificatePlan | undefined> {
   const { site, webServer } = all;
   if (site.ssl === "off" || webServer.http_service_type === "none") return undefined;
@@ -82,15 +109,22 @@ export async function certificatePlan(
   if (site.ssl_certificate !== undefined) return { issuer: "own", names, directory };
   const issuer = site.ssl_issuer ?? webServer.ssl_issuer;
   const now = Date.now();
-  const versions = await versionsIn(use.host(webServer), directory);
-  const covering = versions.filter(({ certificate }) => uncovered(certificate, names).length === 0);
+  const own = await versionsIn(use.host(webServer), directory);
+  const covers = ({ certificate }: Version) => uncovered(certificate, names).length === 0;
+  const elsewhere = (await versionsElsewhere(use, webServer, from)).filter(
+    (one) => covers(one) && !own.some(({ name }) => name === one.name),
+  );
+  const versions = [...own, ...elsewhere].sort((a, b) => (a.name < b.name ? -1 : 1));
+  const covering = versions.filter(covers);
   const made = versionName(new Date(now), randomBytes(4).toString("hex"));
   const plan = { issuer, names, directory };
+  const serve = ({ name }: Version) =>
+    from !== undefined && elsewhere.some((one) => one.name === name)
+      ? { ...plan, version: name, bring: { host: use.host(from.webServer).name, directory: placeOf(use, from).directory } }
+      : { ...plan, version: name };
   const selfSigned = covering.filter(({ origin, certificate }) => origin.issuer === "self-signed" && !isDue(certificate, now)).at(-1);
   if (issuer === "self-signed")
-    return selfSigned === undefined || force
-      ? { ...plan, version: made, make: reasonToMake(versions, force) }
-      : { ...plan, version: selfSigned.name };
+    return selfSigned === undefined || force ? { ...plan, version: made, make: reasonToMake(versions, force) } : serve(selfSigned);
 
   const ours = versions.filter(({ origin }) => origin.issuer === "acme" && origin.directory === webServer.acme_directory);
   const best = latest(ours.filter((version) => covering.includes(version)));
@@ -99,8 +133,7 @@ export async function certificatePlan(
     latest(versions.filter(({ origin, certificate }) => origin.issuer === "acme" && certificate.until > now)) ??
     selfSigned ??
     latest(versions);
-  const served =
-    serving === undefined ? { ...plan, version: made, make: "until there is one of the authority" } : { ...plan, version: serving.name };
+  const served = serving === undefined ? { ...plan, version: made, make: "until there is one of the authority" } : serve(serving);
   const refused = unprovableNames(site);
   if (refused.length > 0) return { ...served, refused: `no authority proves ${refused.join(", ")} by http-01` };
   const reason = reasonToOrder(best, latest(ours), names, force, now);
@@ -109,6 +142,13 @@ export async function certificatePlan(
   if (!force && state?.next !== undefined && isSame(state, webServer, names) && Date.parse(state.next) > now)
     return { ...served, waits: { until: state.next, message: state.message ?? "the last order failed" } };
   return { ...served, order: { version: versionName(new Date(now), randomBytes(4).toString("hex")), reason } };
+}
+
+/** Versions of the site where another web server serves it. */
+async function versionsElsewhere(use: Services, webServer: Server, from: PlanOptions["from"]): Promise<readonly Version[]> {
+  if (from === undefined || from.webServer.name === webServer.name || from.site.ssl === "off") return [];
+  if (from.webServer.http_service_type === "none") return [];
+  return versionsIn(use.host(from.webServer), placeOf(use, from).directory);
 }
 
 function latest(versions: readonly Version[]): Version | undefined {
@@ -147,14 +187,15 @@ function isSame(state: OrderState, { acme_directory: directory }: Server, names:
 
 /** The files that the vhost names; undefined for a site without https. `version`: another than the plan's. */
 export function certificateFiles(
-  site: Site,
-  plan: CertificatePlan | undefined,
+  { site, webServer, certificate: plan }: WithCertificate,
   use: Services,
   version = plan?.version,
 ): { readonly certificate: string; readonly key: string } | undefined {
   const { ssl, ssl_certificate: certificate, ssl_certificate_key: key } = site;
   if (ssl === "off") return undefined;
-  if (certificate !== undefined && key !== undefined) return { certificate: use.layout.resolve(certificate), key: use.layout.resolve(key) };
+  // One's own stand where they are served.
+  const layout = use.layoutOf(webServer);
+  if (certificate !== undefined && key !== undefined) return { certificate: layout.resolve(certificate), key: layout.resolve(key) };
   return plan === undefined || version === undefined ? undefined : pairOf(plan.directory, version);
 }
 
@@ -180,18 +221,21 @@ export interface WithCertificate extends Pick<SiteAndAll, "site" | "webServer"> 
   readonly certificate?: CertificatePlan;
 }
 
-/** The activation of a vhost, which first makes the self-signed certificate that it will name. Undone, what was made goes. */
+/** The activation of a vhost, which first brings or makes the certificate that it will name. Undone, what was made goes. */
 export function withCertificate({ webServer, certificate: plan }: WithCertificate, use: Services, activate: Step): Step {
-  if (plan?.make === undefined || plan.version === undefined) return activate;
-  const { directory, version, names, make } = plan;
+  if ((plan?.make === undefined && plan?.bring === undefined) || plan.version === undefined) return activate;
+  const { directory, version, names, make, bring } = plan;
   const host = use.host(webServer);
+  const change = bring
+    ? `bring the certificate for ${names.join(", ")} along from ${bring.host}`
+    : `make a self-signed certificate for ${names.join(", ")} (${make})`;
   const path = join(directory, version);
   return {
     ...activate,
     async check(run) {
       const decision = await activate.check(run);
       if (await host.stat(path)) return decision;
-      const changes = [`make a self-signed certificate for ${names.join(", ")} (${make})`, ...decision.changes];
+      const changes = [change, ...decision.changes];
       if (decision.undo === undefined && activate.phase !== undefined && activate.phase !== "undoable") return { ...decision, changes };
       const undo = [
         ...(await undoParents(host, path)),
@@ -204,7 +248,10 @@ export function withCertificate({ webServer, certificate: plan }: WithCertificat
       return { ...decision, changes, undo: [...undo, ...(decision.undo ?? [])] };
     },
     async apply(run) {
-      if (!(await host.stat(path))) await putSelfSigned(host, directory, version, names);
+      if (!(await host.stat(path))) {
+        if (bring) await copyVersion(use.reach(bring.host), bring.directory, host, directory, version);
+        else await putSelfSigned(host, directory, version, names);
+      }
       return activate.apply(run);
     },
   };
@@ -532,7 +579,7 @@ export async function certificateReport(
   const { site, webServer } = all;
   if (plan === undefined || site.ssl === "off") return undefined;
   const host = use.host(webServer);
-  const files = plan.make === undefined ? certificateFiles(site, plan, use) : undefined;
+  const files = plan.make === undefined ? certificateFiles({ ...all, certificate: plan }, use) : undefined;
   const pem = files && (await host.readFile(files.certificate));
   let certificate: Certificate | undefined;
   let unreadable: string | undefined;

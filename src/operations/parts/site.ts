@@ -67,7 +67,14 @@ async function groupId(host: Host, name: string | undefined, server: Server): Pr
   });
 }
 
-export async function siteInputs(use: Services, all: SiteAndAll, core: Core, generation: string): Promise<SiteInputs> {
+/** `from`: where the site is served until now, when it moves. */
+export async function siteInputs(
+  use: Services,
+  all: SiteAndAll,
+  core: Core,
+  generation: string,
+  from?: Pick<SiteAndAll, "site" | "webServer">,
+): Promise<SiteInputs> {
   const directory = siteDirectory(all.site);
   refuseTlsWithoutPort(all);
   const webGid = await groupId(use.host(all.webServer), all.webServer.web_group, all.webServer);
@@ -79,8 +86,8 @@ export async function siteInputs(use: Services, all: SiteAndAll, core: Core, gen
   const entered = await namesOfDirectory({ host: use.host(all.server), engine: use.engine(core.engine), docroot: core.docroot }, directory);
   const names = namesOf({ site: all.site, directory });
   const codeCache = await codeCacheOf(use.layoutOf(all.server), use.host(all.server), core);
-  const certificate = await certificatePlan(use, all);
-  const databaseWay = await wayToDatabase(use, all);
+  const certificate = await certificatePlan(use, all, from === undefined ? {} : { from });
+  const databaseWay = await wayToDatabase(use, all, account);
   const owner = isThisMachine(all.server.remote_host) ? undefined : await ownId(use.host(all.server));
   return {
     ...all,
@@ -270,8 +277,9 @@ function basicAuthOf({ site, webServer }: SiteInputs, use: Services): BasicAuth 
   return { message: message ?? site.uri, file: use.http(webServer).passwordFile(site.uri), whitelist };
 }
 
-function tlsOf({ site, certificate: plan }: SiteInputs, use: Services, version: string | undefined): Tls | undefined {
-  const files = certificateFiles(site, plan, use, version);
+function tlsOf(inputs: SiteInputs, use: Services, version: string | undefined): Tls | undefined {
+  const { site } = inputs;
+  const files = certificateFiles(inputs, use, version);
   return files && { required: site.ssl === "required", ...files, hsts: site.ssl_hsts };
 }
 

@@ -8,7 +8,7 @@ import type { DbSetup } from "./index.js";
 import { masterPassword } from "./master-password.js";
 import { databaseNames, nextUser } from "./names.js";
 import { forgetPasswords, formerUsers, keptUsers, passwordOf, passwordStep, randomPassword } from "./password.js";
-import type { DatabaseNames, DatabaseOf, DbService, DumpOptions, Flow, TableMarks } from "./service.js";
+import type { Counts, DatabaseNames, DatabaseOf, DbService, DumpOptions, Flow, TableMarks } from "./service.js";
 
 /** Where Debian keeps the authorities that everybody trusts; PHP's drivers have no default of their own. */
 const ACCESS_CA = "/etc/ssl/certs/ca-certificates.crt";
@@ -55,7 +55,7 @@ export abstract class ServerDatabase implements DbService {
   abstract remove(names: DatabaseNames): Promise<void>;
   abstract size(database: DatabaseOf): Promise<number>;
   abstract tables(database: DatabaseOf): Promise<readonly string[]>;
-  abstract counts(database: DatabaseOf, tables: readonly string[]): Promise<Readonly<Record<string, number>>>;
+  abstract counts(database: DatabaseOf, tables: readonly string[], known?: Counts): Promise<Counts>;
   abstract marks(database: DatabaseOf, since?: TableMarks): Promise<TableMarks>;
   abstract select(database: DatabaseOf, sql: string): Promise<Rows>;
   abstract out(database: DatabaseOf, options?: DumpOptions): Promise<Flow>;
@@ -68,6 +68,10 @@ export abstract class ServerDatabase implements DbService {
   protected abstract make(names: ServerNames, password: Secret, from: Pick<DatabaseOf, "webHosts">): Promise<void>;
   /** The account has this password and these rights, whether it was there or not. */
   protected abstract giveAccount(names: ServerNames, password: Secret, from: Pick<DatabaseOf, "webHosts">): Promise<void>;
+  /** Addresses of other machines that the account is to log in from and cannot, or can and is not to. */
+  protected async wrongHosts(_names: ServerNames, _from: Pick<DatabaseOf, "webHosts">): Promise<readonly string[]> {
+    return [];
+  }
   /** Whether the account, logged in, has its rights over its database. */
   protected abstract hasRights(login: ServerLogin, names: ServerNames): Promise<boolean>;
   protected abstract hasDatabase(database: string): Promise<boolean>;
@@ -209,7 +213,13 @@ export abstract class ServerDatabase implements DbService {
         id: "database/rights",
         title: `The account of the database of ${database.uri} logs in`,
         phase: "finish",
-        check: async () => ({ changes: (await this.#accountWorks(database)) ? [] : [`give ${user} its password and rights again`] }),
+        check: async () => {
+          if (!(await this.#accountWorks(database))) return { changes: [`give ${user} its password and rights again`] };
+          const wrong = await this.wrongHosts(this.namesIn(database.names), database);
+          return {
+            changes: wrong.length === 0 ? [] : [`let ${user} log in from ${(database.webHosts ?? []).join(" and ")} (${wrong.join(", ")})`],
+          };
+        },
         apply: () => this.#giveAccount(database),
       },
     ];
