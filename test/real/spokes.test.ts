@@ -8,9 +8,7 @@ import { tablesOf } from "../support/table-sums.js";
 /** An unpacked Drupal 7, and a later one; they are copied, and never changed. */
 const { PROVISION_TEST_DRUPAL7: tree = "", PROVISION_TEST_DRUPAL7_NEXT: next = "" } = process.env;
 const skipped =
-  tree !== "" && next !== ""
-    ? missingSpoke("nginx")
-    : "SKIPPED: PROVISION_TEST_DRUPAL7 and PROVISION_TEST_DRUPAL7_NEXT name no two trees";
+  tree !== "" && next !== "" ? missingSpoke("nginx") : "SKIPPED: PROVISION_TEST_DRUPAL7 and PROVISION_TEST_DRUPAL7_NEXT name no two trees";
 
 describe.skipIf(skipped !== undefined)(`real Drupal 7 on other machines (${skipped ?? whereSpokesAre()})`, () => {
   let rig: SpokeHub;
