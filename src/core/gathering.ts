@@ -58,6 +58,16 @@ export class Gathering {
     if (refused !== undefined) throw refused;
   }
 
+  /** Waits for what others of this run have to give back; they go on meanwhile, those that wait at a place too when nobody else can come. Called inside run(). */
+  async aside<T>(waited: () => Promise<T>): Promise<T> {
+    this.#leave();
+    try {
+      return await waited();
+    } finally {
+      await this.#enter();
+    }
+  }
+
   #open<T>(place: string, act: (members: readonly T[]) => Promise<ReadonlyMap<T, unknown>>): Waiting[] {
     const all: Waiting[] = [];
     const work = async () => {

@@ -14,6 +14,8 @@ export class Scope {
   kill: AbortSignal | undefined;
   /** Keeps what programs of the running step print; only while an operation has a journal. */
   keepOutput: ((text: string) => void) | undefined;
+  /** Waits for what other operations of this run have to give back, and lets them go on meanwhile. */
+  aside: <T>(waited: () => Promise<T>) => Promise<T> = (waited) => waited();
   readonly #released = new Set<() => void>();
   readonly #whole: Scope | undefined;
   #held: HeldLocks | undefined;

@@ -51,6 +51,11 @@ class Places {
     this.#free = all;
   }
 
+  /** Who takes one has to wait. */
+  get taken(): boolean {
+    return this.#free === 0;
+  }
+
   /** Several at once or none, so that two who need two each do not wait for each other. */
   async take(wanted: number): Promise<() => void> {
     const places = Math.min(wanted, this.#all);

@@ -1,5 +1,6 @@
 import type { ProvisionError } from "../core/errors.js";
 import { type HeldLocks, lockName } from "../core/lock.js";
+import type { Scope } from "../core/scope.js";
 import { HostError } from "./host.js";
 import { quoted } from "./quoting.js";
 import { Marked } from "./remote-program.js";
@@ -39,10 +40,10 @@ flock -x "run.$run" rm -f "run.$run"`;
 
 /**
  * Rejects with LOCKED, saying who holds it. The lock of the server context that stands for the machine has one name there,
- * whatever a hub calls it.
+ * whatever a hub calls it. `aside`: how to wait for other operations of this run, of which only a few can hold locks there at a time.
  */
-export async function takeSpokeLock(link: Link, held: HeldLocks): Promise<SpokeLock> {
-  const given = await link.locks.take(1);
+export async function takeSpokeLock(link: Link, held: HeldLocks, aside: Scope["aside"]): Promise<SpokeLock> {
+  const given = link.locks.taken ? await aside(() => link.locks.take(1)) : await link.locks.take(1);
   try {
     const { holder } = held;
     const files = held.locks.map((lock) => ({ mode: lock.mode, file: lock.name === link.target.name ? "server" : lockName(lock) }));

@@ -358,7 +358,7 @@ export class SshHost implements Host {
     const before = this.#released;
     const taken = (async () => {
       await before;
-      return takeSpokeLock(link, held);
+      return takeSpokeLock(link, held, this.#scope.aside);
     })();
     link.held.set(held, taken);
     taken.catch(() => link.held.delete(held));

@@ -56,6 +56,7 @@ export class Services {
     this.hub = hub;
     this.scope = scope;
     this.#gathering = gathering;
+    if (gathering) scope.aside = (waited) => gathering.aside(waited);
     this.store = new ContextStore(hub.layout);
     this.secrets = new SecretStore(hub.layout);
     this.operations = new OperationsDirectory(hub.layout.state);

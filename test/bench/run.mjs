@@ -12,6 +12,7 @@ import { benchInventory } from "./inventory.mjs";
 import { benchMake } from "./make.mjs";
 import { startMariadb } from "./mariadb.mjs";
 import { benchMoves, canMove } from "./moves.mjs";
+import { benchSsh } from "./ssh.mjs";
 
 const PARTS = ["install", "moves", "fleet", "make", "inventory", "ssh"];
 const only = process.env["PROVISION_BENCH_ONLY"]?.split(",") ?? PARTS;
@@ -74,6 +75,7 @@ try {
   if (wanted("fleet")) await verdictsOnFleets();
   if (wanted("make")) verdictsOnMake();
   if (wanted("inventory")) verdictOnInventory();
+  if (wanted("ssh")) await verdictsOnSsh();
   if (wanted("install"))
     verdict("memory of the Node process in a verify", resident("verify", "@b0.localhost"), 120, "MiB", "maximum resident");
 } finally {
@@ -243,6 +245,26 @@ function verdictOnInventory() {
     "s",
     `${scanned.ms.map((ms) => ms.toFixed(0)).join(" ")} ms`,
   );
+}
+
+async function verdictsOnSsh() {
+  const ssh = await benchSsh(core, 20);
+  if (ssh === undefined) {
+    rows.push("over SSH: SKIPPED, openssh-server, rsync, nginx or PHP-FPM is not installed");
+    return;
+  }
+  const [command, master] = [median(ssh.commands), median(ssh.master)];
+  verdict("a command on a kept connection", command, 5, "ms", `${master.toFixed(1)} ms by ssh with a kept master`);
+  const [sync, plain] = [median(ssh.syncs), median(ssh.plains)];
+  verdict("a tree that is there, against plain rsync", sync / plain, 1.3, "x", `${sync.toFixed(0)} / ${plain.toFixed(0)} ms`);
+  verdict(
+    "20 sites on a spoke, nothing changed",
+    median(ssh.verifies) / 1000,
+    5,
+    "s",
+    `${ssh.verifies.map((ms) => ms.toFixed(0)).join(" ")} ms`,
+  );
+  verdict("connections of such a run, at sshd", ssh.connections, 1, "", "");
 }
 
 /** The same installation by core's own installer alone, in one PHP process. */

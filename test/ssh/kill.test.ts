@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { appendFileSync, closeSync, constants, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
+import { appendFileSync, closeSync, constants, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -27,6 +27,8 @@ interface Subject {
   readonly sample?: { readonly kill: readonly number[]; readonly cut: readonly number[] };
 }
 
+/** Stands for the id of the one of @a.test. */
+const BACKUP = "its backup";
 const A: Stand = ["@a.test", 0];
 const MOVED: Stand = ["@a.test", 1];
 
@@ -62,7 +64,7 @@ const SUBJECTS: Readonly<Record<string, Subject>> = {
     after: ["@c.test", 1],
     uri: "c.test",
   },
-  restore: { args: ["restore", "@a.test", "latest", "--yes"], from: "base", before: A, after: A, uri: "a.test" },
+  restore: { args: ["restore", "@a.test", BACKUP, "--yes"], from: "base", before: A, after: A, uri: "a.test" },
   install: { args: ["install", "@b.test"], from: "base", before: A, after: ["@b.test", 0], uri: "b.test" },
   backup: { args: ["backup", "@a.test"], from: "base", before: A, after: A, uri: "a.test" },
   "verify of a site": { args: ["verify", "@a.test"], from: "by hand", after: A, uri: "a.test" },
@@ -114,6 +116,9 @@ describe.skipIf(absent !== undefined)(`between machines (${absent ?? whereSpokes
     if (base !== undefined) rmSync(base, { recursive: true, force: true });
   });
 
+  const wordsOf = ({ args }: Subject) =>
+    args.map((word) => (word === BACKUP ? (readdirSync(all.hub.path("backups/a.test"))[0] as string) : word));
+
   interface Walk {
     readonly before: string;
     readonly complete: string;
@@ -126,7 +131,7 @@ describe.skipIf(absent !== undefined)(`between machines (${absent ?? whereSpokes
     const before = all.world();
     state = undefined;
     const count = join(base, "count");
-    const answer = await all.hub.run(subject.args, { env: { PROVISION_TEST_KILL_AT: "0", PROVISION_TEST_KILL_COUNT: count } });
+    const answer = await all.hub.run(wordsOf(subject), { env: { PROVISION_TEST_KILL_AT: "0", PROVISION_TEST_KILL_COUNT: count } });
     if (answer.code !== 0) throw new Error(brief(answer));
     const { torn } = JSON.parse(readFileSync(count, "utf8"));
     return { before, complete: shape(all.world()), torn };
@@ -164,7 +169,7 @@ describe.skipIf(absent !== undefined)(`between machines (${absent ?? whereSpokes
     try {
       await inState(subject.from);
       state = undefined;
-      const answer = await all.hub.run(subject.args, { env: { PROVISION_TEST_KILL_AT: String(point) } });
+      const answer = await all.hub.run(wordsOf(subject), { env: { PROVISION_TEST_KILL_AT: String(point) } });
       if (answer.signal !== "SIGKILL") return `${at} it was not killed: ${brief(answer)}`;
       const verdict = await ended(subject, walk, verb);
       return verdict === "right" ? verdict : `${at} ${verdict}`;
@@ -195,7 +200,7 @@ describe.skipIf(absent !== undefined)(`between machines (${absent ?? whereSpokes
       await inState(subject.from);
       state = undefined;
       const { sshd } = all.spokes[spoke];
-      const answer = await run(subject.args, point, () => (cable ? all.spokes[spoke].machine.cut() : sshd.cut()));
+      const answer = await run(wordsOf(subject), point, () => (cable ? all.spokes[spoke].machine.cut() : sshd.cut()));
       const [id] = all.hub.open;
       if (cable) all.spokes[spoke].machine.mend();
       const taking = await all.taking(subject.uri);

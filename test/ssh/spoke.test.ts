@@ -1,4 +1,4 @@
-import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, realpathSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, realpathSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { makeFakeCore } from "../support/fake-core.js";
@@ -115,6 +115,23 @@ describe.skipIf(absent !== undefined)(`the life of a site on another machine (${
     expect(readFileSync(web1.path("platforms/p/sites/a.test/files/kept.txt"), "utf8")).toBe("kept\n");
     expect((await web1.get("a.test", "/")).status).toBe(200);
     expect((await document("verify @a.test")).counts.changed).toBe(0);
+  });
+
+  test("more sites than can hold locks there at a time are verified by one command, on one connection; again nothing changes", async () => {
+    const alias = readFileSync(hub.path("aliases/a.test.yml"), "utf8");
+    const names = Array.from({ length: 5 }, (_, n) => `s${n}.test`);
+    for (const name of names) {
+      writeFileSync(hub.path(`aliases/${name}.yml`), alias.replace(/^aliases:.*\n(?: +- .*\n)*/m, "").replaceAll("a.test", name));
+      cpSync(hub.path("secrets/a.test.yml"), hub.path(`secrets/${name}.yml`));
+      cpSync(web1.path("sites/a.test"), web1.path(`sites/${name}`), { recursive: true });
+    }
+    const before = web1.sshd.connections();
+    await hub.ok(`verify ${names.map((name) => `@${name}`).join(" ")}`);
+    expect(web1.sshd.connections() - before).toBe(1);
+    for (const name of names) expect((await web1.get(name, "/")).status).toBe(200);
+    const { all } = await hub.ok(`verify ${names.map((name) => `@${name}`).join(" ")} --json`);
+    expect(all.results.map(({ counts }) => counts.changed)).toEqual(names.map(() => 0));
+    for (const name of names) await hub.ok(`delete @${name} --no-backup --yes`);
   });
 
   test("a rehearsal tells there what a migrate would do, by one connection, and leaves nothing; of a disabled site, too", async () => {

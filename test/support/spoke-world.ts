@@ -127,10 +127,14 @@ export async function spokeWorld(whole: boolean): Promise<SpokeWorld> {
         const of = root === hub.root ? hub.tree() : new FakeHub(root).tree();
         return [...of.split("\n"), ...tablesOf(join(root, "sites"))].map((line) => `${machine} ${line}`);
       });
-      return [...lines, ...records.map((name) => `kept ${name}`)]
-        .map((line) => line.replace(/[0-9]{8}T[0-9]{6}-[0-9a-f]{4,8}/g, "ID"))
-        .sort()
-        .join("\n");
+      return (
+        [...lines, ...records.map((name) => `kept ${name}`)]
+          .map((line) => line.replace(/[0-9]{8}T[0-9]{6}-[0-9a-f]{4,8}/g, "ID"))
+          // No roll-back removes a backup: how many there are says nothing.
+          .filter((line, at, every) => !line.startsWith("hub backups/") || every.indexOf(line) === at)
+          .sort()
+          .join("\n")
+      );
     },
     async taking(uri) {
       const found: Place[] = docroots(hub.root, uri).some((docroot) => open(docroot, uri)) ? ["hub"] : [];
