@@ -15,11 +15,11 @@ export async function showContext(use: Services, name: string): Promise<Shown> {
   };
   try {
     if (context.context_type === "site") {
-      const { platform, webServer } = await resolveSite(use.store, use.settings, name);
+      const { platform, webServer } = await resolveSite(use.store, use.settings, name, "first");
       return show(context, { ...around, platform, webServer });
     }
     if (context.context_type === "platform") {
-      const { webServer } = await resolvePlatform(use.store, use.settings, name);
+      const { webServer } = await resolvePlatform(use.store, use.settings, name, "first");
       return show(context, { ...around, webServer });
     }
   } catch (error) {

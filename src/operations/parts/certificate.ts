@@ -7,8 +7,9 @@ import { messageOf, ProvisionError } from "../../core/errors.js";
 import type { Json } from "../../core/json.js";
 import { withInnerLock } from "../../core/lock.js";
 import type { Secret } from "../../core/secret.js";
-import type { Decision, Run, Step } from "../../core/step.js";
+import type { Decision, Run, Step, Undo } from "../../core/step.js";
 import type { Host } from "../../host/host.js";
+import { syncTree } from "../../host/sync-tree.js";
 import { configName } from "../../services/http/config-name.js";
 import { type Certificate, daysLeft, isDue, isNearEnd, isPair, readCertificate, uncovered } from "../../services/tls/certificate.js";
 import {
@@ -178,33 +179,65 @@ export function refuseUnprovable({ site, webServer, certificate: plan }: WithCer
 
 export interface WithCertificate extends Pick<SiteAndAll, "site" | "webServer"> {
   readonly certificate?: CertificatePlan;
+  /** The other members of a cluster, which show the same certificate. */
+  readonly others?: readonly WithCertificate[];
 }
 
-/** The activation of a vhost, which first makes the self-signed certificate that it will name. Undone, what was made goes. */
-export function withCertificate({ webServer, certificate: plan }: WithCertificate, use: Services, activate: Step): Step {
-  if (plan?.make === undefined || plan.version === undefined) return activate;
+/**
+ * The activation of a vhost, which first makes the self-signed certificate that it will name, and brings it to the other members of a cluster. Undone, what
+ * was made goes.
+ */
+export function withCertificate(inputs: WithCertificate, use: Services, activate: Step): Step {
+  const { webServer, certificate: plan, others = [] } = inputs;
+  if (plan?.version === undefined || (plan.make === undefined && others.length === 0)) return activate;
   const { directory, version, names, make } = plan;
   const host = use.host(webServer);
   const path = join(directory, version);
+  const isMissing = async (at: Host, tree: string) => (await at.stat(tree)) === undefined;
+  /** Where it has to be made, and where it has to be brought to. */
+  const lacking = async () => {
+    const made = make !== undefined && (await isMissing(host, path));
+    const brought: { readonly host: Host; readonly server: string; readonly directory: string }[] = [];
+    for (const { webServer: server, certificate } of others) {
+      const there = { host: use.host(server), server: server.name, directory: certificate?.directory ?? directory };
+      if (await isMissing(there.host, join(there.directory, version))) brought.push(there);
+    }
+    return { made, brought };
+  };
   return {
     ...activate,
     async check(run) {
       const decision = await activate.check(run);
-      if (await host.stat(path)) return decision;
-      const changes = [`make a self-signed certificate for ${names.join(", ")} (${make})`, ...decision.changes];
-      if (decision.undo === undefined && activate.phase !== undefined && activate.phase !== "undoable") return { ...decision, changes };
-      const undo = [
-        ...(await undoParents(host, path)),
-        ...[path, unfinished(directory, version), unfinished(directory, `${version}-request`)].map((tree) => ({
-          do: "remove_tree",
-          host: host.name,
-          path: tree,
-        })),
+      const { made, brought } = await lacking();
+      if (!made && brought.length === 0) return decision;
+      const changes = [
+        ...(made ? [`make a self-signed certificate for ${names.join(", ")} (${make})`] : []),
+        ...brought.map(({ server }) => `${server}: bring the certificate of ${webServer.name}`),
+        ...decision.changes,
       ];
+      if (decision.undo === undefined && activate.phase !== undefined && activate.phase !== "undoable") return { ...decision, changes };
+      const undo: Undo[] = [];
+      for (const at of [...(made ? [{ host, directory }] : []), ...brought]) {
+        const tree = join(at.directory, version);
+        const rest = [unfinished(at.directory, version), unfinished(at.directory, `${version}-request`)];
+        undo.push(
+          ...(await undoParents(at.host, tree)),
+          ...[tree, ...rest].map((one) => ({ do: "remove_tree", host: at.host.name, path: one })),
+        );
+      }
       return { ...decision, changes, undo: [...undo, ...(decision.undo ?? [])] };
     },
     async apply(run) {
-      if (!(await host.stat(path))) await putSelfSigned(host, directory, version, names);
+      const { made, brought } = await lacking();
+      if (made) await putSelfSigned(host, directory, version, names);
+      for (const at of brought) {
+        await ownDirectory(at.host, at.directory);
+        // Whole or not at all, for what is there is not looked at again.
+        const beside = unfinished(at.directory, version);
+        await at.host.remove(beside);
+        await syncTree(host, path, at.host, beside);
+        await at.host.rename(beside, join(at.directory, version));
+      }
       return activate.apply(run);
     },
   };

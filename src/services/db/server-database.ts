@@ -68,6 +68,10 @@ export abstract class ServerDatabase implements DbService {
   protected abstract make(names: ServerNames, password: Secret, from: Pick<DatabaseOf, "webHosts">): Promise<void>;
   /** The account has this password and these rights, whether it was there or not. */
   protected abstract giveAccount(names: ServerNames, password: Secret, from: Pick<DatabaseOf, "webHosts">): Promise<void>;
+  /** Whether the account may come from all of these hosts. */
+  protected async comesFrom(_names: ServerNames, _from: Pick<DatabaseOf, "webHosts">): Promise<boolean> {
+    return true;
+  }
   /** Whether the account, logged in, has its rights over its database. */
   protected abstract hasRights(login: ServerLogin, names: ServerNames): Promise<boolean>;
   protected abstract hasDatabase(database: string): Promise<boolean>;
@@ -221,11 +225,11 @@ export abstract class ServerDatabase implements DbService {
     return null;
   }
 
-  async #accountWorks({ site, names: all }: DatabaseOf): Promise<boolean> {
+  async #accountWorks({ site, names: all, webHosts = [] }: DatabaseOf): Promise<boolean> {
     const names = this.namesIn(all);
     try {
       const password = await passwordOf(this.setup.secrets, site, names.user);
-      return await this.hasRights(await this.#siteLogin(names.user, password), names);
+      return (await this.hasRights(await this.#siteLogin(names.user, password), names)) && (await this.comesFrom(names, { webHosts }));
     } catch (error) {
       if (error instanceof ProvisionError && (error.code === "DATABASE_LOGIN_REFUSED" || error.code === "DATABASE_RIGHT_MISSING"))
         return false;

@@ -90,6 +90,13 @@ class Mysql extends ServerDatabase {
     await this.asMaster(accountStatements(names, password, hosts, "CREATE USER IF NOT EXISTS"), `making the account ${names.user}`);
   }
 
+  /** A web server that a cluster was given has no account of its own yet. */
+  protected override async comesFrom({ user }: ServerNames, { webHosts = [] }: Pick<DatabaseOf, "webHosts">): Promise<boolean> {
+    if (webHosts.length === 0 || this.setup.server.db_grant_all_hosts) return true;
+    const rows = await this.asMaster([`SELECT Host FROM mysql.user WHERE User = ${literal(user)};`], "looking for accounts");
+    return webHosts.every((host) => rows.some(([known]) => known === host));
+  }
+
   protected async hasRights(login: ServerLogin, { database }: ServerNames): Promise<boolean> {
     const grants = await this.run(login, ["SHOW GRANTS;"], { doing: "logging in as the site", database });
     return grants.some(([grant = ""]) => grant.startsWith(`GRANT ALL PRIVILEGES ON ${grantPattern(database)} TO `));
