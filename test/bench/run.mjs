@@ -1,5 +1,6 @@
 // Ratios in one run against plain tools on the same machine: never a timed test, since machines differ.
 // Prints a table and ends with exit 1 when a ratio of the issue is missed by far (twice its limit), which is a regression.
+// PROVISION_BENCH_ONLY=install,moves,fleet,make,inventory,ssh: these parts alone.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,6 +13,11 @@ import { benchMake } from "./make.mjs";
 import { startMariadb } from "./mariadb.mjs";
 import { benchMoves, canMove } from "./moves.mjs";
 
+const PARTS = ["install", "moves", "fleet", "make", "inventory", "ssh"];
+const only = process.env["PROVISION_BENCH_ONLY"]?.split(",") ?? PARTS;
+const unknown = only.filter((part) => !PARTS.includes(part));
+if (unknown.length > 0) throw new Error(`PROVISION_BENCH_ONLY: ${unknown.join(", ")} is not one of ${PARTS.join(", ")}`);
+const wanted = (part) => only.includes(part);
 const project = fileURLToPath(new URL("../..", import.meta.url));
 const provision = join(project, "bin/provision.js");
 const work = mkdtempSync(join(tmpdir(), "provision-bench-"));
@@ -43,6 +49,8 @@ const median = (sorted) => sorted[Math.floor(sorted.length / 2)];
 const rows = [];
 let mariadb;
 let missed = 0;
+let made = 0;
+const bare = join(work, "bare.php");
 function verdict(what, value, limit, unit, detail) {
   const far = value > 2 * limit;
   if (far) missed++;
@@ -52,6 +60,31 @@ function verdict(what, value, limit, unit, detail) {
 }
 
 try {
+  if (wanted("install")) benchStart();
+  if (wanted("install") || wanted("moves")) {
+    preparePlatform();
+    if (wanted("install")) benchSqlite();
+    mariadb = await startMariadb();
+    if (mariadb) {
+      cli("save", "@server_db", "--context_type=server", "--db_service_type=mysql", `--master_db=mysql://root@127.0.0.1:${mariadb.port}`);
+      if (wanted("install")) benchOnMariadb(mariadb.port);
+      if (wanted("moves")) verdictsOnMoves(mariadb.port);
+    } else rows.push("install minimal on MariaDB: SKIPPED, mariadb-server is not installed");
+  }
+  if (wanted("fleet")) await verdictsOnFleets();
+  if (wanted("make")) verdictsOnMake();
+  if (wanted("inventory")) verdictOnInventory();
+  if (wanted("install"))
+    verdict("memory of the Node process in a verify", resident("verify", "@b0.localhost"), 120, "MiB", "maximum resident");
+} finally {
+  mariadb?.remove();
+  rmSync(work, { recursive: true, force: true });
+}
+console.log(rows.join("\n"));
+console.log(`core: ${core}`);
+process.exitCode = missed === 0 ? 0 : 1;
+
+function benchStart() {
   const start = times(15, {
     version: () => run(process.execPath, [provision, "--version"]),
     node: () => run(process.execPath, ["-e", "0"]),
@@ -63,7 +96,10 @@ try {
     "x",
     `${median(start.version).toFixed(0)} / ${median(start.node).toFixed(0)} ms`,
   );
+}
 
+/** The hub, and its platform @platform_b. */
+function preparePlatform() {
   run(process.execPath, [provision, "init", "--local", hub]);
   writeFileSync(
     join(hub, "core.make"),
@@ -71,16 +107,21 @@ try {
   );
   cli("save", "@platform_b", "--root=platforms/b", "--makefile=core.make");
   cli("verify", "@platform_b");
-  let made = 0;
+  writeFileSync(bare, BARE());
+}
+
+/** By core's own installer alone; `port`: of a MariaDB, else SQLite. */
+function bareInstall(...port) {
+  return run("php", [bare, join(hub, "platforms/b"), join(work, `bare${made++}`), ...port]);
+}
+
+function benchSqlite() {
   const install = () => {
     const name = `@b${made++}.localhost`;
     cli("save", name, "--context_type=site", "--platform=@platform_b", "--profile=minimal");
     return cli("install", name);
   };
-  const bare = join(work, "bare.php");
-  writeFileSync(bare, BARE());
-  const bareInstall = () => run("php", [bare, join(hub, "platforms/b"), join(work, `bare${made++}`)]);
-  const installs = times(5, { install, bare: bareInstall });
+  const installs = times(5, { install, bare: () => bareInstall() });
   verdict(
     "install minimal on SQLite against bare PHP",
     median(installs.install) / median(installs.bare),
@@ -105,58 +146,60 @@ try {
     "s",
     `${verify.platform.map((ms) => ms.toFixed(0)).join(" ")} ms`,
   );
+}
 
-  mariadb = await startMariadb();
-  if (mariadb) {
-    const { port } = mariadb;
-    cli("save", "@server_db", "--context_type=server", "--db_service_type=mysql", `--master_db=mysql://root@127.0.0.1:${port}`);
-    const onMariadb = () => {
-      const name = `@m${made++}.localhost`;
-      cli("save", name, "--context_type=site", "--platform=@platform_b", "--profile=minimal", "--db_server=@server_db");
-      return cli("install", name);
-    };
-    const bareOn = () => run("php", [bare, join(hub, "platforms/b"), join(work, `bare${made++}`), String(port)]);
-    const both = times(5, { install: onMariadb, bare: bareOn });
+/** On @server_db, at `port` of this machine. */
+function benchOnMariadb(port) {
+  const onMariadb = () => {
+    const name = `@m${made++}.localhost`;
+    cli("save", name, "--context_type=site", "--platform=@platform_b", "--profile=minimal", "--db_server=@server_db");
+    return cli("install", name);
+  };
+  const both = times(5, { install: onMariadb, bare: () => bareInstall(String(port)) });
+  verdict(
+    "install minimal on MariaDB against bare PHP",
+    median(both.install) / median(both.bare),
+    1.3,
+    "x",
+    `${median(both.install).toFixed(0)} / ${median(both.bare).toFixed(0)} ms`,
+  );
+  cli("save", "@v.localhost", "--context_type=site", "--platform=@platform_b", "--profile=minimal", "--db_server=@server_db");
+  cli("install", "@v.localhost");
+  const noop = times(9, { verify: () => cli("verify", "@v.localhost") });
+  verdict(
+    "a verify @site on MariaDB that changes nothing",
+    median(noop.verify) / 1000,
+    0.4,
+    "s",
+    `${noop.verify.map((ms) => ms.toFixed(0)).join(" ")} ms`,
+  );
+}
+
+/** On @server_db, as above. */
+function verdictsOnMoves(port) {
+  if (canMove()) {
+    const moves = benchMoves({ hub, cli, run, resident, port, newer });
+    const against = (what, value, plain, limit) => verdict(what, value / plain, limit, "x", `${value.toFixed(0)} / ${plain.toFixed(0)} ms`);
+    against("backup of 50 MB files and 47 MB SQL, against dump and tar", moves.backup, moves.plain, 1.4);
+    against("clone of the same, against a pipe", moves.clone, moves.pipe, 1.3);
+    const { fresh, memory, grown } = moves;
+    against("migrate of a fresh site, against its parts", fresh.migrate, fresh.backup + fresh.pipe + fresh.updates, 1.5);
+    rows.push(
+      `    backup ${fresh.backup.toFixed(0)}, pipe ${fresh.pipe.toFixed(0)}, updates ${fresh.updates} ms; from ${core} to ${newer}`,
+    );
+    verdict("rename on one platform", moves.rename / 1000, 0.6, "s", "the best of three");
+    verdict(`rollback with ${grown} MB of database`, moves.rollback / 1000, 1, "s", "the best of three");
     verdict(
-      "install minimal on MariaDB against bare PHP",
-      median(both.install) / median(both.bare),
-      1.3,
+      `memory of the Node process, ${grown} MB against 47`,
+      memory.big / memory.small,
+      1.2,
       "x",
-      `${median(both.install).toFixed(0)} / ${median(both.bare).toFixed(0)} ms`,
+      `${memory.big.toFixed(0)} / ${memory.small.toFixed(0)} MiB in a backup, ${memory.migrate.toFixed(0)} in a migrate`,
     );
-    cli("save", "@v.localhost", "--context_type=site", "--platform=@platform_b", "--profile=minimal", "--db_server=@server_db");
-    cli("install", "@v.localhost");
-    const noop = times(9, { verify: () => cli("verify", "@v.localhost") });
-    verdict(
-      "a verify @site on MariaDB that changes nothing",
-      median(noop.verify) / 1000,
-      0.4,
-      "s",
-      `${noop.verify.map((ms) => ms.toFixed(0)).join(" ")} ms`,
-    );
-    if (canMove()) {
-      const moves = benchMoves({ hub, cli, run, resident, port, newer });
-      const against = (what, value, plain, limit) =>
-        verdict(what, value / plain, limit, "x", `${value.toFixed(0)} / ${plain.toFixed(0)} ms`);
-      against("backup of 50 MB files and 47 MB SQL, against dump and tar", moves.backup, moves.plain, 1.4);
-      against("clone of the same, against a pipe", moves.clone, moves.pipe, 1.3);
-      const { fresh, memory, grown } = moves;
-      against("migrate of a fresh site, against its parts", fresh.migrate, fresh.backup + fresh.pipe + fresh.updates, 1.5);
-      rows.push(
-        `    backup ${fresh.backup.toFixed(0)}, pipe ${fresh.pipe.toFixed(0)}, updates ${fresh.updates} ms; from ${core} to ${newer}`,
-      );
-      verdict("rename on one platform", moves.rename / 1000, 0.6, "s", "the best of three");
-      verdict(`rollback with ${grown} MB of database`, moves.rollback / 1000, 1, "s", "the best of three");
-      verdict(
-        `memory of the Node process, ${grown} MB against 47`,
-        memory.big / memory.small,
-        1.2,
-        "x",
-        `${memory.big.toFixed(0)} / ${memory.small.toFixed(0)} MiB in a backup, ${memory.migrate.toFixed(0)} in a migrate`,
-      );
-    } else rows.push("backup, clone, migrate, rename, rollback: SKIPPED, rsync is not installed");
-  } else rows.push("install minimal on MariaDB: SKIPPED, mariadb-server is not installed");
+  } else rows.push("backup, clone, migrate, rename, rollback: SKIPPED, rsync is not installed");
+}
 
+async function verdictsOnFleets() {
   for (const type of ["nginx", "apache"]) {
     const fleet = await benchFleet(type, 100, 500);
     if (fleet === undefined) {
@@ -174,7 +217,9 @@ try {
       `${one.ms.toFixed(0)} / ${test.toFixed(0)} ms, ${one.reloads} reloads`,
     );
   }
+}
 
+function verdictsOnMake() {
   const built = benchMake();
   for (const [name, limit] of [
     ["cold", 0.8],
@@ -187,7 +232,9 @@ try {
       "x",
       `${built[name].toFixed(0)} / ${built.serial.toFixed(0)} ms`,
     );
+}
 
+function verdictOnInventory() {
   const scanned = benchInventory(core);
   verdict(
     `inventory of ${scanned.packages} extensions by scanning`,
@@ -196,15 +243,7 @@ try {
     "s",
     `${scanned.ms.map((ms) => ms.toFixed(0)).join(" ")} ms`,
   );
-
-  verdict("memory of the Node process in a verify", resident("verify", "@b0.localhost"), 120, "MiB", "maximum resident");
-} finally {
-  mariadb?.remove();
-  rmSync(work, { recursive: true, force: true });
 }
-console.log(rows.join("\n"));
-console.log(`core: ${core}`);
-process.exitCode = missed === 0 ? 0 : 1;
 
 /** The same installation by core's own installer alone, in one PHP process. */
 function BARE() {

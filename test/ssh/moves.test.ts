@@ -1,11 +1,12 @@
 import { existsSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { whereSpokesAre } from "../support/namespaces.js";
 import { missingSpoke, type SpokeHub, spokeHub, type TestSpoke } from "../support/spokes.js";
 
 const absent = missingSpoke("nginx");
 
-describe.skipIf(absent !== undefined)(`sites that move between machines${absent === undefined ? "" : ` (${absent})`}`, () => {
+describe.skipIf(absent !== undefined)(`sites that move between machines (${absent ?? whereSpokesAre()})`, () => {
   let rig: SpokeHub;
   let hub: SpokeHub["hub"];
   let web1: TestSpoke;
@@ -88,7 +89,7 @@ describe.skipIf(absent !== undefined)(`sites that move between machines${absent 
 
   test("all that a machine lacks is told at once, with what mends it; nothing is changed", async () => {
     await hub.ok([
-      ...["save", "@web3", "--context_type=server", "--remote_host=127.0.0.2", `--ssh_port=${web1.sshd.port}`],
+      ...["save", "@web3", "--context_type=server", `--remote_host=${web1.address}`, `--ssh_port=${web1.sshd.port}`],
       ...[`--ssh_identity=${web1.sshd.identity}`, "--aegir_root=/proc/nowhere", "--web_group=nogroupofthis", "--php=/nowhere/php8.3"],
       ...["--http_service_type=nginx", "--php_fpm_listen=/nowhere/fpm.sock", "--http_test_cmd=true", "--http_restart_cmd=true"],
       ...["--db_service_type=mysql", "--master_db=mysql://root@127.0.0.1:1"],

@@ -2,11 +2,12 @@ import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, realpat
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { treeOf } from "../support/hub.js";
+import { whereSpokesAre } from "../support/namespaces.js";
 import { missingSpoke, type SpokeHub, spokeHub, type TestSpoke } from "../support/spokes.js";
 
 const absent = missingSpoke("nginx");
 
-describe.skipIf(absent !== undefined)(`the life of a site on another machine${absent === undefined ? "" : ` (${absent})`}`, () => {
+describe.skipIf(absent !== undefined)(`the life of a site on another machine (${absent ?? whereSpokesAre()})`, () => {
   let rig: SpokeHub;
   let hub: SpokeHub["hub"];
   let web1: TestSpoke;

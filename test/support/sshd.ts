@@ -1,9 +1,10 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir, userInfo } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { SshTarget } from "../../src/host/ssh-settings.js";
+import { behind, type Machine } from "./namespaces.js";
 import { freePort } from "./php-server.js";
 
 /** Why no sshd can be started here; undefined when it can. In CI that is a failure of the first test that wants one. */
@@ -39,21 +40,20 @@ export interface Sshd {
 
 export interface SshdOptions {
   readonly lines?: readonly string[];
-  /** Words before sshd: `ip netns exec NAME chroot ROOT`. */
-  readonly within?: readonly string[];
-  /** Where the machine that they lead into has its files, seen from here; default: the same. */
-  readonly root?: string;
+  /** Where it runs; default: here. */
+  readonly machine?: Machine | undefined;
+  /** Default: the machine's, or 127.0.0.1. */
   readonly address?: string;
   readonly user?: string;
 }
 
 export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
   const base = mkdtempSync(join(tmpdir(), "provision-sshd-"));
-  const root = options.root ?? "";
-  const there = root === "" ? base : `/srv/${base.split("/").at(-1)}`;
-  const seen = `${root}${there}`;
+  const { machine } = options;
+  const there = machine === undefined ? base : `/srv/${basename(base)}`;
+  const seen = machine?.seen(there) ?? base;
   mkdirSync(seen, { recursive: true, mode: 0o755 });
-  const address = options.address ?? "127.0.0.1";
+  const address = options.address ?? machine?.address ?? "127.0.0.1";
   const port = await freePort();
   const user = options.user ?? userInfo().username;
   const key = (path: string) => execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", path]);
@@ -72,7 +72,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
   chmodSync(join(seen, "home"), 0o777);
 
   const start = async (lines: readonly string[]) => {
-    if (process.getuid?.() === 0) mkdirSync(`${root}/run/sshd`, { recursive: true });
+    if (process.getuid?.() === 0) mkdirSync(machine?.seen("/run/sshd") ?? "/run/sshd", { recursive: true });
     const configuration = [
       ...lines,
       `Port ${port}`,
@@ -94,7 +94,15 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
       `SetEnv SHLVL=2 HOME=${there}/home`,
     ];
     writeFileSync(join(seen, "sshd_config"), `${configuration.join("\n")}\n`);
-    const [program = "", ...args] = [...(options.within ?? []), "/usr/sbin/sshd", "-D", "-f", `${there}/sshd_config`, "-E", `${there}/log`];
+    const [program = "", ...args] = [
+      ...(machine?.within ?? []),
+      "/usr/sbin/sshd",
+      "-D",
+      "-f",
+      `${there}/sshd_config`,
+      "-E",
+      `${there}/log`,
+    ];
     // Before it is started: it may be listening at once.
     const before = (readOrNothing(log).match(/Server listening/g) ?? []).length;
     const child = spawn(program, args, { stdio: "ignore" });
@@ -110,7 +118,7 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
     daemon = undefined;
     if (!child || child.exitCode !== null || child.signalCode !== null) return;
     const ended = new Promise((resolve) => child.once("exit", resolve));
-    child.kill("SIGTERM");
+    process.kill(behind(child, machine), "SIGTERM");
     await ended;
   };
   try {

@@ -4,6 +4,7 @@ import { delimiter, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Server } from "../../src/context/schema.js";
 import { ask } from "../../src/services/http/ask.js";
+import { behind, type Machine } from "./namespaces.js";
 
 /**
  * nginx, Apache and PHP-FPM as real programs with configuration, logs and sockets of their own below a directory of the test; what the
@@ -49,11 +50,14 @@ export function missing(type: string): string | undefined {
 class Program {
   readonly child: ChildProcess;
   readonly #name: string;
+  readonly #machine: Machine | undefined;
   #said = "";
 
-  constructor(program: string, args: readonly string[]) {
+  constructor(program: string, args: readonly string[], machine: Machine | undefined) {
     this.#name = program;
-    this.child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
+    this.#machine = machine;
+    const [first = "", ...words] = [...(machine?.within ?? []), program, ...args];
+    this.child = spawn(first, words, { stdio: ["ignore", "pipe", "pipe"] });
     const hear = (chunk: Buffer) => {
       this.#said += chunk.toString();
     };
@@ -62,7 +66,7 @@ class Program {
   }
 
   get pid(): number {
-    return this.child.pid as number;
+    return behind(this.child, this.#machine);
   }
 
   async until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
@@ -75,7 +79,7 @@ class Program {
   async end(signal: NodeJS.Signals): Promise<void> {
     if (this.child.exitCode !== null || this.child.signalCode !== null) return;
     const ended = new Promise((resolve) => this.child.once("exit", resolve));
-    this.child.kill(signal);
+    process.kill(this.pid, signal);
     await ended;
   }
 }
@@ -93,8 +97,8 @@ export interface Fpm {
   stop(): Promise<void>;
 }
 
-/** PHP-FPM with one pool. */
-export async function startFpm(base: string): Promise<Fpm> {
+/** PHP-FPM with one pool; on a machine where `base` is the same as here. */
+export async function startFpm(base: string, machine?: Machine): Promise<Fpm> {
   const directory = join(base, "fpm");
   mkdirSync(join(directory, "pool.d"), { recursive: true });
   chmodSync(directory, 0o755);
@@ -109,8 +113,10 @@ export async function startFpm(base: string): Promise<Fpm> {
   const command = join(directory, "reload");
   writeFileSync(command, `#!/bin/sh\nkill -USR2 "$(cat ${pid})"\n`, { mode: 0o755 });
   const main = join(directory, "php-fpm.conf");
-  const program = new Program(fpmProgram() as string, ["--nodaemonize", "--fpm-config", main]);
-  await program.until("listening", () => readOrNothing(join(directory, "error.log")).includes("ready to handle connections"));
+  const ready = () => (readOrNothing(join(directory, "error.log")).match(/ready to handle connections/g) ?? []).length;
+  const before = ready();
+  const program = new Program(fpmProgram() as string, ["--nodaemonize", "--fpm-config", main], machine);
+  await program.until("listening", () => ready() > before);
   const test = `${fpmProgram()} -t --fpm-config ${main}`;
   return {
     listen,
@@ -119,7 +125,8 @@ export async function startFpm(base: string): Promise<Fpm> {
     pid: program.pid,
     includes(path) {
       writeFileSync(join(directory, "pool.d/provision.conf"), `include=${path}\n`);
-      execFileSync(command);
+      if (machine) machine.run([command]);
+      else execFileSync(command);
     },
     errors: () => readOrNothing(join(directory, "error.log")),
     stop: () => program.end("SIGTERM"),
@@ -140,8 +147,8 @@ type Commands = Pick<Server, "http_test_cmd" | "http_restart_cmd">;
 
 interface WebDaemon {
   commands(base: string): Commands;
-  /** `top` is the file that the daemon's configuration includes. */
-  start(base: string, top: string, port: number): Promise<WebServer>;
+  /** `top` is the file that the daemon's configuration includes; on a machine both are the same as here. */
+  start(base: string, top: string, port: number, machine?: Machine): Promise<WebServer>;
 }
 
 export type DaemonType = "nginx" | "apache";
@@ -152,7 +159,7 @@ export const WEB_DAEMONS: Readonly<Record<DaemonType, WebDaemon>> = {
       http_test_cmd: `${find("nginx")} -t -c ${base}/nginx/nginx.conf`,
       http_restart_cmd: `${find("nginx")} -c ${base}/nginx/nginx.conf -s reload`,
     }),
-    start(base, top, port) {
+    start(base, top, port, machine) {
       const directory = join(base, "nginx");
       mkdirSync(directory, { recursive: true });
       const temporary = ["client_body", "fastcgi", "proxy", "scgi", "uwsgi"].map((kind) => `${kind}_temp_path ${directory}/${kind};`);
@@ -162,7 +169,7 @@ export const WEB_DAEMONS: Readonly<Record<DaemonType, WebDaemon>> = {
           `events { worker_connections 256; }\nhttp {\n  include /etc/nginx/mime.types;\n  default_type application/octet-stream;\n` +
           `  access_log off;\n  ${temporary.join(" ")}\n  include "${top}";\n}\n`,
       );
-      return run(find("nginx") as string, ["-c", join(directory, "nginx.conf")], directory, "SIGTERM", port);
+      return run(find("nginx") as string, ["-c", join(directory, "nginx.conf")], directory, port, machine);
     },
   },
   apache: {
@@ -170,7 +177,7 @@ export const WEB_DAEMONS: Readonly<Record<DaemonType, WebDaemon>> = {
       http_test_cmd: `${find("apache2")} -t -f ${base}/apache/apache2.conf`,
       http_restart_cmd: `${find("apache2")} -f ${base}/apache/apache2.conf -k graceful`,
     }),
-    start(base, top, port) {
+    start(base, top, port, machine) {
       const directory = join(base, "apache");
       mkdirSync(directory, { recursive: true });
       const modules = [
@@ -184,16 +191,23 @@ export const WEB_DAEMONS: Readonly<Record<DaemonType, WebDaemon>> = {
           `TypesConfig /etc/mime.types\nStartServers 2\nServerLimit 4\nThreadsPerChild 16\nMaxRequestWorkers 64\n` +
           `<Directory />\n  AllowOverride None\n  Require all denied\n</Directory>\nInclude "${top}"\n`,
       );
-      return run(find("apache2") as string, ["-f", join(directory, "apache2.conf"), "-DFOREGROUND"], directory, "SIGTERM", port);
+      return run(find("apache2") as string, ["-f", join(directory, "apache2.conf"), "-DFOREGROUND"], directory, port, machine);
     },
   },
 };
 
-async function run(program: string, args: readonly string[], directory: string, signal: NodeJS.Signals, port: number): Promise<WebServer> {
-  const started = new Program(program, args);
+async function run(
+  program: string,
+  args: readonly string[],
+  directory: string,
+  port: number,
+  machine: Machine | undefined,
+): Promise<WebServer> {
+  const started = new Program(program, args, machine);
+  const address = machine?.address ?? "127.0.0.1";
   await started.until("answering", async () => {
     try {
-      await ask({ port, path: "/", headers: { host: "ready.invalid" }, timeout: 2000 });
+      await ask({ address, port, path: "/", headers: { host: "ready.invalid" }, timeout: 2000 });
       return true;
     } catch {
       return false;
@@ -214,11 +228,13 @@ async function run(program: string, args: readonly string[], directory: string, 
       }
     },
     async stop() {
-      await started.end(signal);
+      await started.end("SIGTERM");
+      // What is left there goes with the machine.
+      if (machine) return;
       // Apache, when its configuration ended it, is started again by the command that reloads it.
       const again = Number(readOrNothing(join(directory, "apache2.pid")));
       if (again > 1 && alive(again)) {
-        process.kill(again, signal);
+        process.kill(again, "SIGTERM");
         while (alive(again)) await sleep(20);
       }
     },
