@@ -305,7 +305,7 @@ export interface Cluster {
   readonly others: readonly Server[];
 }
 
-/** What is wanted of a platform that a cluster serves: nothing (REFUSED), what its first member has, or all of it. */
+/** What is wanted of a platform that a cluster of several serves: nothing (REFUSED), what its first member has, or all of it. */
 export type OfCluster = "refused" | "first" | "all";
 
 /** A site with everything it refers to, all of the right types. */
@@ -356,7 +356,8 @@ async function resolveCluster(
   cluster: Server,
   ofCluster: OfCluster,
 ): Promise<PlatformAndServers> {
-  if (ofCluster === "refused")
+  // With one member it is what that is.
+  if (ofCluster === "refused" && (cluster.cluster_web_servers ?? []).length > 1)
     throw new ProvisionError(
       "REFUSED",
       `${platform.name} is served by the cluster ${cluster.name}, where this is not done in this version`,
@@ -367,7 +368,7 @@ async function resolveCluster(
     );
   const [first, ...others] = await resolveMembers(store, settings, cluster);
   const all = { platform, server: first, webServer: first };
-  return ofCluster === "first" ? all : { ...all, cluster: { name: cluster.name, others } };
+  return ofCluster !== "all" ? all : { ...all, cluster: { name: cluster.name, others } };
 }
 
 /** Reads a site and all it refers to, and nothing else: five files, however many the hub has. Errors as resolvePlatform. */

@@ -13,7 +13,7 @@ import { gone, moved } from "../steps/files.js";
 import { type BackupInputs, backupData, backupInputs, backupSteps, refuseNoRoom } from "./parts/backup.js";
 import { type Baseline, differences } from "./parts/baseline.js";
 import { certificateSteps, refuseUnprovable } from "./parts/certificate.js";
-import { filesMarker, onEach, refuseDown, spreadFiles } from "./parts/cluster.js";
+import { filesMarker, onEach, refuseDown, refuseUnwell, spreadFiles } from "./parts/cluster.js";
 import { contextFile } from "./parts/contexts.js";
 import { siteLocks } from "./parts/locks.js";
 import { poolSteps, refusePool } from "./parts/pool.js";
@@ -150,16 +150,11 @@ export const install: Operation<InstallArgs, Inputs, Services> = {
   },
 
   async preflight(inputs, use) {
-    const { webServer, others = [] } = inputs;
-    const found = [...(await askServers(inputs, use))];
-    for (const place of others) found.push(...(await use.http(place.webServer).problems()));
-    const problems = found.filter(({ blocks }) => blocks).map(({ message }) => message);
+    const { others = [] } = inputs;
+    await refuseUnwell(inputs, use);
+    const problems = (await askServers(inputs, use)).filter(({ blocks }) => blocks).map(({ message }) => message);
     if (problems.length > 0)
-      throw new ProvisionError(
-        "SERVICE_UNAVAILABLE",
-        others.length === 0 ? `the web server of ${webServer.name} is not well` : `not all web servers of ${inputs.cluster?.name} are well`,
-        { why: problems },
-      );
+      throw new ProvisionError("SERVICE_UNAVAILABLE", `the web server of ${inputs.webServer.name} is not well`, { why: problems });
     if (inputs.former) await refuseNoRoom(inputs.former.site, use);
     for (const place of [inputs, ...others]) await refusePool(place, use);
   },

@@ -1,10 +1,11 @@
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { resolvePlatform } from "../context/references.js";
 import type { Server, Site } from "../context/schema.js";
 import { ProvisionError } from "../core/errors.js";
 import type { Lock, Operation, Step } from "../core/step.js";
 import type { Host } from "../host/host.js";
 import { gone } from "../steps/files.js";
+import { onMember } from "./parts/cluster.js";
 import { due, type Kept, keptGenerations, keptRecord } from "./parts/kept.js";
 import { databaseOf } from "./parts/site.js";
 import { namesOfDirectory, sitesPhpEntries } from "./parts/sites-php.js";
@@ -18,6 +19,8 @@ interface Going {
   readonly dbServer: Server | null;
   /** What visitors called it on its platform, when nothing else stands at its name there. */
   readonly names: readonly string[];
+  /** The other members of a cluster, which may have had it, too. */
+  readonly others: readonly Server[];
 }
 
 interface Inputs {
@@ -54,7 +57,8 @@ export const pruneGenerations: Operation<PruneArgs, Inputs, Services> = {
       const found = await whereabouts(one, use);
       if (found.server) refuseOtherUser(found.server);
       going.push({ kept: one, ...found });
-      for (const server of [found.server, found.dbServer]) if (server) locks.push({ kind: "server", name: server.name, mode: "shared" });
+      for (const server of [found.server, found.dbServer, ...found.others])
+        if (server) locks.push({ kind: "server", name: server.name, mode: "shared" });
       if (found.server) locks.push({ kind: "platform", name: String(one.properties.platform), mode: "shared" });
     }
     return {
@@ -78,13 +82,13 @@ async function servingGeneration(name: string, use: Services): Promise<string | 
 /** What of a kept generation can still be reached by the contexts of the hub. A database whose server is known no more is left, and said. */
 async function whereabouts(kept: Kept, use: Services): Promise<Omit<Going, "kept">> {
   const { platform, db_server } = kept.properties;
-  const all = await resolvePlatform(use.store, use.settings, String(platform)).catch(unlessKnown);
+  const all = await resolvePlatform(use.store, use.settings, String(platform), "all").catch(unlessKnown);
   const dbServer = await use.store.need(String(db_server ?? "@server_master"), "server").catch(unlessKnown);
   const standsAside = kept.siteDirectory !== `${dirname(kept.siteDirectory)}/${kept.directory}`;
   const host = all && use.host(all.server);
   const at = host && { host, engine: use.engine(kept.engine), docroot: kept.docroot };
   const names = at && !standsAside && (await host.stat(kept.docroot)) ? await namesOfDirectory(at, kept.directory) : [];
-  return { server: all?.server ?? null, dbServer: dbServer ?? null, names };
+  return { server: all?.server ?? null, dbServer: dbServer ?? null, names, others: all?.cluster?.others ?? [] };
 }
 
 function unlessKnown(error: unknown): undefined {
@@ -93,7 +97,7 @@ function unlessKnown(error: unknown): undefined {
 }
 
 /** Steps that take one kept generation away, for delete too. */
-export function pruneSteps(name: string, { kept, server, dbServer, names }: Going, use: Services): readonly Step[] {
+export function pruneSteps(name: string, { kept, server, dbServer, names, others }: Going, use: Services): readonly Step[] {
   const { generation, siteDirectory } = kept;
   const uri = String(kept.properties.uri);
   const layout = server === null ? use.layout : use.layoutOf(server);
@@ -124,6 +128,18 @@ export function pruneSteps(name: string, { kept, server, dbServer, names }: Goin
       id: id("files"),
       title: `Remove the files of generation ${generation}`,
       phase: "finish",
+    }),
+    ...others.flatMap((other) => {
+      // The same places below its own root.
+      const there = use.layoutOf(other);
+      const inside = (path: string) => (path.startsWith(`${layout.root}/`) ? join(there.root, path.slice(layout.root.length + 1)) : path);
+      return onMember(other, [
+        files(use.host(other), [inside(siteDirectory), there.generation(uri, generation).root], there.siteGenerations(uri), {
+          id: id("files"),
+          title: `Remove the files of generation ${generation}`,
+          phase: "finish",
+        }),
+      ]);
     }),
     keptRecord(use, name, generation, null, { id: id("record"), title: `Forget generation ${generation}`, phase: "finish" }),
   ];

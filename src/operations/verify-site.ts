@@ -8,7 +8,7 @@ import type { DatabaseOf } from "../services/db/service.js";
 import { file } from "../steps/files.js";
 import { type Baseline, differences } from "./parts/baseline.js";
 import { certificateSteps, formerCertificates, refuseUnprovable } from "./parts/certificate.js";
-import { filesMarker, onEach, refuseDown, spreadFiles } from "./parts/cluster.js";
+import { filesMarker, onEach, refuseDown, refuseUnwell, spreadFiles } from "./parts/cluster.js";
 import { contextFile } from "./parts/contexts.js";
 import { siteLocks } from "./parts/locks.js";
 import { dropPoolUsers, leavePools, poolSteps, refusePool, reloadPhp, reloadPhpUndo } from "./parts/pool.js";
@@ -108,6 +108,7 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
   },
 
   async preflight(inputs, use) {
+    await refuseUnwell(inputs, use);
     for (const place of [inputs, ...(inputs.others ?? [])]) await refusePool(place, use);
   },
 
@@ -162,7 +163,7 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
           ]
         : db.account(database)),
       ...db.dropFormer(database),
-      ...formerCertificates(inputs, use),
+      ...each((at) => formerCertificates(at, use)),
     ];
   },
 

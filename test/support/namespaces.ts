@@ -54,6 +54,8 @@ cd /run/root
 mount -t proc proc proc
 mount --rbind /dev dev
 mount -t tmpfs -o mode=755 tmpfs run
+# Where Debian's apache2ctl makes a directory.
+mkdir -m 1777 run/lock
 for at in tmp ".$tmp"; do mountpoint -q "$at" || mount -t tmpfs -o mode=1777 tmpfs "$at"; done
 for at; do mkdir -p ".$at"; mount --bind "$at" ".$at"; done
 mkdir run/old

@@ -114,6 +114,20 @@ export async function refuseDown({ server, cluster }: PlatformAndServers, use: S
   });
 }
 
+/** The web servers of all members can take a change, or none is begun. Rejects with SERVICE_UNAVAILABLE, naming all that cannot. */
+export async function refuseUnwell(inputs: SiteInputs, use: Services): Promise<void> {
+  const { cluster, others = [] } = inputs;
+  if (others.length === 0) return;
+  const why: string[] = [];
+  for (const { webServer } of [inputs, ...others])
+    for (const { message, blocks } of await use.http(webServer).problems()) if (blocks) why.push(`${webServer.name}: ${message}`);
+  if (why.length > 0)
+    throw new ProvisionError("SERVICE_UNAVAILABLE", `not all web servers of ${cluster?.name} are well`, {
+      why,
+      state: "nothing was changed on any member",
+    });
+}
+
 /** What a cluster cannot be told to do in this version. Rejects with CONFIGURATION. */
 export function refuseUnfitForCluster({ site, webServer, dbServer, cluster }: SiteAndAll): void {
   if (cluster === undefined || cluster.others.length === 0) return;
