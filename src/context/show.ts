@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import type { Json } from "../core/json.js";
 import type { Hub } from "./hub.js";
+import type { Layout } from "./layout.js";
 import { parseMasterDb } from "./master-db.js";
 import { clientWord, siteDirectory, siteName } from "./names.js";
 import { clientOf } from "./references.js";
@@ -28,6 +29,10 @@ export interface Around {
   readonly platform?: Platform | undefined;
   /** That serves a platform or a site. */
   readonly webServer?: Server | undefined;
+  /** Paths on the machine where code, sites and configuration of the context stand; default: the hub's. */
+  readonly place?: Layout | undefined;
+  /** Where the core is, absolute, of a platform that has it below its root. */
+  readonly docroot?: string | undefined;
 }
 
 /** A context with all its values and where each comes from. Pure. */
@@ -54,7 +59,10 @@ export function show(context: Context, around: Around): Shown {
 
 type Derived = readonly [key: string, value: string | undefined, origin?: string | undefined];
 
-function derivedOf(context: Context, { hub: { layout, settings }, platform, webServer, settings: hubFile }: Around): readonly Derived[] {
+function derivedOf(
+  context: Context,
+  { hub: { layout, settings }, platform, webServer, settings: hubFile, place = layout, docroot }: Around,
+): readonly Derived[] {
   const own: Derived[] = [
     ["alias_file", layout.contextFile(context.name)],
     ["secrets_file", layout.secretsFile(context.name)],
@@ -62,9 +70,9 @@ function derivedOf(context: Context, { hub: { layout, settings }, platform, webS
   switch (context.context_type) {
     case "server":
       return [
-        ["aegir_root", layout.root],
-        ["config_path", join(layout.config, context.name.slice(1))],
-        ["http_config_path", httpConfig(context, layout)],
+        ...(context.aegir_root === undefined ? ([["aegir_root", place.root]] as const) : []),
+        ["config_path", join(place.config, context.name.slice(1))],
+        ["http_config_path", httpConfig(context, place)],
         ["backup_path", layout.backups],
         ["clients_path", layout.clients],
         ...databaseAddress(context),
@@ -72,28 +80,28 @@ function derivedOf(context: Context, { hub: { layout, settings }, platform, webS
       ];
     case "platform":
       return [
-        ["root_path", layout.resolve(context.root)],
+        ["root_path", place.resolve(context.root)],
         ["makefile_path", placeOf(context.makefile, layout)],
         ["composer_path", context.composer_version === undefined ? placeOf(context.composer, layout) : undefined],
         ["archive_path", placeOf(context.archive, layout)],
-        ["sites_path", join(layout.resolve(context.root), "sites")],
-        ["http_config_path", webServer && httpConfig(webServer, layout)],
+        ["sites_path", join(docroot ?? place.resolve(context.root), "sites")],
+        ["http_config_path", webServer && httpConfig(webServer, place)],
         ["php_used", context.php ?? webServer?.php, phpOrigin(context, webServer)],
         ...own,
       ];
     case "site": {
-      const root = platform && layout.resolve(platform.root);
-      const generation = context.generation === undefined ? undefined : layout.generation(context.uri, context.generation);
+      const root = platform && place.resolve(platform.root);
+      const generation = context.generation === undefined ? undefined : place.generation(context.uri, context.generation);
       const client = clientOf(context, settings);
       return [
         ...(context.directory === undefined ? ([["directory", siteName(context.uri)]] as const) : []),
         ["client", client, context.client_name === undefined ? defaultClient(settings, hubFile) : undefined],
         ["web_server", platform?.web_server, platform && `of ${platform.name}`],
         ["root", root, platform && `of ${platform.name}`],
-        ["site_path", root && join(root, "sites", siteDirectory(context))],
-        ["http_config_path", webServer && httpConfig(webServer, layout)],
+        ["site_path", root && join(docroot ?? root, "sites", siteDirectory(context))],
+        ["http_config_path", webServer && httpConfig(webServer, place)],
         ["php_used", platform?.php ?? webServer?.php, phpOrigin(platform, webServer)],
-        ["generations_path", layout.siteGenerations(context.uri)],
+        ["generations_path", place.siteGenerations(context.uri)],
         ["generation_path", generation?.root],
         ["files_path", generation?.files],
         ["private_path", generation?.private],

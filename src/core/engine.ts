@@ -65,6 +65,17 @@ function linkLost(error: unknown): boolean {
   return error instanceof ProvisionError && "reached" in error && error.reached === "unknown";
 }
 
+/** Name of the machine that no connection could be made to; undefined: it failed otherwise. */
+function unreached(error: unknown): string | undefined {
+  return error instanceof ProvisionError && error.code === "HOST_UNAVAILABLE" && "machine" in error ? (error.machine as string) : undefined;
+}
+
+/** A machine that is not reached says that nothing was done there, which is not what can be said of an operation that had begun. */
+function withoutState(error: ProvisionError): ProvisionError {
+  if (!("reached" in error) || error.reached !== "no") return error;
+  return new ProvisionError(error.code, error.message, { why: error.reasons, failures: error.failures, next: error.next, cause: error });
+}
+
 /**
  * Runs one operation from preflight to end (DESIGN 6, Life). All it has to say goes to `emit`; it
  * rejects only with what is a bug.
@@ -574,7 +585,8 @@ class Execution<Inputs, Use> {
       return this.#fail(cause.with({ state: "nothing was changed" }), "failed", stopped?.exit ?? cause.exit);
     }
     const shown =
-      cause ?? new ProvisionError("FAILED", `a bug in provision: ${messageOf(error)}`, { why: stackLines(error), cause: error });
+      (cause && withoutState(cause)) ??
+      new ProvisionError("FAILED", `a bug in provision: ${messageOf(error)}`, { why: stackLines(error), cause: error });
     if (this.#around.stop.now.aborted) {
       return this.#fail(
         shown.with({
@@ -585,12 +597,14 @@ class Execution<Inputs, Use> {
         EXIT.NEEDS_ATTENTION,
       );
     }
-    if (linkLost(error)) {
+    const away = unreached(error);
+    // What was done on a machine that is away cannot be undone now, and may be gone on with when it is back.
+    if (linkLost(error) || (away !== undefined && (journal.committed || this.#standsOn(away)))) {
+      const stands = journal.committed ? "committed, not finished" : "nothing was undone";
+      const doubt = linkLost(error) ? "what the lost machine has done is not known" : undefined;
+      const state = [doubt, stands, await this.#state()].filter((part) => part !== undefined).join("; ");
       return this.#fail(
-        shown.with({
-          state: "what the lost machine has done is not known; nothing was undone",
-          next: [`provision resume ${id}`, `provision abort ${id}`],
-        }),
+        shown.with({ state, next: [`provision resume ${id}`, ...(journal.committed ? [] : [`provision abort ${id}`])] }),
         "needs_attention",
         EXIT.UNAVAILABLE,
       );
@@ -613,6 +627,14 @@ class Execution<Inputs, Use> {
       );
     }
     return this.#rollBack(id, shown, "failed", stopped?.exit);
+  }
+
+  /** Whether something of what was done would have to be undone on that machine. */
+  #standsOn(machine: string): boolean {
+    const journal = this.#journal as Journal;
+    return [...journal.standing.values()].some(
+      ({ t, step }) => t !== "ok" && journal.intent(step)?.undo.some(({ host }) => host === machine) === true,
+    );
   }
 
   /** Undoes everything, then asks the operation whether all is as it was. */

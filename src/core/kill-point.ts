@@ -1,4 +1,4 @@
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 
 let seen = 0;
 const torn: number[] = [];
@@ -6,6 +6,9 @@ const torn: number[] = [];
 const count = process.env["PROVISION_TEST_KILL_COUNT"];
 // What a kill test walks: the number of points, and those of them that tear a journal record.
 if (count !== undefined) process.on("exit", () => writeFileSync(count, JSON.stringify({ points: seen, torn })));
+
+/** A pipe with a name: the process stands still at the point until the other end is closed, and goes on. Meanwhile a test cuts a link. */
+const pause = process.env["PROVISION_TEST_PAUSE_BY"];
 
 /**
  * A place where the kill tests end the process, as a power cut would: at the point whose number
@@ -17,6 +20,10 @@ export function killPoint(last?: () => void): void {
   seen++;
   if (last) torn.push(seen);
   if (seen !== Number(at)) return;
+  if (pause !== undefined) {
+    readFileSync(pause);
+    return;
+  }
   last?.();
   process.kill(process.pid, "SIGKILL");
 }

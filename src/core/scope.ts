@@ -8,8 +8,6 @@ import type { HeldLocks } from "./lock.js";
 export class Scope {
   /** Open lock files; children get them from descriptor 4 on (3 is the PHP bridge's). */
   descriptors: readonly number[] = [];
-  /** The locks that are held: a machine reached over SSH holds the same ones for as long. */
-  held: HeldLocks | undefined;
   /** Ends running programs in order: TERM to the group, KILL ten seconds later. */
   signal: AbortSignal | undefined;
   /** Ends them at once with KILL; set when the user asked a second time. */
@@ -17,11 +15,23 @@ export class Scope {
   /** Keeps what programs of the running step print; only while an operation has a journal. */
   keepOutput: ((text: string) => void) | undefined;
   readonly #released = new Set<() => void>();
+  readonly #whole: Scope | undefined;
+  #held: HeldLocks | undefined;
+
+  /** `whole`: of the operation that this one is part of. Its locks are this one's too, and are given back with its own. */
+  constructor(whole?: Scope) {
+    this.#whole = whole;
+  }
+
+  /** The locks that are held: a machine reached over SSH holds the same ones for as long. */
+  get held(): HeldLocks | undefined {
+    return this.#whole?.held ?? this.#held;
+  }
 
   /** The locks of the operation, from now on; undefined: none any more. */
   hold(held: HeldLocks | undefined): void {
     this.descriptors = held?.descriptors ?? [];
-    this.held = held;
+    this.#held = held;
     if (held !== undefined) return;
     for (const action of this.#released) action();
     this.#released.clear();
@@ -29,6 +39,7 @@ export class Scope {
 
   /** `action` is called once, when the locks are not held any more. */
   whenReleased(action: () => void): void {
-    this.#released.add(action);
+    if (this.#whole?.held !== undefined) this.#whole.whenReleased(action);
+    else this.#released.add(action);
   }
 }

@@ -179,11 +179,14 @@ export class HostError extends ProvisionError {
   readonly reached: Reached;
   /** Exit code of the program; undefined when it never started, was ended by a signal or left no status. */
   readonly exitCode: number | undefined;
+  /** The machine to which there is no connection, when that is what failed. */
+  readonly machine: string | undefined;
 
-  constructor(code: ErrorCode, message: string, details: ErrorDetails & { reached?: Reached; exitCode?: number } = {}) {
+  constructor(code: ErrorCode, message: string, details: ErrorDetails & { reached?: Reached; exitCode?: number; machine?: string } = {}) {
     super(code, message, details);
     this.name = "HostError";
     this.reached = details.reached ?? "yes";
     this.exitCode = details.exitCode;
+    this.machine = details.machine;
   }
 }

@@ -1,4 +1,4 @@
-import type { ChildProcess, ChildProcessByStdio, StdioOptions } from "node:child_process";
+import type { ChildProcess, StdioOptions } from "node:child_process";
 import {
   closeSync,
   constants,
@@ -37,6 +37,9 @@ import type {
   RunResult,
 } from "./host.js";
 import { besidePath, EXCHANGE, HostError } from "./host.js";
+
+/** Characters that a pipe of Linux (64 KiB) takes at once, whatever they are. */
+const IN_A_PIPE = 16_000;
 
 /** The machine provision itself runs on. */
 export class LocalHost implements Host {
@@ -337,12 +340,11 @@ export class LocalHost implements Host {
     return { ...(options.cwd === undefined ? {} : { cwd: options.cwd }), env: this.#environment(options), detached: true };
   }
 
-  /** What is fed or writes a document goes through execa; for all else its hundred modules would take longer to load than most programs run. */
+  /** What is fed more than a pipe holds goes through execa; for all else its hundred modules would take longer to load than most programs run. */
   async #start(argv: Argv, options: RunOptions) {
-    if (options.input === undefined && options.document !== true && options.secretFile === undefined)
-      return this.#startPlain(argv, options);
+    const input = options.input instanceof Secret ? options.input.reveal() : options.input;
+    if (input === undefined || input.length <= IN_A_PIPE) return this.#startPlain(argv, options, input);
     const { execa } = await import("execa");
-    const input = options.input instanceof Secret ? options.input.reveal() : (options.input ?? "");
     const secret = options.secretFile && secretDescriptor(options.secretFile);
     const child = execa(argv[0], argv.slice(1), {
       ...this.#spawnOptions(options),
@@ -379,22 +381,34 @@ export class LocalHost implements Host {
     return { ended, timedOut: watch.timedOut };
   }
 
-  async #startPlain(argv: Argv, options: RunOptions) {
+  async #startPlain(argv: Argv, options: RunOptions, input: string | Buffer | undefined) {
     const { spawn } = await import("node:child_process");
-    const stdio = ["ignore", "pipe", "pipe", "ignore", ...this.#scope.descriptors] satisfies StdioOptions;
-    let child: ChildProcessByStdio<null, Readable, Readable>;
+    const secret = options.secretFile && secretDescriptor(options.secretFile);
+    const stdin = input === undefined ? "ignore" : "pipe";
+    const third = options.document === true ? "pipe" : (secret ?? "ignore");
+    let child: ChildProcess;
     try {
-      child = spawn(argv[0], argv.slice(1), { ...this.#spawnOptions(options), stdio }) as typeof child;
+      const stdio: StdioOptions = [stdin, "pipe", "pipe", third, ...this.#scope.descriptors];
+      child = spawn(argv[0], argv.slice(1), { ...this.#spawnOptions(options), stdio });
     } catch (error) {
       throw this.#notStarted(argv, error, options.cwd);
+    } finally {
+      if (secret !== undefined) closeSync(secret);
     }
+    // One that reads nothing, or not all of it, says in its own way why.
+    child.stdin?.on("error", () => {});
+    child.stdin?.end(input);
     const watch = this.#watch(child.pid, options.timeout);
     const ended = new Promise<{ code: number | undefined; signal: string | undefined; stdout: string; stderr: string; document: string }>(
       (resolve, reject) => {
-        const written = { stdout: [] as Buffer[], stderr: [] as Buffer[] };
+        const written = { stdout: [] as Buffer[], stderr: [] as Buffer[], document: [] as Buffer[] };
         let size = 0;
-        for (const name of ["stdout", "stderr"] as const)
-          child[name].on("data", (chunk: Buffer) => {
+        for (const [name, stream] of [
+          ["stdout", child.stdout],
+          ["stderr", child.stderr],
+          ["document", options.document === true ? (child.stdio[3] as Readable | null) : null],
+        ] as const)
+          stream?.on("data", (chunk: Buffer) => {
             size += chunk.length;
             if (size > MAX_OUTPUT) return void child.kill("SIGKILL");
             written[name].push(chunk);
@@ -412,7 +426,7 @@ export class LocalHost implements Host {
             signal: signal ?? undefined,
             stdout: text(written.stdout),
             stderr: text(written.stderr),
-            document: "",
+            document: text(written.document),
           });
         });
       },

@@ -6,10 +6,12 @@ import { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { AnyAuthMethod, Client, ClientChannel, ConnectConfig, IdentityCallback, ParsedKey } from "ssh2";
 import { isSystemError, messageOf, ProvisionError } from "../core/errors.js";
+import type { HeldLocks } from "../core/lock.js";
 import { HostError, type Listener } from "./host.js";
 import { quoted } from "./quoting.js";
 import { Marked } from "./remote-program.js";
 import { Sftp } from "./sftp.js";
+import type { SpokeLock } from "./ssh-lock.js";
 import { fingerprint, type KnownKeys, knownKeys, type SshSettings, type SshTarget, sshSettings } from "./ssh-settings.js";
 
 /** sshd allows ten sessions on a connection unless it is told otherwise; the others are for files, locks and for ending programs. */
@@ -84,6 +86,8 @@ export class Link {
   readonly mark = randomBytes(12).toString("hex");
   readonly programs = new Places(PROGRAMS_AT_ONCE);
   readonly locks = new Places(LOCKS_AT_ONCE);
+  /** Locks of operations that are held on the machine, or are being taken there: parts of an operation have those of the whole. */
+  readonly held = new Map<HeldLocks, Promise<SpokeLock>>();
   readonly #client: Client;
   readonly #wire: Wire;
   readonly #lost = new Set<() => void>();
@@ -680,6 +684,7 @@ function connectionError(target: SshTarget, settings: SshSettings, error: unknow
     state: "nothing was done there",
     next: [`${by} true    # shows whether it answers`],
     reached: "no",
+    machine: target.name,
     cause: error,
   });
 }

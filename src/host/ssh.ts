@@ -2,7 +2,6 @@ import { dirname } from "node:path";
 import { type Duplex, PassThrough, type Readable, type Writable } from "node:stream";
 import type { ClientChannel } from "ssh2";
 import { killPoint } from "../core/kill-point.js";
-import type { HeldLocks } from "../core/lock.js";
 import type { Scope } from "../core/scope.js";
 import { Secret } from "../core/secret.js";
 import { judge, KEPT_STDERR, lastLines, MAX_OUTPUT, secretOf, type Watch, watch } from "./ending.js";
@@ -62,7 +61,6 @@ export class SshHost implements Host {
   readonly target: SshTarget;
   readonly #scope: Scope;
   readonly #connections: SshConnections;
-  #lock: { readonly of: HeldLocks; readonly link: Link; readonly taken: Promise<SpokeLock> } | undefined;
   #released: Promise<void> | undefined;
 
   constructor(scope: Scope, target: SshTarget, connections: SshConnections) {
@@ -355,26 +353,23 @@ export class SshHost implements Host {
   async #locked(link: Link): Promise<SpokeLock | undefined> {
     const { held } = this.#scope;
     if (held === undefined || held.locks.length === 0) return undefined;
-    if (this.#lock?.of !== held || this.#lock.link !== link) {
-      const before = this.#released;
-      const taken = (async () => {
-        await before;
-        return takeSpokeLock(link, held);
-      })();
-      const lock = { of: held, link, taken };
-      this.#lock = lock;
-      taken.catch(() => {
-        if (this.#lock === lock) this.#lock = undefined;
-      });
-      this.#scope.whenReleased(() => {
-        if (this.#lock === lock) this.#lock = undefined;
-        this.#released = taken.then(
-          (lockOf) => lockOf.release(),
-          () => undefined,
-        );
-      });
-    }
-    return this.#lock.taken;
+    const known = link.held.get(held);
+    if (known !== undefined) return known;
+    const before = this.#released;
+    const taken = (async () => {
+      await before;
+      return takeSpokeLock(link, held);
+    })();
+    link.held.set(held, taken);
+    taken.catch(() => link.held.delete(held));
+    this.#scope.whenReleased(() => {
+      link.held.delete(held);
+      this.#released = taken.then(
+        (lock) => lock.release(),
+        () => undefined,
+      );
+    });
+    return taken;
   }
 
   async #start(link: Link, argv: Argv, options: StartOptions): Promise<Running> {

@@ -1,10 +1,11 @@
 import { dirname, join } from "node:path";
-import { resolvePlatform } from "../context/references.js";
+import { type PlatformAndServers, resolvePlatform } from "../context/references.js";
 import type { Server, Site } from "../context/schema.js";
 import { ProvisionError } from "../core/errors.js";
 import type { Lock, Operation, Step } from "../core/step.js";
 import type { Host } from "../host/host.js";
 import { gone } from "../steps/files.js";
+import { certificatesToForget } from "./parts/certificate.js";
 import { onMember } from "./parts/cluster.js";
 import { due, type Kept, keptGenerations, keptRecord } from "./parts/kept.js";
 import { databaseOf } from "./parts/site.js";
@@ -17,6 +18,8 @@ interface Going {
   readonly server: Server | null;
   /** Of its database; null as above. */
   readonly dbServer: Server | null;
+  /** Where its web server has certificates and keys for it alone. */
+  readonly certificates: { readonly webServer: Server; readonly directory: string } | null;
   /** What visitors called it on its platform, when nothing else stands at its name there. */
   readonly names: readonly string[];
   /** The other members of a cluster, which may have had it, too. */
@@ -54,7 +57,11 @@ export const pruneGenerations: Operation<PruneArgs, Inputs, Services> = {
       { kind: "site", name, mode: "exclusive" },
     ];
     for (const one of chosen) {
-      const found = await whereabouts(one, use);
+      const found = await whereabouts(
+        one,
+        kept.filter((other) => !chosen.includes(other)),
+        use,
+      );
       if (found.server) refuseOtherUser(found.server);
       going.push({ kept: one, ...found });
       for (const server of [found.server, found.dbServer, ...found.others])
@@ -80,7 +87,7 @@ async function servingGeneration(name: string, use: Services): Promise<string | 
 }
 
 /** What of a kept generation can still be reached by the contexts of the hub. A database whose server is known no more is left, and said. */
-async function whereabouts(kept: Kept, use: Services): Promise<Omit<Going, "kept">> {
+async function whereabouts(kept: Kept, staying: readonly Kept[], use: Services): Promise<Omit<Going, "kept">> {
   const { platform, db_server } = kept.properties;
   const all = await resolvePlatform(use.store, use.settings, String(platform), "all").catch(unlessKnown);
   const dbServer = await use.store.need(String(db_server ?? "@server_master"), "server").catch(unlessKnown);
@@ -88,7 +95,34 @@ async function whereabouts(kept: Kept, use: Services): Promise<Omit<Going, "kept
   const host = all && use.host(all.server);
   const at = host && { host, engine: use.engine(kept.engine), docroot: kept.docroot };
   const names = at && !standsAside && (await host.stat(kept.docroot)) ? await namesOfDirectory(at, kept.directory) : [];
-  return { server: all?.server ?? null, dbServer: dbServer ?? null, names, others: all?.cluster?.others ?? [] };
+  return {
+    server: all?.server ?? null,
+    dbServer: dbServer ?? null,
+    // Of a cluster they are those of the site that serves, and go with it.
+    certificates: all && !all.cluster ? await certificatesOf(kept, all, staying, use) : null,
+    names,
+    others: all?.cluster?.others ?? [],
+  };
+}
+
+async function certificatesOf(
+  kept: Kept,
+  { webServer }: PlatformAndServers,
+  staying: readonly Kept[],
+  use: Services,
+): Promise<Going["certificates"]> {
+  const others: { site: Site; webServer: string }[] = [];
+  for (const other of staying) {
+    const platform = await use.store.read(String(other.properties.platform));
+    if (platform?.context_type === "platform") others.push({ site: siteOf(other), webServer: platform.web_server });
+  }
+  const directory = await certificatesToForget(use, { site: siteOf(kept), webServer }, others);
+  return directory === undefined ? null : { webServer, directory };
+}
+
+/** As far as its context is known. */
+function siteOf({ properties, name }: Kept): Site {
+  return { aliases: [], ...properties, name } as unknown as Site;
 }
 
 function unlessKnown(error: unknown): undefined {
@@ -97,7 +131,7 @@ function unlessKnown(error: unknown): undefined {
 }
 
 /** Steps that take one kept generation away, for delete too. */
-export function pruneSteps(name: string, { kept, server, dbServer, names, others }: Going, use: Services): readonly Step[] {
+export function pruneSteps(name: string, { kept, server, dbServer, certificates, names, others }: Going, use: Services): readonly Step[] {
   const { generation, siteDirectory } = kept;
   const uri = String(kept.properties.uri);
   const layout = server === null ? use.layout : use.layoutOf(server);
@@ -141,6 +175,15 @@ export function pruneSteps(name: string, { kept, server, dbServer, names, others
         }),
       ]);
     }),
+    ...(certificates === null
+      ? []
+      : [
+          gone(use.host(certificates.webServer), [certificates.directory], {
+            id: id("certificates"),
+            title: `Remove the certificates and keys of generation ${generation}`,
+            phase: "finish" as const,
+          }),
+        ]),
     keptRecord(use, name, generation, null, { id: id("record"), title: `Forget generation ${generation}`, phase: "finish" }),
   ];
 }
@@ -161,6 +204,6 @@ function files(host: Host, trees: readonly string[], above: string, place: Param
 /** All that is kept of a site, for who takes it away whole. */
 export async function allGoing(name: string, use: Services): Promise<readonly Going[]> {
   const going: Going[] = [];
-  for (const kept of await keptGenerations(use, name)) going.push({ kept, ...(await whereabouts(kept, use)) });
+  for (const kept of await keptGenerations(use, name)) going.push({ kept, ...(await whereabouts(kept, [], use)) });
   return going;
 }

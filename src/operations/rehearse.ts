@@ -1,6 +1,6 @@
 import { siteName, uriProblem } from "../context/names.js";
 import { resolveSite, type SiteAndAll } from "../context/references.js";
-import { isThisMachine, type Site } from "../context/schema.js";
+import type { Site } from "../context/schema.js";
 import { EXIT, ProvisionError } from "../core/errors.js";
 import type { Json } from "../core/json.js";
 import type { Operation, Run, Step } from "../core/step.js";
@@ -77,13 +77,6 @@ export const rehearse: Operation<RehearseArgs, Inputs, Services> = {
     const host = use.host(all.server);
     const now = await siteInputs(use, all, await detectCore(host, use.rootOf(all)), generation);
     const wanted = await resolveAs(use, all, { platform });
-    // Its parts would hold no locks there: those of this operation are the hub's.
-    for (const { name: machine, remote_host } of [all.server, wanted.server])
-      if (!isThisMachine(remote_host))
-        throw new ProvisionError("REFUSED", `${machine} is another machine, on which nothing can be rehearsed in this version`, {
-          state: "nothing was changed",
-          next: [`provision clone ${name} @copy ${platform} --quarantine`, `provision compare ${name} ${platform}`],
-        });
     refuseLocked(wanted.platform);
     const target = await detectCore(use.host(wanted.server), use.rootOf(wanted));
     const profile = await refuseCore(now, { core: target, name: platform, host: use.host(wanted.server) }, use);

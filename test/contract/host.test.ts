@@ -673,6 +673,34 @@ describe.each(HOSTS)("host: $name", ({ make, remote }) => {
       await make(other, "another").run(["true"]);
     });
 
+    it("are those of its parts, too, which neither take nor give back any", async () => {
+      const release = await hold(scope, "a", "1");
+      const part = new Scope(scope);
+      await Promise.all([make(part).run(["true"]), host.run(["true"])]);
+      part.hold(undefined);
+      const other = new Scope();
+      await hold(other, "b", "2");
+      expect((await isHostError(make(other, "another").run(["true"]))).code).toBe("LOCKED");
+      await host.run(["true"]);
+      release();
+      await make(other, "another").run(["true"]);
+    });
+
+    it("of a run whose end nobody there heard of are taken over by its own hub, and by no other", async () => {
+      const deaf = new SshConnections({ locks: 1 });
+      const before = new Scope();
+      await hold(before, "a", "1");
+      const killed = new SshHost(before, sshd.target({ hub: "one" }), deaf);
+      await killed.run(["true"]);
+      const [other, again] = [new Scope(), new Scope()];
+      await hold(other, "b", "2");
+      expect((await isHostError(make(other, "another").run(["true"]))).code).toBe("LOCKED");
+      // On the hub its locks went with it.
+      await hold(again, "c", "3");
+      expect((await make(again).run(["echo", "taken over"])).stdout).toBe("taken over\n");
+      await deaf.close();
+    });
+
     it("nobody who only looks needs them", async () => {
       await hold(scope, "a", "1");
       await host.run(["true"]);

@@ -131,6 +131,18 @@ describe.skipIf(absent !== undefined)("over SSH (sshd on loopback)", () => {
       expect(other.connections()).toBe(before + 1);
     });
 
+    it("a ProxyCommand is the way there, and ends with the connection", async () => {
+      const through = `ssh -F none -i ${other.identity} -p ${other.port} -oUserKnownHostsFile=${other.knownHosts} -W %h:%p ${other.address}`;
+      writeFileSync(at("config"), `Host *\n  ProxyCommand sh -c 'echo $$ > ${at("pid")}; exec ${through}'\n`);
+      const before = other.connections();
+      const host = hostOf(sshd.target({ config: at("config") }));
+      expect((await host.run(["echo", "through"])).stdout).toBe("through\n");
+      expect(other.connections()).toBe(before + 1);
+      const pid = Number(readFileSync(at("pid"), "utf8"));
+      await connections.close();
+      await expect.poll(() => existsSync(`/proc/${pid}`), { timeout: 20_000 }).toBe(false);
+    });
+
     it("where nobody listens is HOST_UNAVAILABLE, and nothing was done", async () => {
       const gone = await startSshd();
       await gone.stop();

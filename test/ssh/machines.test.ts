@@ -85,7 +85,7 @@ describe.skipIf(absent !== undefined)(`the other machines of the tests (${whereS
       one.cut();
       expect(await answers(sshd.port)).toBe(false);
       one.mend();
-      expect(await answers(sshd.port)).toBe(true);
+      await expect.poll(() => answers(sshd.port), { timeout: 20_000 }).toBe(true);
       for (const path of ["/tmp/old", "/srv/kept"]) one.run(["touch", path]);
       one.crash();
       expect(await answers(sshd.port)).toBe(false);

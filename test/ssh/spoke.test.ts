@@ -1,6 +1,7 @@
 import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, realpathSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { makeFakeCore } from "../support/fake-core.js";
 import { treeOf } from "../support/hub.js";
 import { whereSpokesAre } from "../support/namespaces.js";
 import { missingSpoke, type SpokeHub, spokeHub, type TestSpoke } from "../support/spokes.js";
@@ -114,6 +115,27 @@ describe.skipIf(absent !== undefined)(`the life of a site on another machine (${
     expect(readFileSync(web1.path("platforms/p/sites/a.test/files/kept.txt"), "utf8")).toBe("kept\n");
     expect((await web1.get("a.test", "/")).status).toBe(200);
     expect((await document("verify @a.test")).counts.changed).toBe(0);
+  });
+
+  test("a rehearsal tells there what a migrate would do, by one connection, and leaves nothing; of a disabled site, too", async () => {
+    await makeFakeCore(join(hub.base, "newer"), { traps: ["pending-updates"] });
+    await hub.savePlatform("next", join(hub.base, "newer"));
+    await hub.ok("save @platform_next --web_server=@web1");
+    await hub.ok("verify @platform_next");
+    for (const word of ["enable", "disable"]) {
+      await hub.ok(`${word} @a.test`);
+      const there = () =>
+        ["config", "sites", "platforms/next/sites"].map((path) => readdirSync(web1.path(path), { recursive: true }).toSorted());
+      const before = there();
+      const connections = web1.sshd.connections();
+      const { data } = await document("rehearse @a.test @platform_next");
+      expect([data?.["verdict"], data?.["updates"]]).toEqual(["good", ["trap_update_7002", "trap_update_7003", "trap_update_7004"]]);
+      expect(data?.["urls"]).toContainEqual(expect.objectContaining({ path: "/", status: 200, differences: [] }));
+      expect(web1.sshd.connections() - connections).toBe(1);
+      expect(there()).toEqual(before);
+    }
+    await hub.ok("enable @a.test");
+    expect((await document("delete @platform_next --yes")).exit).toBe(0);
   });
 
   test("delete takes a last backup and leaves nothing there", async () => {

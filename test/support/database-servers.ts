@@ -1,5 +1,6 @@
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import {
+  appendFileSync,
   chmodSync,
   chownSync,
   existsSync,
@@ -14,6 +15,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { behind, type Machine } from "./namespaces.js";
 import { freePort } from "./php-server.js";
 
 export type ServerType = "mysql" | "pgsql";
@@ -44,6 +46,10 @@ export interface ServerOptions {
   readonly args?: readonly string[];
   /** Directory to work below, on a file system of the test's choice. */
   readonly below?: string;
+  /** Where it runs, if not here; `below` is then a directory that is the same there. */
+  readonly at?: Machine;
+  /** One more address that it listens on, which `url` has. pgsql: from there alone accounts are let in. */
+  readonly listen?: string;
   /** With a certificate that the authority in `<base>/ca.pem` has signed for 127.0.0.1. */
   readonly tls?: true;
 }
@@ -93,19 +99,22 @@ async function startMariadb(options: ServerOptions): Promise<DatabaseServer> {
       }),
     );
   const daemon = new Daemon(
-    "mariadbd",
     [
+      "mariadbd",
       ...common,
       ...small,
       `--socket=${socket}`,
       `--port=${port}`,
-      "--bind-address=127.0.0.1",
+      `--bind-address=${["127.0.0.1", ...(options.listen === undefined ? [] : [options.listen])].join(",")}`,
+      // No names are known of such addresses, and looking for one may take long.
+      ...(options.at || options.listen !== undefined ? ["--skip-name-resolve"] : []),
       `--pid-file=${join(base, "pid")}`,
       "--log-warnings=1",
       "--event-scheduler=OFF",
       ...(tls ? [`--ssl-cert=${tls.certificate}`, `--ssl-key=${tls.key}`, `--ssl-ca=${tls.authority}`] : []),
       ...(options.args ?? []),
     ],
+    options.at,
     join(base, "log"),
     // Its ways out of being asked: all data is thrown away with the rig, and a clean end takes seconds.
     "SIGKILL",
@@ -114,11 +123,11 @@ async function startMariadb(options: ServerOptions): Promise<DatabaseServer> {
   await daemon.start();
   const password = MASTER_PASSWORD.replace(/[\\']/g, "\\$&");
   sql(
-    ["localhost", "127.0.0.1"]
+    ["localhost", "127.0.0.1", ...(options.listen === undefined ? [] : [options.listen.replace(/\d+$/, "%")])]
       .map((host) => `CREATE USER master@'${host}' IDENTIFIED BY '${password}'; GRANT ALL ON *.* TO master@'${host}' WITH GRANT OPTION;`)
       .join("\n"),
   );
-  return server("mysql", base, port, daemon, sql, `master:${encodeURIComponent(MASTER_PASSWORD)}`, socket);
+  return server("mysql", base, port, daemon, sql, `master:${encodeURIComponent(MASTER_PASSWORD)}`, socket, options.listen);
 }
 
 async function startPostgres(options: ServerOptions): Promise<DatabaseServer> {
@@ -149,6 +158,7 @@ async function startPostgres(options: ServerOptions): Promise<DatabaseServer> {
     "--no-sync",
   ];
   execFileSync(initdb, rest, { stdio: "pipe", cwd: base });
+  if (options.listen !== undefined) appendFileSync(join(data, "pg_hba.conf"), `host all all ${options.listen}/32 scram-sha-256\n`);
   const sql = (text: string, database = "postgres") =>
     rows(
       execFileSync(
@@ -161,14 +171,14 @@ async function startPostgres(options: ServerOptions): Promise<DatabaseServer> {
         },
       ),
     );
-  const [postgres = "", ...args] = [
+  const argv = [
     ...prefix,
     join(programs, "postgres"),
     "-D",
     data,
     ...[
       `port=${port}`,
-      "listen_addresses=127.0.0.1",
+      `listen_addresses=${["127.0.0.1", ...(options.listen === undefined ? [] : [options.listen])].join(",")}`,
       `unix_socket_directories=${base}`,
       "fsync=off",
       "full_page_writes=off",
@@ -179,9 +189,9 @@ async function startPostgres(options: ServerOptions): Promise<DatabaseServer> {
     ...(options.args ?? []),
   ];
   // SIGQUIT: at once, its children too.
-  const daemon = new Daemon(postgres, args, join(base, "log"), "SIGQUIT", () => sql("SELECT 1"));
+  const daemon = new Daemon(argv, options.at, join(base, "log"), "SIGQUIT", () => sql("SELECT 1"));
   await daemon.start();
-  return server("pgsql", base, port, daemon, sql, `postgres:${encodeURIComponent(MASTER_PASSWORD)}`, base);
+  return server("pgsql", base, port, daemon, sql, `postgres:${encodeURIComponent(MASTER_PASSWORD)}`, base, options.listen);
 }
 
 function server(
@@ -192,12 +202,13 @@ function server(
   sql: DatabaseServer["sql"],
   who: string,
   socket: string,
+  address = "127.0.0.1",
 ): DatabaseServer {
   return {
     type,
     base,
     port,
-    url: `${type}://${who}@127.0.0.1:${port}`,
+    url: `${type}://${who}@${address}:${port}`,
     socketUrl: `${type}://${who}@localhost:${port}?socket=${encodeURIComponent(socket)}`,
     sql,
     stop: () => daemon.stop(),
@@ -211,13 +222,15 @@ function server(
 
 class Daemon {
   readonly #argv: readonly string[];
+  readonly #machine: Machine | undefined;
   readonly #log: string;
   readonly #end: NodeJS.Signals;
   readonly #answers: () => unknown;
   #child: ReturnType<typeof spawn> | undefined;
 
-  constructor(program: string, args: readonly string[], log: string, end: NodeJS.Signals, answers: () => unknown) {
-    this.#argv = [program, ...args];
+  constructor(argv: readonly string[], machine: Machine | undefined, log: string, end: NodeJS.Signals, answers: () => unknown) {
+    this.#argv = [...(machine?.within ?? []), ...argv];
+    this.#machine = machine;
     this.#log = log;
     this.#end = end;
     this.#answers = answers;
@@ -249,7 +262,7 @@ class Daemon {
     const child = this.#child;
     if (!child || child.exitCode !== null || child.signalCode !== null) return;
     const ended = new Promise((resolve) => child.once("exit", resolve));
-    child.kill(this.#end);
+    process.kill(behind(child, this.#machine), this.#end);
     await ended;
     this.#child = undefined;
   }

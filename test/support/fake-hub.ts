@@ -120,12 +120,12 @@ export class FakeHub {
 
   /**
    * Every path but those of state/ (its record of platforms belongs to them), with type, mode and content. What no two
-   * runs have in common is blotted out: ids, salts, the bytes of databases. The number that PHP's server counts its reloads by is left out.
+   * runs have in common is blotted out: ids, salts, the bytes of databases. The number that a web server counts its reloads by is left out, and what it logs.
    */
   tree(): string {
     return [...entries(this.root)]
       .filter(({ path }) => !path.startsWith("state/") || path.startsWith("state/platforms"))
-      .filter(({ path }) => !/\.sqlite-(wal|shm)$|\/php\/generation$/.test(path))
+      .filter(({ path }) => !/\.sqlite-(wal|shm)$|\/php\/generation$|^config\/[^/]+\/[a-z]+\/log\/./.test(path))
       .map(({ path, stat }) => {
         const full = this.path(path);
         const mode = (stat.mode & 0o7777).toString(8);
@@ -147,6 +147,7 @@ function content(path: string, full: string): string {
   // Sums, sizes and times of a backup are its own.
   if (path.endsWith(".sqlite") || path.startsWith("backups/")) return "";
   const text = readFileSync(full, "latin1");
+  if (path.startsWith("config/")) return text.replace(/(x-provision-generation "?)[\w-]+/g, "$1…");
   if (path.startsWith("secrets/")) return text.replace(/: ".*"/g, ': "…"');
   if (path.endsWith("/settings.php")) return text.replace(/(drupal_hash_salt = ').*'/g, "$1…'");
   return text;

@@ -54,7 +54,6 @@ cd /run/root
 mount -t proc proc proc
 mount --rbind /dev dev
 mount -t tmpfs -o mode=755 tmpfs run
-# Where Debian's apache2ctl makes a directory.
 mkdir -m 1777 run/lock
 for at in tmp ".$tmp"; do mountpoint -q "$at" || mount -t tmpfs -o mode=1777 tmpfs "$at"; done
 for at; do mkdir -p ".$at"; mount --bind "$at" ".$at"; done
@@ -212,7 +211,8 @@ class First {
   }
 }
 
-function childrenOf(pid: number): readonly number[] {
+/** Numbers of the processes that a process has started and that run. */
+export function childrenOf(pid: number): readonly number[] {
   try {
     const text = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
     return text.split(" ").filter(Boolean).map(Number);
@@ -265,7 +265,7 @@ function machineOf(name: string, address: string, hub: string, pid: number): Mac
     crash() {
       cut();
       // All but the first process and the one that asks for it.
-      script("kill -s KILL -- -1 || true; find /run /tmp -xdev -mindepth 1 -delete 2>/dev/null || true");
+      script("kill -s KILL -- -1 || true; find /run /tmp -xdev -mindepth 1 -delete 2>/dev/null || true; mkdir -m 1777 /run/lock");
       mend();
     },
   };

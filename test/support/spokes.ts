@@ -26,6 +26,8 @@ export interface TestSpoke {
   readonly type: "nginx" | "apache";
   readonly daemon: WebServer;
   readonly port: number;
+  /** For files of its daemons; the same directory here and there. */
+  readonly base: string;
   /** What it is in, for cables that are drawn and the like; without namespaces it throws. */
   readonly machine: Machine;
   path(relative: string): string;
@@ -99,7 +101,7 @@ export async function spokeHub(
         return machine;
       };
       spokes.push({
-        ...{ name: `@${name}`, address, root, sshd, type, port },
+        ...{ name: `@${name}`, address, root, base, sshd, type, port },
         get fpm() {
           return fpm;
         },

@@ -4,7 +4,7 @@ import { tmpdir, userInfo } from "node:os";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { SshTarget } from "../../src/host/ssh-settings.js";
-import { behind, type Machine } from "./namespaces.js";
+import { behind, childrenOf, type Machine } from "./namespaces.js";
 import { freePort } from "./php-server.js";
 
 /** Why no sshd can be started here; undefined when it can. In CI that is a failure of the first test that wants one. */
@@ -35,6 +35,8 @@ export interface Sshd {
   restart(change: { readonly lines?: readonly string[]; readonly newKey?: true }): Promise<void>;
   /** Connections that are open stay. */
   stop(): Promise<void>;
+  /** The link is cut: connections that are open are gone, and there are no others before `restart`. What runs there goes on as long as it can. */
+  cut(): Promise<void>;
   remove(): Promise<void>;
 }
 
@@ -107,7 +109,9 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
     const before = (readOrNothing(log).match(/Server listening/g) ?? []).length;
     const child = spawn(program, args, { stdio: "ignore" });
     daemon = child;
-    process.once("exit", () => child.kill("SIGKILL"));
+    const end = () => child.kill("SIGKILL");
+    process.once("exit", end);
+    child.once("exit", () => process.off("exit", end));
     for (let turn = 0; (readOrNothing(log).match(/Server listening/g) ?? []).length <= before; turn++) {
       if (child.exitCode !== null || turn > 600) throw new Error(`sshd does not come up: ${readOrNothing(log)}`);
       await sleep(20);
@@ -161,6 +165,17 @@ export async function startSshd(options: SshdOptions = {}): Promise<Sshd> {
       await start(lines);
     },
     stop,
+    async cut() {
+      const open = daemon === undefined ? [] : childrenOf(behind(daemon, machine));
+      await stop();
+      for (const pid of open) {
+        try {
+          process.kill(pid, "SIGKILL");
+        } catch {
+          // It has ended by itself.
+        }
+      }
+    },
     async remove() {
       await stop();
       rmSync(base, { recursive: true, force: true });

@@ -21,6 +21,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   commands: ["core", "context", "host", "operations"],
   "cli.ts": ["core", "commands"],
   "main.ts": ["core", "reporters", "cli.ts"],
+  start: ["core", "host"],
 };
 
 interface Import {

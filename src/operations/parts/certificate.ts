@@ -9,10 +9,10 @@ import { withInnerLock } from "../../core/lock.js";
 import type { Secret } from "../../core/secret.js";
 import type { Decision, Run, Step, Undo } from "../../core/step.js";
 import type { Host } from "../../host/host.js";
-import { syncTree } from "../../host/sync-tree.js";
 import { configName } from "../../services/http/config-name.js";
 import { type Certificate, daysLeft, isDue, isNearEnd, isPair, readCertificate, uncovered } from "../../services/tls/certificate.js";
 import {
+  copyVersion,
   keyOfOrder,
   newKey,
   type OrderState,
@@ -42,6 +42,8 @@ export interface CertificatePlan {
   readonly version?: string;
   /** That version does not exist yet: it is made, self-signed, when the vhost is. */
   readonly make?: string;
+  /** That version stands where the site was served until now, and comes along: name of the host, and `ssl.d/<key>` there. */
+  readonly bring?: { readonly host: string; readonly directory: string };
   readonly order?: {
     /** Name of the version that it becomes. */
     readonly version: string;
@@ -57,6 +59,8 @@ export interface CertificatePlan {
 /** A third of the lifetime is left: by a renewal every time, whatever the clock says. */
 interface PlanOptions {
   readonly force?: boolean;
+  /** Where the site is served until now: what it has there comes along, for the names lead there still. */
+  readonly from?: Pick<SiteAndAll, "site" | "webServer">;
 }
 
 /** Where certificates of a site stand. Sub-directory sites without names of their own share that of their host. */
@@ -64,6 +68,32 @@ function placeOf(use: Services, { site, webServer }: Pick<SiteAndAll, "site" | "
   const [host = ""] = site.uri.split("/");
   const key = site.aliases.length === 0 ? host : site.uri;
   return { directory: use.layoutOf(webServer).certificates(webServer.name, configName(key)), names: hostNames(site) };
+}
+
+/**
+ * Of a generation that goes: where its web server has its certificates, when nobody else's are there. `others`: those of the site that stay.
+ */
+export async function certificatesToForget(
+  use: Services,
+  gone: Pick<SiteAndAll, "site" | "webServer">,
+  others: readonly { readonly site: Site; readonly webServer: string }[],
+): Promise<string | undefined> {
+  const { webServer } = gone;
+  if (webServer.http_service_type === "none") return undefined;
+  const { directory } = placeOf(use, gone);
+  const { contexts } = await use.store.load();
+  const serves = (platform: string) => contexts.find(({ name }) => name === platform);
+  // A cluster is served by its members.
+  const serving = new Set([webServer.name]);
+  for (const cluster of contexts)
+    if (cluster.context_type === "server" && cluster.cluster_web_servers?.includes(webServer.name)) serving.add(cluster.name);
+  const needed = (site: Site) => placeOf(use, { site, webServer }).directory === directory;
+  const shared = contexts.some((site) => {
+    if (site.context_type !== "site") return false;
+    const platform = serves(site.platform);
+    return platform?.context_type === "platform" && serving.has(platform.web_server) && needed(site);
+  });
+  return shared || others.some((other) => serving.has(other.webServer) && needed(other.site)) ? undefined : directory;
 }
 
 /** Directory of a site's certificates, whether there are any or not. */
@@ -75,7 +105,7 @@ export function certificateDirectory(use: Services, all: Pick<SiteAndAll, "site"
 export async function certificatePlan(
   use: Services,
   all: Pick<SiteAndAll, "site" | "webServer">,
-  { force = false }: PlanOptions = {},
+  { force = false, from }: PlanOptions = {},
 ): Promise<CertificatePlan | undefined> {
   const { site, webServer } = all;
   if (site.ssl === "off" || webServer.http_service_type === "none") return undefined;
@@ -83,15 +113,22 @@ export async function certificatePlan(
   if (site.ssl_certificate !== undefined) return { issuer: "own", names, directory };
   const issuer = site.ssl_issuer ?? webServer.ssl_issuer;
   const now = Date.now();
-  const versions = await versionsIn(use.host(webServer), directory);
-  const covering = versions.filter(({ certificate }) => uncovered(certificate, names).length === 0);
+  const own = await versionsIn(use.host(webServer), directory);
+  const covers = ({ certificate }: Version) => uncovered(certificate, names).length === 0;
+  const elsewhere = (await versionsElsewhere(use, webServer, from)).filter(
+    (one) => covers(one) && !own.some(({ name }) => name === one.name),
+  );
+  const versions = [...own, ...elsewhere].sort((a, b) => (a.name < b.name ? -1 : 1));
+  const covering = versions.filter(covers);
   const made = versionName(new Date(now), randomBytes(4).toString("hex"));
   const plan = { issuer, names, directory };
+  const serve = ({ name }: Version) =>
+    from !== undefined && elsewhere.some((one) => one.name === name)
+      ? { ...plan, version: name, bring: { host: use.host(from.webServer).name, directory: placeOf(use, from).directory } }
+      : { ...plan, version: name };
   const selfSigned = covering.filter(({ origin, certificate }) => origin.issuer === "self-signed" && !isDue(certificate, now)).at(-1);
   if (issuer === "self-signed")
-    return selfSigned === undefined || force
-      ? { ...plan, version: made, make: reasonToMake(versions, force) }
-      : { ...plan, version: selfSigned.name };
+    return selfSigned === undefined || force ? { ...plan, version: made, make: reasonToMake(versions, force) } : serve(selfSigned);
 
   const ours = versions.filter(({ origin }) => origin.issuer === "acme" && origin.directory === webServer.acme_directory);
   const best = latest(ours.filter((version) => covering.includes(version)));
@@ -100,8 +137,7 @@ export async function certificatePlan(
     latest(versions.filter(({ origin, certificate }) => origin.issuer === "acme" && certificate.until > now)) ??
     selfSigned ??
     latest(versions);
-  const served =
-    serving === undefined ? { ...plan, version: made, make: "until there is one of the authority" } : { ...plan, version: serving.name };
+  const served = serving === undefined ? { ...plan, version: made, make: "until there is one of the authority" } : serve(serving);
   const refused = unprovableNames(site);
   if (refused.length > 0) return { ...served, refused: `no authority proves ${refused.join(", ")} by http-01` };
   const reason = reasonToOrder(best, latest(ours), names, force, now);
@@ -110,6 +146,13 @@ export async function certificatePlan(
   if (!force && state?.next !== undefined && isSame(state, webServer, names) && Date.parse(state.next) > now)
     return { ...served, waits: { until: state.next, message: state.message ?? "the last order failed" } };
   return { ...served, order: { version: versionName(new Date(now), randomBytes(4).toString("hex")), reason } };
+}
+
+/** Versions of the site where another web server serves it. */
+async function versionsElsewhere(use: Services, webServer: Server, from: PlanOptions["from"]): Promise<readonly Version[]> {
+  if (from === undefined || from.webServer.name === webServer.name || from.site.ssl === "off") return [];
+  if (from.webServer.http_service_type === "none") return [];
+  return versionsIn(use.host(from.webServer), placeOf(use, from).directory);
 }
 
 function latest(versions: readonly Version[]): Version | undefined {
@@ -148,14 +191,15 @@ function isSame(state: OrderState, { acme_directory: directory }: Server, names:
 
 /** The files that the vhost names; undefined for a site without https. `version`: another than the plan's. */
 export function certificateFiles(
-  site: Site,
-  plan: CertificatePlan | undefined,
+  { site, webServer, certificate: plan }: WithCertificate,
   use: Services,
   version = plan?.version,
 ): { readonly certificate: string; readonly key: string } | undefined {
   const { ssl, ssl_certificate: certificate, ssl_certificate_key: key } = site;
   if (ssl === "off") return undefined;
-  if (certificate !== undefined && key !== undefined) return { certificate: use.layout.resolve(certificate), key: use.layout.resolve(key) };
+  // One's own stand where they are served.
+  const layout = use.layoutOf(webServer);
+  if (certificate !== undefined && key !== undefined) return { certificate: layout.resolve(certificate), key: layout.resolve(key) };
   return plan === undefined || version === undefined ? undefined : pairOf(plan.directory, version);
 }
 
@@ -184,19 +228,23 @@ export interface WithCertificate extends Pick<SiteAndAll, "site" | "webServer"> 
 }
 
 /**
- * The activation of a vhost, which first makes the self-signed certificate that it will name, and brings it to the other members of a cluster. Undone, what
+ * The activation of a vhost, which first brings or makes the certificate that it will name, and brings it to the other members of a cluster. Undone, what
  * was made goes.
  */
 export function withCertificate(inputs: WithCertificate, use: Services, activate: Step): Step {
   const { webServer, certificate: plan, others = [] } = inputs;
-  if (plan?.version === undefined || (plan.make === undefined && others.length === 0)) return activate;
-  const { directory, version, names, make } = plan;
+  if (plan?.version === undefined) return activate;
+  const { directory, version, names, make, bring } = plan;
+  if (make === undefined && bring === undefined && others.length === 0) return activate;
   const host = use.host(webServer);
+  const change = bring
+    ? `bring the certificate for ${names.join(", ")} along from ${bring.host}`
+    : `make a self-signed certificate for ${names.join(", ")} (${make})`;
   const path = join(directory, version);
   const isMissing = async (at: Host, tree: string) => (await at.stat(tree)) === undefined;
   /** Where it has to be made, and where it has to be brought to. */
   const lacking = async () => {
-    const made = make !== undefined && (await isMissing(host, path));
+    const made = (make !== undefined || bring !== undefined) && (await isMissing(host, path));
     const brought: { readonly host: Host; readonly server: string; readonly directory: string }[] = [];
     for (const { webServer: server, certificate } of others) {
       const there = { host: use.host(server), server: server.name, directory: certificate?.directory ?? directory };
@@ -211,7 +259,7 @@ export function withCertificate(inputs: WithCertificate, use: Services, activate
       const { made, brought } = await lacking();
       if (!made && brought.length === 0) return decision;
       const changes = [
-        ...(made ? [`make a self-signed certificate for ${names.join(", ")} (${make})`] : []),
+        ...(made ? [change] : []),
         ...brought.map(({ server }) => `${server}: bring the certificate of ${webServer.name}`),
         ...decision.changes,
       ];
@@ -229,15 +277,9 @@ export function withCertificate(inputs: WithCertificate, use: Services, activate
     },
     async apply(run) {
       const { made, brought } = await lacking();
-      if (made) await putSelfSigned(host, directory, version, names);
-      for (const at of brought) {
-        await ownDirectory(at.host, at.directory);
-        // Whole or not at all, for what is there is not looked at again.
-        const beside = unfinished(at.directory, version);
-        await at.host.remove(beside);
-        await syncTree(host, path, at.host, beside);
-        await at.host.rename(beside, join(at.directory, version));
-      }
+      if (made && bring) await copyVersion(use.reach(bring.host), bring.directory, host, directory, version);
+      else if (made) await putSelfSigned(host, directory, version, names);
+      for (const at of brought) await copyVersion(host, directory, at.host, at.directory, version);
       return activate.apply(run);
     },
   };
@@ -565,7 +607,7 @@ export async function certificateReport(
   const { site, webServer } = all;
   if (plan === undefined || site.ssl === "off") return undefined;
   const host = use.host(webServer);
-  const files = plan.make === undefined ? certificateFiles(site, plan, use) : undefined;
+  const files = plan.make === undefined ? certificateFiles({ ...all, certificate: plan }, use) : undefined;
   const pem = files && (await host.readFile(files.certificate));
   let certificate: Certificate | undefined;
   let unreadable: string | undefined;

@@ -1,7 +1,9 @@
+import { isIP } from "node:net";
 import { parseMasterDb } from "../../context/master-db.js";
 import type { SiteAndAll } from "../../context/references.js";
 import { isThisMachine, type Server } from "../../context/schema.js";
 import { ProvisionError } from "../../core/errors.js";
+import type { DatabaseNames } from "../../services/db/service.js";
 import { phpProgram } from "../../services/php.js";
 import type { Services } from "../services.js";
 
@@ -22,12 +24,14 @@ export function isSameMachine(a: Server, b: Server): boolean {
 const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|::1)$/;
 
 /**
- * Undefined where site and database share a machine. It connects once: from which address, only the machine itself knows. Rejects with
- * CONFIGURATION for a database that can only be reached on its own machine, SERVICE_UNAVAILABLE when nobody answers.
+ * Undefined where site and database share a machine. It connects once, as nobody: from which address, only the two machines know. `names`: of the
+ * database and account that the site has or will have. Rejects with CONFIGURATION for a database that can only be reached on its own machine,
+ * SERVICE_UNAVAILABLE when nobody answers or PHP lacks the driver, DATABASE_LOGIN_REFUSED where pg_hba.conf has no line for that machine.
  */
 export async function wayToDatabase(
   use: Services,
   { webServer, dbServer }: Pick<SiteAndAll, "webServer" | "dbServer">,
+  names: DatabaseNames,
 ): Promise<DatabaseWay | undefined> {
   const type = dbServer.db_service_type;
   if (type === "none" || isSameMachine(webServer, dbServer)) return undefined;
@@ -36,7 +40,7 @@ export async function wayToDatabase(
       state: "nothing was changed",
       next: [`provision save ${webServer.name} --db_service_type=sqlite`, `provision save @site --db_server=${webServer.name}`],
     });
-  const { host: said, port, socket } = parseMasterDb(dbServer.master_db ?? "");
+  const { host: said, port, socket, tls } = parseMasterDb(dbServer.master_db ?? "");
   const own = socket !== undefined || said.startsWith("/") || LOOPBACK.test(said);
   if (own && isThisMachine(dbServer.remote_host))
     throw new ProvisionError("CONFIGURATION", `${webServer.name} cannot reach the database server of ${dbServer.name}`, {
@@ -47,27 +51,95 @@ export async function wayToDatabase(
       ],
     });
   const host = own ? dbServer.remote_host : said;
-  return { host, from: [await addressTowards(use, webServer, dbServer, host, port)] };
+  return { host, from: await addressesTowards(use, webServer, dbServer, { host, port, tls: tls !== undefined, names }) };
 }
 
-/** From its own PHP, for that is what will connect. */
-const CONNECT = `$to = @stream_socket_client($argv[1], $code, $message, 10);
-if ($to === false) { fwrite(STDERR, $message); exit(1); }
-echo stream_socket_get_name($to, false);`;
+/**
+ * From the site's own PHP, for that is what will connect: where it comes from, and how it is let in. UDP tells the own address and sends nothing; a
+ * connection that is closed without a word would be counted against this machine (max_connect_errors).
+ */
+const CONNECT = `[, $type, $host, $port, $user, $database, $tls] = $argv;
+$told = ['php' => PHP_MAJOR_VERSION . '.' . PHP_MINOR_VERSION, 'driver' => extension_loaded("pdo_$type"), 'address' => '', 'error' => ''];
+$way = @stream_socket_client('udp://' . (strpos($host, ':') === false ? $host : "[$host]") . ":$port", $code, $message, 10);
+if ($way !== false) $told['address'] = (string) stream_socket_get_name($way, false);
+if ($told['driver']) {
+  if ($tls !== '') putenv('PGSSLMODE=require');
+  $options = [PDO::ATTR_TIMEOUT => 10, PDO::ATTR_ERRMODE => PDO::ERRMODE_EXCEPTION];
+  if ($tls !== '' && $type === 'mysql') $options += [PDO::MYSQL_ATTR_SSL_CA => '/dev/null', PDO::MYSQL_ATTR_SSL_VERIFY_SERVER_CERT => false];
+  try { new PDO("$type:host=$host;port=$port" . ($type === 'pgsql' ? ";dbname=$database" : ''), $user, '', $options); }
+  catch (PDOException $error) { $told['error'] = $error->getMessage(); }
+}
+echo json_encode($told, JSON_INVALID_UTF8_SUBSTITUTE);`;
 
-async function addressTowards(use: Services, webServer: Server, dbServer: Server, host: string, port: number): Promise<string> {
-  const url = `tcp://${host.includes(":") ? `[${host}]` : host}:${port}`;
-  const argv = [phpProgram(webServer.php), "-n", "-r", CONNECT, "--", url] as const;
-  const { code, stdout, stderr } = await use.host(webServer).run(argv, { anyExit: true, timeout: 60_000 });
-  const address = stdout.replace(/:\d+$/, "").replace(/^\[|\]$/g, "");
-  if (code === 0 && address !== "") return address;
-  throw new ProvisionError(
-    "SERVICE_UNAVAILABLE",
-    `${webServer.name} does not reach the database server of ${dbServer.name} at ${host}:${port}`,
-    {
-      why: [stderr.trim() || `PHP ended with ${code}`],
+interface Told {
+  readonly php: string;
+  readonly driver: boolean;
+  readonly address: string;
+  readonly error: string;
+}
+
+/** Nobody's account: a wrong password of the site's own may be counted against it. */
+const NOBODY = "provision_nobody";
+
+async function addressesTowards(
+  use: Services,
+  webServer: Server,
+  dbServer: Server,
+  { host, port, tls, names }: { readonly host: string; readonly port: number; readonly tls: boolean; readonly names: DatabaseNames },
+): Promise<readonly string[]> {
+  const type = dbServer.db_service_type;
+  // Lines of pg_hba.conf may be for some accounts and databases only; they are read before it is known whether there are such.
+  const [user, database] = type === "pgsql" ? [names["user"] ?? NOBODY, names["database"] ?? "postgres"] : [NOBODY, ""];
+  const argv = [
+    phpProgram(webServer.php),
+    ...QUIET,
+    "-r",
+    CONNECT,
+    "--",
+    type,
+    host,
+    String(port),
+    user,
+    database,
+    tls ? "tls" : "",
+  ] as const;
+  const { stdout } = await use.host(webServer).run(argv, { timeout: 60_000 });
+  const told = JSON.parse(stdout) as Told;
+  const between = `${webServer.name} → ${dbServer.name} (${host}:${port})`;
+  if (!told.driver)
+    throw new ProvisionError(
+      "SERVICE_UNAVAILABLE",
+      `${webServer.name}: PHP ${told.php} has no pdo_${type}, so sites there cannot use the database server of ${dbServer.name}`,
+      { state: "nothing was changed", next: [`apt-get install php${told.php}-${type}    # on ${webServer.remote_host}`] },
+    );
+  const why = [told.error.replace(/\s+/g, " ").trim()];
+  const own = told.address.replace(/:\d+$/, "").replace(/^\[|\]$/g, "");
+  if (/pg_hba\.conf/.test(told.error))
+    throw new ProvisionError("DATABASE_LOGIN_REFUSED", `${between}: the database server lets nobody in from there`, {
+      why,
       state: "nothing was changed",
-      next: [`let it listen on an address that ${webServer.name} reaches (bind-address, listen_addresses), and through the firewall`],
-    },
-  );
+      next: [`in its pg_hba.conf: host all all ${own}/${own.includes(":") ? 128 : 32} scram-sha-256    # then reload it`],
+    });
+  if (
+    told.address === "" ||
+    /\[(?:2002|2003|2005|1129|1040)\]|could not translate|[Cc]onnection (?:refused|timed out)|timeout expired|No route to host|unreachable/.test(
+      told.error,
+    )
+  )
+    throw new ProvisionError(
+      "SERVICE_UNAVAILABLE",
+      `${webServer.name} does not reach the database server of ${dbServer.name} at ${host}:${port}`,
+      {
+        why,
+        state: "nothing was changed",
+        next: [`let it listen on an address that ${webServer.name} reaches (bind-address, listen_addresses), and through the firewall`],
+      },
+    );
+  // On the way an address may have become another, which only the server sees: `Access denied for user 'x'@'192.0.2.7'`.
+  const seen = /@'([^']+)'|Host '([^']+)' is /.exec(told.error);
+  const asSeen = seen?.[1] ?? seen?.[2];
+  if (asSeen === undefined || asSeen === own) return [own];
+  return isIP(asSeen) ? [asSeen] : [own, asSeen];
 }
+
+const QUIET = ["-d", "display_errors=stderr", "-d", "log_errors=0"] as const;

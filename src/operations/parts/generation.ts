@@ -84,7 +84,7 @@ export async function succession(
 ): Promise<Succession> {
   const host = use.host(next.server);
   const core = await detectCore(host, use.rootOf(next));
-  const inputs = await siteInputs(use, next, core, how.generation);
+  const inputs = await siteInputs(use, next, core, how.generation, now);
   const kept = await keptGenerations(use, now.site.name);
   const place = inputs.siteDirectory;
   const isNow = place === now.siteDirectory && isSameMachine(now.server, next.server);
@@ -343,21 +343,28 @@ export function smokeTest({ now, next, staged }: Succession, use: Services, undo
 
 /** The front page of a site that no web server knows yet: by PHP's own server on this machine, on another by the PHP-FPM that is to run it. */
 async function unseenPage(staged: SiteInputs, use: Services, generation: string | undefined): Promise<HttpAnswer> {
-  const { site, server, webServer, dbServer, core } = staged;
-  if (isThisMachine(server.remote_host))
+  const { webServer } = staged;
+  if (isThisMachine(staged.server.remote_host))
     return onLoopback({ vhost: vhostOf(staged, use, true), generation, port: webServer.http_port, signal: use.scope.signal }, (get) =>
       get("/"),
     );
-  const cloaked = isCloaked(staged);
-  const access = cloaked ? await use.db(dbServer).access(databaseOf(staged, use, dbServer)) : undefined;
+  return pageByFpm(staged, use, generation, "/");
+}
+
+/** A page as PHP-FPM of a site gives it, whatever its web server does. Rejects with SERVICE_UNAVAILABLE when there is no answer. */
+export async function pageByFpm(inputs: SiteInputs, use: Services, generation: string | undefined, path: string): Promise<HttpAnswer> {
+  const { site, server, webServer, dbServer, core } = inputs;
+  const cloaked = isCloaked(inputs);
+  const access = cloaked ? await use.db(dbServer).access(databaseOf(inputs, use, dbServer)) : undefined;
   try {
     return await fpmPage({
       host: use.host(server),
-      listen: listenOf(staged, use),
+      listen: listenOf(inputs, use),
       docroot: core.docroot,
       uri: site.uri,
       port: webServer.http_port,
       generation,
+      path,
       variables: (access && accountVariables(access)) ?? {},
     });
   } catch (error) {

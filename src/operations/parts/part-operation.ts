@@ -80,7 +80,7 @@ async function watched(
   };
   try {
     await action({
-      use: use.beside(new Scope()),
+      use: use.beside(new Scope(use.scope)),
       stop,
       version: open.provision,
       emit,

@@ -1,9 +1,11 @@
+import { isThisMachine } from "../../context/schema.js";
 import { ProvisionError } from "../../core/errors.js";
 import type { LogEntry } from "../../engines/engine.js";
 import { onLoopback } from "../../services/http/loopback.js";
 import { splitUri } from "../../services/http/routing.js";
 import type { HttpAnswer } from "../../services/http/service.js";
 import type { Services } from "../services.js";
+import { pageByFpm } from "./generation.js";
 import { type Names, pathsOn, withoutChanging } from "./page-text.js";
 import { type SiteInputs, siteCode, vhostOf } from "./site.js";
 
@@ -13,6 +15,8 @@ export type Get = (path: string) => Promise<HttpAnswer>;
 /** Gives `action` a way to fetch pages of a site as visitors get them: by its web server, with the password that it asks for; of a disabled site by PHP alone. */
 export async function visiting<T>(inputs: SiteInputs, use: Services, action: (get: Get) => Promise<T>): Promise<T> {
   const { site, webServer } = inputs;
+  if (!site.site_enabled && !isThisMachine(inputs.server.remote_host))
+    return action(answered((path) => pageByFpm(inputs, use, undefined, path)));
   if (!site.site_enabled)
     return onLoopback({ vhost: vhostOf(inputs, use, true), generation: undefined, port: webServer.http_port }, (get) =>
       action(answered(get)),

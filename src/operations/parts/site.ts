@@ -71,10 +71,19 @@ async function groupId(host: Host, name: string | undefined, server: Server): Pr
   });
 }
 
-/** What is decided of a site; `core`: that of the platform on its server, the first of a cluster. Rejects with HOST_UNAVAILABLE where a member is down. */
-export async function siteInputs(use: Services, all: SiteAndAll, core: Core, generation: string): Promise<SiteInputs> {
+/**
+ * What is decided of a site; `core`: that of the platform on its server, the first of a cluster; `from`: where the site is served until now, when it
+ * moves. Rejects with HOST_UNAVAILABLE where a member is down.
+ */
+export async function siteInputs(
+  use: Services,
+  all: SiteAndAll,
+  core: Core,
+  generation: string,
+  from?: Pick<SiteAndAll, "site" | "webServer">,
+): Promise<SiteInputs> {
   const { cluster, ...alone } = all;
-  if (cluster === undefined) return placeInputs(use, all, core, generation);
+  if (cluster === undefined) return placeInputs(use, all, core, generation, from);
   refuseUnfitForCluster(all);
   await refuseDown(all, use);
   const first = await placeInputs(use, alone, core, generation);
@@ -83,11 +92,11 @@ export async function siteInputs(use: Services, all: SiteAndAll, core: Core, gen
     const at = { ...alone, server, webServer: server };
     others.push(await placeInputs(use, at, await sameCore(use, at, core), generation));
   }
-  const from = [...new Set([first, ...others].flatMap(({ databaseWay }) => databaseWay?.from ?? []))];
+  const addresses = [...new Set([first, ...others].flatMap(({ databaseWay }) => databaseWay?.from ?? []))];
   // One account of the database lets all members in, and one certificate is shown by all.
   const shared = (place: SiteInputs): SiteInputs => ({
     ...place,
-    ...(from.length === 0 ? {} : { databaseWay: { ...place.databaseWay, from } }),
+    ...(addresses.length === 0 ? {} : { databaseWay: { ...place.databaseWay, from: addresses } }),
     ...(first.certificate && place.certificate ? { certificate: { ...first.certificate, directory: place.certificate.directory } } : {}),
   });
   return { ...shared(first), cluster, others: others.map(shared) };
@@ -112,7 +121,13 @@ async function sameCore(use: Services, at: SiteAndAll, first: Core): Promise<Cor
   );
 }
 
-async function placeInputs(use: Services, all: SiteAndAll, core: Core, generation: string): Promise<SiteInputs> {
+async function placeInputs(
+  use: Services,
+  all: SiteAndAll,
+  core: Core,
+  generation: string,
+  from?: Pick<SiteAndAll, "site" | "webServer">,
+): Promise<SiteInputs> {
   const directory = siteDirectory(all.site);
   refuseTlsWithoutPort(all);
   const webGid = await groupId(use.host(all.webServer), all.webServer.web_group, all.webServer);
@@ -124,8 +139,8 @@ async function placeInputs(use: Services, all: SiteAndAll, core: Core, generatio
   const entered = await namesOfDirectory({ host: use.host(all.server), engine: use.engine(core.engine), docroot: core.docroot }, directory);
   const names = namesOf({ site: all.site, directory });
   const codeCache = await codeCacheOf(use.layoutOf(all.server), use.host(all.server), core);
-  const certificate = await certificatePlan(use, all);
-  const databaseWay = await wayToDatabase(use, all);
+  const certificate = await certificatePlan(use, all, from === undefined ? {} : { from });
+  const databaseWay = await wayToDatabase(use, all, account);
   const owner = isThisMachine(all.server.remote_host) ? undefined : await ownId(use.host(all.server));
   return {
     ...all,
@@ -316,8 +331,9 @@ function basicAuthOf({ site, webServer }: SiteInputs, use: Services): BasicAuth 
   return { message: message ?? site.uri, file: use.http(webServer).passwordFile(site.uri), whitelist };
 }
 
-function tlsOf({ site, certificate: plan }: SiteInputs, use: Services, version: string | undefined): Tls | undefined {
-  const files = certificateFiles(site, plan, use, version);
+function tlsOf(inputs: SiteInputs, use: Services, version: string | undefined): Tls | undefined {
+  const { site } = inputs;
+  const files = certificateFiles(inputs, use, version);
   return files && { required: site.ssl === "required", ...files, hsts: site.ssl_hsts };
 }
 

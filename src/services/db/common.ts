@@ -1,11 +1,13 @@
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
+import { isThisMachine } from "../../context/schema.js";
 import { ProvisionError } from "../../core/errors.js";
 import { phpProgram } from "../php.js";
 import type { DbSetup } from "./index.js";
 
-/** Sites would only find out when they are installed. Rejects with SERVICE_UNAVAILABLE, naming the Debian package. */
+/** Sites would only find out when they are installed. A machine of databases alone needs no PHP. Rejects with SERVICE_UNAVAILABLE, naming the Debian package. */
 export async function requirePhpDriver({ host, server }: DbSetup, extension: string, debian: string): Promise<void> {
+  if (server.http_service_type === "none" && !isThisMachine(server.remote_host ?? "localhost")) return;
   const php = phpProgram(server.php);
   const code = `echo PHP_MAJOR_VERSION, '.', PHP_MINOR_VERSION, ' ', (int) extension_loaded('${extension}');`;
   const { stdout } = await host.run([php, "-d", "display_errors=stderr", "-d", "log_errors=0", "-r", code], { timeout: 60_000 });

@@ -9,7 +9,8 @@ import { sqlite } from "./sqlite/index.js";
 
 export interface DbSetup {
   readonly layout: Layout;
-  readonly server: Pick<Server, "name" | "php" | "web_group" | "master_db" | "password_command" | "db_grant_all_hosts">;
+  readonly server: Pick<Server, "name" | "php" | "web_group" | "master_db" | "password_command" | "db_grant_all_hosts"> &
+    Partial<Pick<Server, "remote_host" | "http_service_type">>;
   /** The machine whose client programs reach the database. */
   readonly host: Host;
   /** The machine that has the hub's files. */

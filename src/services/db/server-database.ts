@@ -68,9 +68,9 @@ export abstract class ServerDatabase implements DbService {
   protected abstract make(names: ServerNames, password: Secret, from: Pick<DatabaseOf, "webHosts">): Promise<void>;
   /** The account has this password and these rights, whether it was there or not. */
   protected abstract giveAccount(names: ServerNames, password: Secret, from: Pick<DatabaseOf, "webHosts">): Promise<void>;
-  /** Whether the account may come from all of these hosts. */
-  protected async comesFrom(_names: ServerNames, _from: Pick<DatabaseOf, "webHosts">): Promise<boolean> {
-    return true;
+  /** Addresses of other machines that the account is to log in from and cannot, or can and is not to. */
+  protected async wrongHosts(_names: ServerNames, _from: Pick<DatabaseOf, "webHosts">): Promise<readonly string[]> {
+    return [];
   }
   /** Whether the account, logged in, has its rights over its database. */
   protected abstract hasRights(login: ServerLogin, names: ServerNames): Promise<boolean>;
@@ -213,7 +213,13 @@ export abstract class ServerDatabase implements DbService {
         id: "database/rights",
         title: `The account of the database of ${database.uri} logs in`,
         phase: "finish",
-        check: async () => ({ changes: (await this.#accountWorks(database)) ? [] : [`give ${user} its password and rights again`] }),
+        check: async () => {
+          if (!(await this.#accountWorks(database))) return { changes: [`give ${user} its password and rights again`] };
+          const wrong = await this.wrongHosts(this.namesIn(database.names), database);
+          return {
+            changes: wrong.length === 0 ? [] : [`let ${user} log in from ${(database.webHosts ?? []).join(" and ")} (${wrong.join(", ")})`],
+          };
+        },
         apply: () => this.#giveAccount(database),
       },
     ];
@@ -225,11 +231,11 @@ export abstract class ServerDatabase implements DbService {
     return null;
   }
 
-  async #accountWorks({ site, names: all, webHosts = [] }: DatabaseOf): Promise<boolean> {
+  async #accountWorks({ site, names: all }: DatabaseOf): Promise<boolean> {
     const names = this.namesIn(all);
     try {
       const password = await passwordOf(this.setup.secrets, site, names.user);
-      return (await this.hasRights(await this.#siteLogin(names.user, password), names)) && (await this.comesFrom(names, { webHosts }));
+      return await this.hasRights(await this.#siteLogin(names.user, password), names);
     } catch (error) {
       if (error instanceof ProvisionError && (error.code === "DATABASE_LOGIN_REFUSED" || error.code === "DATABASE_RIGHT_MISSING"))
         return false;

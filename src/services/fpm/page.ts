@@ -15,6 +15,8 @@ export interface FpmPage {
   readonly port: number;
   /** Chosen in sites.php instead of the one that visitors get; undefined: there is no other at this place. */
   readonly generation: string | undefined;
+  /** Below the site, with its `/`; default: the front page. */
+  readonly path?: string;
   /** What the web server tells PHP of the site. */
   readonly variables: Readonly<Record<string, Secret>>;
 }
@@ -22,11 +24,12 @@ export interface FpmPage {
 const TIMEOUT = 120_000;
 
 /**
- * GET of the front page, before any web server leads anybody there: by the pool, and so by the account, that is to run the site. Rejects when nobody
+ * GET of a page, before any web server leads anybody there: by the pool, and so by the account, that is to run the site. Rejects when nobody
  * listens there or nothing comes in two minutes.
  */
 export async function fpmPage(page: FpmPage): Promise<{ status: number; headers: Record<string, string>; body: string; ms: number }> {
   const started = Date.now();
+  const { path = "/" } = page;
   const [name = "", ...segments] = page.uri.split("/");
   const prefix = segments.length === 0 ? "" : `/${segments.join("/")}`;
   const docroot = (await page.host.realPath(page.docroot)) ?? page.docroot;
@@ -38,8 +41,8 @@ export async function fpmPage(page: FpmPage): Promise<{ status: number; headers:
       SERVER_PROTOCOL: "HTTP/1.1",
       SERVER_SOFTWARE: "provision",
       REQUEST_METHOD: "GET",
-      REQUEST_URI: `${prefix}/`,
-      QUERY_STRING: "",
+      REQUEST_URI: `${prefix}${path}`,
+      QUERY_STRING: path.split("?").slice(1).join("?"),
       DOCUMENT_ROOT: docroot,
       DOCUMENT_URI: `${prefix}/index.php`,
       SCRIPT_NAME: `${prefix}/index.php`,

@@ -1,5 +1,6 @@
 import { generateKeyPairSync } from "node:crypto";
 import { dirname, join } from "node:path";
+import { ProvisionError } from "../../core/errors.js";
 import { reveal, Secret } from "../../core/secret.js";
 import type { Host } from "../../host/host.js";
 import { type Certificate, isPair, readCertificate } from "./certificate.js";
@@ -89,6 +90,17 @@ export async function putVersion(
   await host.writeFile(join(beside, "fullchain.pem"), certificate, { mode: 0o644 });
   await host.writeFile(join(beside, "about.json"), `${JSON.stringify(origin)}\n`, { mode: 0o644 });
   await host.rename(beside, join(directory, version));
+}
+
+/** The same version on another machine, or for another web server; what is there only becomes whole. Rejects with FAILED when it is not whole where it was. */
+export async function copyVersion(from: Host, fromDirectory: string, to: Host, directory: string, version: string): Promise<void> {
+  const { certificate, key } = pairOf(fromDirectory, version);
+  const [pem, keyPem, about] = await Promise.all(
+    [certificate, key, join(fromDirectory, version, "about.json")].map((path) => from.readFile(path)),
+  );
+  if (pem === undefined || keyPem === undefined)
+    throw new ProvisionError("FAILED", `${from.name}: the certificate in ${join(fromDirectory, version)} is not there any more`);
+  await putVersion(to, directory, version, { certificate: pem, key: new Secret(keyPem), origin: originIn(about) });
 }
 
 /** A new key, as every server and authority takes it: P-256, PEM. */

@@ -88,13 +88,28 @@ class Mysql extends ServerDatabase {
   protected async giveAccount(names: ServerNames, password: Secret, from: Pick<DatabaseOf, "webHosts">): Promise<void> {
     const hosts = await this.#hosts(from);
     await this.asMaster(accountStatements(names, password, hosts, "CREATE USER IF NOT EXISTS"), `making the account ${names.user}`);
+    if (from.webHosts === undefined) return;
+    // The site's machine has another address than it had: from the old one nobody is to come.
+    const former = (await this.#accountHosts(names)).filter((host) => !hosts.includes(host));
+    if (former.length > 0)
+      await this.asMaster(
+        [`DROP USER IF EXISTS ${former.map((host) => account(names.user, host)).join(", ")};`],
+        `withdrawing ${names.user} from other addresses`,
+      );
   }
 
-  /** A web server that a cluster was given has no account of its own yet. */
-  protected override async comesFrom({ user }: ServerNames, { webHosts = [] }: Pick<DatabaseOf, "webHosts">): Promise<boolean> {
-    if (webHosts.length === 0 || this.setup.server.db_grant_all_hosts) return true;
+  async #accountHosts({ user }: ServerNames): Promise<readonly string[]> {
     const rows = await this.asMaster([`SELECT Host FROM mysql.user WHERE User = ${literal(user)};`], "looking for accounts");
-    return webHosts.every((host) => rows.some(([known]) => known === host));
+    return rows.map(([host = ""]) => host);
+  }
+
+  protected override async wrongHosts(names: ServerNames, from: Pick<DatabaseOf, "webHosts">): Promise<readonly string[]> {
+    if (from.webHosts === undefined) return [];
+    const [wanted, present] = [await this.#hosts(from), await this.#accountHosts(names)];
+    return [
+      ...wanted.filter((host) => !present.includes(host)).map((host) => `not yet from ${host}`),
+      ...present.filter((host) => !wanted.includes(host)).map((host) => `no longer from ${host}`),
+    ];
   }
 
   protected async hasRights(login: ServerLogin, { database }: ServerNames): Promise<boolean> {

@@ -19,10 +19,11 @@ const WORDS: readonly { readonly words: RegExp; readonly code: ErrorCode; readon
     code: "SERVICE_UNAVAILABLE",
     what: "takes no connection now",
   },
+  // It says how the connection would have been encrypted, too.
+  { words: /pg_hba\.conf/, code: "DATABASE_LOGIN_REFUSED", what: "refuses the login" },
   { words: /(SSL|TLS|certificate|encryption)/, code: "SERVICE_UNAVAILABLE", what: "and provision found no way to encrypt that both take" },
   {
-    words:
-      /authentication failed|no password supplied|pg_hba\.conf|role ".*" does not exist|is not permitted to log in|permission denied for database/,
+    words: /authentication failed|no password supplied|role ".*" does not exist|is not permitted to log in|permission denied for database/,
     code: "DATABASE_LOGIN_REFUSED",
     what: "refuses the login",
   },
