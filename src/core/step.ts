@@ -86,7 +86,11 @@ export interface Operation<Args, Inputs, Use> {
   readonly recovery: "automatic" | "ask";
   /** Reads the world, refuses, and makes every name, random and time. Called again once the locks are held. */
   prepare(args: Args, use: Use, id: string): Promise<{ readonly inputs: Inputs; readonly locks: readonly Lock[] }>;
-  /** Refuses what programs have to be asked about: once, under the locks, while nothing is applied. prepare may begin to ask. */
+  /**
+   * Refuses what programs have to be asked about: once, under the locks, while nothing is applied. prepare may begin to ask. A resumed run is not asked
+   * again: what was begun stands in its own way here, nobody could change a context of it since (INTERRUPTED), and a full disk or a server that is
+   * down is told by the step that meets it.
+   */
   preflight?(inputs: Inputs, use: Use): Promise<void>;
   /** Pure: the same inputs give the same step ids. */
   steps(inputs: Inputs, use: Use): readonly Step[];

@@ -90,8 +90,8 @@ export class LocalHost implements Host {
     let output: Readable | undefined;
     try {
       // Bytes between two programs never pass through this process.
-      for (let between = 0; between < last; between++) joints.push(await this.#kernelPipe());
-      const end = options.output ? await this.#kernelPipe() : undefined;
+      joints.push(...(await this.#kernelPipes(options.output ? programs.length : last)));
+      const end = options.output ? joints.pop() : undefined;
       if (end) {
         inherited.push(end.write);
         output = new Socket({ fd: end.read, readable: true, writable: false });
@@ -128,18 +128,26 @@ export class LocalHost implements Host {
   }
 
   /** Node's own pipes are pairs of sockets: a writer that loses its reader gets no SIGPIPE there, and /dev/stdout cannot be opened. */
-  async #kernelPipe(): Promise<{ readonly read: number; readonly write: number }> {
+  async #kernelPipes(count: number): Promise<readonly { readonly read: number; readonly write: number }[]> {
+    if (count === 0) return [];
     const directory = mkdtempSync(join(tmpdir(), "provision-pipe-"));
-    const path = join(directory, "pipe");
+    const paths = Array.from({ length: count }, (_, index) => join(directory, String(index)));
+    const ends: { readonly read: number; readonly write: number }[] = [];
     try {
-      await this.run(["mkfifo", "-m", "0600", path]);
-      // Linux opens both ways without waiting for the other side, and with that the two ends do not wait either.
-      const both = openSync(path, constants.O_RDWR);
-      try {
-        return { read: openSync(path, constants.O_RDONLY), write: openSync(path, constants.O_WRONLY) };
-      } finally {
-        closeSync(both);
+      await this.run(["mkfifo", "-m", "0600", ...paths]);
+      for (const path of paths) {
+        // Linux opens both ways without waiting for the other side, and with that the two ends do not wait either.
+        const both = openSync(path, constants.O_RDWR);
+        try {
+          ends.push({ read: openSync(path, constants.O_RDONLY), write: openSync(path, constants.O_WRONLY) });
+        } finally {
+          closeSync(both);
+        }
       }
+      return ends;
+    } catch (error) {
+      for (const { read, write } of ends) for (const descriptor of [read, write]) closeSync(descriptor);
+      throw error;
     } finally {
       rmSync(directory, { recursive: true, force: true });
     }

@@ -3,6 +3,7 @@ import { resolveSite } from "../context/references.js";
 import type { Site } from "../context/schema.js";
 import { ProvisionError } from "../core/errors.js";
 import type { Operation, Step } from "../core/step.js";
+import { together } from "../core/together.js";
 import type { SanitizeRules } from "../engines/engine.js";
 import { detectCore } from "../engines/index.js";
 import { file } from "../steps/files.js";
@@ -10,11 +11,11 @@ import { locksOf, newUri, takenBack } from "./migrate.js";
 import { type Baseline, differences } from "./parts/baseline.js";
 import { codeMoved, type Pair, pathPairs, paths, refuseCore, told, updates } from "./parts/code-moved.js";
 import { comparison, refuseIncompatible, warningsOf } from "./parts/compatible.js";
-import { copyDatabase, copyFiles, filesSize, filesUpToDate } from "./parts/copy.js";
+import { copyDatabase, copyFiles, filesUpToDate, sizesOf } from "./parts/copy.js";
 import { forecastOf } from "./parts/forecast.js";
 import { answers, arrived, ownCode, ownDirectories, reloaded, resolveAs } from "./parts/generation.js";
 import { poolSteps, refusePool } from "./parts/pool.js";
-import { refuseConflicts, refuseForeignDatabase, refuseFullDisk, refuseLocked, siteState } from "./parts/preflight.js";
+import { refuseConflicts, refuseForeignDatabase, refuseFullDisk, refuseLocked, refuseUnwell, siteState } from "./parts/preflight.js";
 import {
   accountForCommands,
   accountForRequests,
@@ -124,7 +125,7 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
         state: "nothing was changed",
         next: ["move it away, or choose another name"],
       });
-    const sizes = { files: await filesSize(from, use), database: await use.db(all.dbServer).size(databaseOf(from, use, all.dbServer)) };
+    const sizes = await sizesOf(from, use);
     await refuseFullDisk(
       use.host(to.server),
       use.layoutOf(to.server).sites,
@@ -148,15 +149,7 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
 
   async preflight(inputs, use) {
     const { from, to } = inputs;
-    const problems = (await use.http(to.webServer).problems()).filter(({ blocks }) => blocks).map(({ message }) => message);
-    if (problems.length > 0)
-      throw new ProvisionError("SERVICE_UNAVAILABLE", `the web server of ${to.webServer.name} is not well`, {
-        why: problems,
-        state: "nothing was changed",
-      });
-    await refusePool(to, use);
-    await use.db(to.dbServer).reach();
-    await use.db(from.dbServer).reach();
+    await together(refuseUnwell(to, use), refusePool(to, use), use.db(to.dbServer).reach(), use.db(from.dbServer).reach());
     await refuseIncompatible(inputs, from, to, use);
   },
 
@@ -198,7 +191,7 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
         copyFiles(from, to, use, sizes.files),
         filesUpToDate(from, to, use),
         modesAgain(to, use),
-        ...codeMoved(engine, code, { from: from.site.profile, to: to.site.profile }),
+        ...codeMoved(engine, code, use, { from: from.site.profile, to: to.site.profile }),
         ...(otherCode ? [updates(engine, code)] : []),
         ...paths(engine, code, pairs),
         renewed(to, use),

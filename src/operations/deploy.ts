@@ -171,7 +171,7 @@ export const deploy: Operation<DeployArgs, Inputs, Services> = {
       filesStep(inputs, use),
       { ...siteDirectories(inputs, use, "site/code-modes"), title: "Modes of the site's own code", undoneBy: "site/directories" },
       modesAgain(inputs, use),
-      ...codeMoved(engine, code, { from: formerProfile, to: site.profile }),
+      ...codeMoved(engine, code, use, { from: formerProfile, to: site.profile }),
       allExtensions(inputs, use),
       updates(engine, code),
       ...paths(engine, code, pairs),

@@ -124,7 +124,7 @@ export const drillBackup: Operation<{ readonly directory: string }, Inputs, Serv
       loadStep(use.host(inputs.dbServer), db, database, dumpOf(inputs), origin.own ? undefined : "foreign", use.local),
       countedStep(inputs, use),
       filesStep(inputs, use),
-      ...codeMoved(engine, siteCode(inputs, use), { from: formerProfile, to: site.profile }),
+      ...codeMoved(engine, siteCode(inputs, use), use, { from: formerProfile, to: site.profile }),
       allExtensions(inputs, use),
       bootStep(inputs, use),
       ...takenAway(inputs, use),
@@ -146,7 +146,7 @@ function countedStep(inputs: Inputs, use: Services): Step {
     async apply() {
       const there = new Set(await db.tables(database));
       const wanted = Object.keys(inputs.rows);
-      const counts = await db.counts(
+      const { rows: counts } = await db.counts(
         database,
         wanted.filter((table) => there.has(table)),
       );

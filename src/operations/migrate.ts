@@ -5,6 +5,7 @@ import type { Site } from "../context/schema.js";
 import { ProvisionError } from "../core/errors.js";
 import type { Json } from "../core/json.js";
 import type { Lock, Operation, Run, Step } from "../core/step.js";
+import { together } from "../core/together.js";
 import { detectCore } from "../engines/index.js";
 import { file, gone } from "../steps/files.js";
 import { type BackupInputs, backupInputs, backupSteps, refuseNoRoom } from "./parts/backup.js";
@@ -12,7 +13,7 @@ import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { certificateSteps } from "./parts/certificate.js";
 import { codeMoved, type Pair, pathPairs, paths, refuseCore, updates } from "./parts/code-moved.js";
 import { comparison, refuseIncompatible, warningsOf } from "./parts/compatible.js";
-import { ALL_TREES, copyDatabase, copyFiles, filesSize, filesUpToDate } from "./parts/copy.js";
+import { ALL_TREES, copyDatabase, copyFiles, filesUpToDate, sizesOf } from "./parts/copy.js";
 import { isSameMachine } from "./parts/database-way.js";
 import { forecastOf } from "./parts/forecast.js";
 import {
@@ -40,7 +41,7 @@ import { switchedChanges, switchedProperties } from "./parts/kept.js";
 import { lateWrites, marksOf } from "./parts/late-writes.js";
 import { siteLocks } from "./parts/locks.js";
 import { dropPoolUser, leavePool, poolSteps, refusePool } from "./parts/pool.js";
-import { refuseConflicts, refuseForeignDatabase, refuseFullDisk, refuseLocked, siteState } from "./parts/preflight.js";
+import { refuseConflicts, refuseForeignDatabase, refuseFullDisk, refuseLocked, refuseUnwell, siteState } from "./parts/preflight.js";
 import { type Rehearsed, refuseChanged, rehearsed } from "./parts/rehearsal-record.js";
 import {
   accountForCommands,
@@ -163,8 +164,8 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
       ...(renamed ? namesAfter(all.site, uri, args.redirectOld === true) : {}),
     } as Partial<Site>);
     const target = await detectCore(use.host(wanted.server), use.rootOf(wanted));
-    await refuseConflictsBut(use, wanted.site, name);
     if (platform !== all.site.platform) refuseLocked(wanted.platform);
+    await refuseConflictsBut(use, wanted.site, name);
     const locks = [...locksOf(all, wanted), ...(renamed ? [{ kind: "site", name: newName, mode: "exclusive" } as const] : [])];
     if (!moves) {
       const next = await siteInputs(use, wanted, target, generation);
@@ -190,7 +191,7 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
       );
     const next = await resolveAs(use, wanted, { profile, generation: id, db_name: undefined, db_user: undefined });
     const s = await succession(use, now, next, { generation: id, command: "migrate", operation: id });
-    const sizes = { files: await filesSize(now, use), database: await use.db(all.dbServer).size(databaseOf(now, use, all.dbServer)) };
+    const sizes = await sizesOf(now, use);
     // Another group would be one for both.
     const linked = use.settings.files_copy === "link" && now.gid === s.next.gid && now.pool?.uid === s.next.pool?.uid;
     const copied = linked ? 0 : sizes.files;
@@ -225,16 +226,13 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
   async preflight(inputs, use) {
     if (inputs.kind === "nothing") return;
     const { next, now } = inputs.kind === "move" ? inputs.succession : inputs;
-    if (inputs.kind === "move" && inputs.backup !== null) await refuseNoRoom(now, use);
-    const problems = (await use.http(next.webServer).problems()).filter(({ blocks }) => blocks).map(({ message }) => message);
-    if (problems.length > 0)
-      throw new ProvisionError("SERVICE_UNAVAILABLE", `the web server of ${next.webServer.name} is not well`, {
-        why: problems,
-        state: "nothing was changed",
-      });
-    await refusePool(next, use);
-    await use.db(next.dbServer).reach();
-    await use.db(now.dbServer).reach();
+    await together(
+      inputs.kind === "move" && inputs.backup !== null ? refuseNoRoom(now, use) : Promise.resolve(),
+      refuseUnwell(next, use),
+      refusePool(next, use),
+      use.db(next.dbServer).reach(),
+      use.db(now.dbServer).reach(),
+    );
     if (inputs.kind !== "move") return;
     await refuseIncompatible(inputs, now, next, use);
     if (inputs.rehearsed !== null) await refuseChanged(use, inputs.rehearsed, now, next);
@@ -361,7 +359,7 @@ function moveSteps(inputs: Extract<Inputs, { kind: "move" }>, use: Services): re
       copyDatabase(now, next, use, sizes.database),
       ...arrived(now, s.staged, use),
       // On the same code the lists of files are right as they are, and would be wrong under the name of a generation beside.
-      ...(otherCode ? [...codeMoved(engine, code, { from: now.site.profile, to: next.site.profile }), updates(engine, code)] : []),
+      ...(otherCode ? [...codeMoved(engine, code, use, { from: now.site.profile, to: next.site.profile }), updates(engine, code)] : []),
       ...paths(engine, code, pairs),
       smokeTest(s, use),
       ...switchSteps(s, use),
@@ -490,7 +488,7 @@ function renameSteps(now: SiteInputs, next: SiteInputs, pairs: readonly Pair[], 
       { mode: 0o644 },
       { id: "context", title: `Save ${name}`, ...finish },
     ),
-    ...codeMoved(engine, siteCode(next, use), { from: next.site.profile, to: next.site.profile }, finish),
+    ...codeMoved(engine, siteCode(next, use), use, { from: next.site.profile, to: next.site.profile }, finish),
     ...paths(engine, siteCode(next, use), pairs, finish),
     ...formerAccounts(next, use),
     ...dropPoolUser(now, next, use),

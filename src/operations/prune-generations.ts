@@ -1,4 +1,5 @@
-import { dirname, join } from "node:path";
+import { join } from "node:path";
+import { siteDirectory } from "../context/names.js";
 import { type PlatformAndServers, resolvePlatform } from "../context/references.js";
 import type { Server, Site } from "../context/schema.js";
 import { ProvisionError } from "../core/errors.js";
@@ -20,7 +21,7 @@ interface Going {
   readonly dbServer: Server | null;
   /** Where its web server has certificates and keys for it alone. */
   readonly certificates: { readonly webServer: Server; readonly directory: string } | null;
-  /** What visitors called it on its platform, when nothing else stands at its name there. */
+  /** What visitors called it on its platform, when no other generation of the site is left there, which needs those names too. */
   readonly names: readonly string[];
   /** The other members of a cluster, which may have had it, too. */
   readonly others: readonly Server[];
@@ -48,20 +49,17 @@ export const pruneGenerations: Operation<PruneArgs, Inputs, Services> = {
 
   async prepare({ name, now, generations }, use) {
     // A record that outlived a switch would take away what serves.
-    const serving = await servingGeneration(name, use);
-    const kept = (await keptGenerations(use, name)).filter(({ generation }) => generation !== serving);
+    const serving = await servingSite(name, use);
+    const kept = (await keptGenerations(use, name)).filter(({ generation }) => generation !== serving?.generation);
     const chosen = generations === undefined ? due(kept, new Date(now)) : kept.filter(({ generation }) => generations.includes(generation));
     const going: Going[] = [];
     const locks: Lock[] = [
       { kind: "hub", name: "hub", mode: "shared" },
       { kind: "site", name, mode: "exclusive" },
     ];
+    const staying = kept.filter((one) => !chosen.includes(one));
     for (const one of chosen) {
-      const found = await whereabouts(
-        one,
-        kept.filter((other) => !chosen.includes(other)),
-        use,
-      );
+      const found = await whereabouts(one, { serving, staying }, use);
       if (found.server) refuseOtherUser(found.server);
       going.push({ kept: one, ...found });
       for (const server of [found.server, found.dbServer, ...found.others])
@@ -81,20 +79,29 @@ export const pruneGenerations: Operation<PruneArgs, Inputs, Services> = {
   },
 };
 
-async function servingGeneration(name: string, use: Services): Promise<string | undefined> {
+async function servingSite(name: string, use: Services): Promise<Site | undefined> {
   const site = await use.store.read(name);
-  return site?.context_type === "site" ? site.generation : undefined;
+  return site?.context_type === "site" && site.generation !== undefined ? site : undefined;
+}
+
+/** What is left of a site when some of what is kept of it goes. */
+interface Left {
+  readonly serving: Site | undefined;
+  readonly staying: readonly Kept[];
 }
 
 /** What of a kept generation can still be reached by the contexts of the hub. A database whose server is known no more is left, and said. */
-async function whereabouts(kept: Kept, staying: readonly Kept[], use: Services): Promise<Omit<Going, "kept">> {
+async function whereabouts(kept: Kept, { serving, staying }: Left, use: Services): Promise<Omit<Going, "kept">> {
   const { platform, db_server } = kept.properties;
   const all = await resolvePlatform(use.store, use.settings, String(platform), "all").catch(unlessKnown);
   const dbServer = await use.store.need(String(db_server ?? "@server_master"), "server").catch(unlessKnown);
-  const standsAside = kept.siteDirectory !== `${dirname(kept.siteDirectory)}/${kept.directory}`;
+  // One that stands aside is found by the same names, and has them for itself when it serves again.
+  const needed =
+    (serving !== undefined && serving.platform === platform && siteDirectory(serving) === kept.directory) ||
+    staying.some(({ docroot, directory }) => docroot === kept.docroot && directory === kept.directory);
   const host = all && use.host(all.server);
   const at = host && { host, engine: use.engine(kept.engine), docroot: kept.docroot };
-  const names = at && !standsAside && (await host.stat(kept.docroot)) ? await namesOfDirectory(at, kept.directory) : [];
+  const names = at && !needed && (await host.stat(kept.docroot)) ? await namesOfDirectory(at, kept.directory) : [];
   return {
     server: all?.server ?? null,
     dbServer: dbServer ?? null,
@@ -204,6 +211,7 @@ function files(host: Host, trees: readonly string[], above: string, place: Param
 /** All that is kept of a site, for who takes it away whole. */
 export async function allGoing(name: string, use: Services): Promise<readonly Going[]> {
   const going: Going[] = [];
-  for (const kept of await keptGenerations(use, name)) going.push({ kept, ...(await whereabouts(kept, [], use)) });
+  const left: Left = { serving: await servingSite(name, use), staying: [] };
+  for (const kept of await keptGenerations(use, name)) going.push({ kept, ...(await whereabouts(kept, left, use)) });
   return going;
 }

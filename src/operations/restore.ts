@@ -160,7 +160,7 @@ export const restore: Operation<RestoreArgs, Inputs, Services> = {
         use.local,
       ),
       filesStep(unpacking, use),
-      ...(otherCode ? codeMoved(engine, code, { from: formerProfile, to: next.site.profile }) : []),
+      ...(otherCode ? codeMoved(engine, code, use, { from: formerProfile, to: next.site.profile }) : []),
       allExtensions(unpacking, use),
       ...(otherCode ? [updates(engine, code)] : []),
       ...paths(engine, code, pairs),
@@ -168,7 +168,9 @@ export const restore: Operation<RestoreArgs, Inputs, Services> = {
       closeGate(now, use),
       ...switchSteps(s, use),
       // What was listed while it stood beside is listed under its name.
-      ...(otherCode && beside ? codeMoved(engine, siteCode(next, use), { from: next.site.profile, to: next.site.profile }).map(again) : []),
+      ...(otherCode && beside
+        ? codeMoved(engine, siteCode(next, use), use, { from: next.site.profile, to: next.site.profile }).map(again)
+        : []),
       rows,
       ...finishSwitch(s, use, (run) => run.need(rows)),
     ];

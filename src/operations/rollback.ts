@@ -29,6 +29,8 @@ interface Inputs {
   readonly succession: Succession;
   /** Rows of what serves when it began to serve; null: nobody counted them. */
   readonly rows: Rows | null;
+  /** Of the kept one, counted when nobody wrote to it any more. */
+  readonly own: Rows | null;
   readonly baseline: Baseline;
 }
 
@@ -76,13 +78,13 @@ export const rollback: Operation<{ readonly name: string; readonly generation?: 
       ...(await baselineOf(use.host(next.server), beside)),
     };
     return {
-      inputs: { site: all.site, webServer: all.webServer, succession: s, rows: rowsThen(back, serving), baseline },
+      inputs: { site: all.site, webServer: all.webServer, succession: s, rows: rowsThen(back, serving), own: back.own ?? null, baseline },
       locks: locksOf(all, next),
     };
   },
 
-  steps({ succession: s, rows }, use) {
-    const count = counted(s.now, s.next, use, rows);
+  steps({ succession: s, rows, own }, use) {
+    const count = counted(s.now, s.next, use, rows, own);
     return [
       ...makeRoom(s, use),
       ...poolSteps(s.next, use),
@@ -91,7 +93,12 @@ export const rollback: Operation<{ readonly name: string; readonly generation?: 
       smokeTest(s, use, "gate/close"),
       ...switchSteps(s, use),
       // Nobody has written to it since it served.
-      ...finishSwitch(s, use, (run) => run.need(count).kept),
+      ...finishSwitch(
+        s,
+        use,
+        (run) => run.need(count).kept,
+        (run) => run.need(count).now,
+      ),
     ];
   },
 
@@ -146,18 +153,18 @@ async function refuseIncomplete({ siteDirectory, generation }: Kept, next: SiteA
 
 /** Of the generation that serves now, if it is the one that took that place. */
 function rowsThen({ successor }: Kept, serving: string): Rows | null {
-  return successor?.generation === serving ? successor.rows : null;
+  return successor?.generation === serving ? { rows: successor.rows, marks: successor.marks ?? {} } : null;
 }
 
-type Counted = { readonly since: Since; readonly kept: Rows };
+type Counted = { readonly since: Since; readonly now: Rows; readonly kept: Rows };
 
-function counted(now: SiteInputs, next: SiteInputs, use: Services, rows: Rows | null): Step<Counted> {
+function counted(now: SiteInputs, next: SiteInputs, use: Services, rows: Rows | null, own: Rows | null): Step<Counted> {
   return {
     id: "rollback/since",
     title: "Count what was written since",
     undoneBy: "gate/close",
     check: async () => ({ changes: ["compare the two databases"] }),
-    apply: () => since(now, next, use, rows ?? undefined),
+    apply: () => since(now, next, use, rows ?? undefined, own ?? undefined),
   };
 }
 

@@ -161,7 +161,7 @@ export const sync: Operation<SyncArgs, Inputs, Services> = {
         filesUpToDate(filesFrom, next, use, FILES),
         filesUpToDate(databaseFrom, next, use, CONFIGURATION),
         modesAgain(next, use),
-        ...(database ? codeMoved(engine, code, { from: from.site.profile, to: next.site.profile }) : []),
+        ...(database ? codeMoved(engine, code, use, { from: from.site.profile, to: next.site.profile }) : []),
         ...(inputs.updates ? [updates(engine, code)] : []),
         ...paths(engine, code, pairs),
         ...(database ? [renewed(staged, use)] : []),
@@ -170,7 +170,7 @@ export const sync: Operation<SyncArgs, Inputs, Services> = {
         ...switchSteps(s, use),
         // What was listed while it stood beside is listed under its name.
         ...(database && beside
-          ? codeMoved(engine, siteCode(next, use), { from: next.site.profile, to: next.site.profile }).map((step) => ({
+          ? codeMoved(engine, siteCode(next, use), use, { from: next.site.profile, to: next.site.profile }).map((step) => ({
               ...step,
               id: `${step.id}-again`,
             }))

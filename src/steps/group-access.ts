@@ -26,10 +26,13 @@ interface Found {
   readonly is: string;
 }
 
+/** Trees of one kind that are there. */
+type Trees = Pick<SharedTree, "writable"> & { readonly paths: readonly string[] };
+
 const ROOT = 0;
 
 /** What find has to look for: entries that are not as they should be. Links are left, and whatever is no file or directory. */
-function wrong({ writable }: SharedTree, { gid, uid, writer }: GroupAccess, root: boolean) {
+function wrong({ writable }: Pick<SharedTree, "writable">, { gid, uid, writer }: GroupAccess, root: boolean) {
   const group = gid === undefined ? [] : ["-o", "!", "-gid", String(gid)];
   const directory = writable ? ["!", "-perm", "-2770", "-o", "-perm", "-0002"] : ["!", "-perm", "-0750", "-o", "-perm", "/0022"];
   const file = writable
@@ -59,22 +62,25 @@ export function groupAccess(
   place: StepPlace & Pick<Step, "undoneBy">,
   former?: GroupAccess,
 ): Step {
-  const each = (action: (tree: SharedTree, access: GroupAccess) => Promise<void>) => eachTree(host, trees, access, action);
+  const each = (action: (trees: Trees, access: GroupAccess) => Promise<void>) => eachKind(host, trees, access, action);
   return {
     ...place,
     async check(run) {
       const changes: string[] = [];
-      await each(async (tree, wanted) => {
-        const found = await look(host, tree, wanted);
-        const mine = found.filter(({ mine }) => mine);
-        if (mine.length > 0) changes.push(`set owner, group or mode of ${some(mine)}`);
-        const others = found.filter((one) => !one.mine);
-        if (others.length > 0) needsRoot(run, others, tree, wanted);
+      await each(async (kind, wanted) => {
+        const all = await look(host, kind, wanted);
+        for (const path of kind.paths) {
+          const found = all.filter((one) => one.path === path || one.path.startsWith(`${path}/`));
+          const mine = found.filter(({ mine }) => mine);
+          if (mine.length > 0) changes.push(`set owner, group or mode of ${some(mine)}`);
+          const others = found.filter((one) => !one.mine);
+          if (others.length > 0) needsRoot(run, others, { path, writable: kind.writable }, wanted);
+        }
       });
       return former ? { changes, undo: [{ do: "group_access", host: host.name, trees, access: accessData(former) }] } : { changes };
     },
     async apply() {
-      await each((tree, wanted) => repair(host, tree, wanted));
+      await each((kind, wanted) => repair(host, kind, wanted));
       return null;
     },
   };
@@ -87,7 +93,7 @@ export function groupAccessUndo(reach: { host(name: string): Host }): UndoKinds 
       const { gid, uid, writer } = undo["access"] as unknown as ReturnType<typeof accessData>;
       const host = reach.host(undo.host);
       const access = { gid: gid ?? undefined, uid, writer: writer ?? undefined };
-      await eachTree(host, undo["trees"] as unknown as readonly SharedTree[], access, (tree, wanted) => repair(host, tree, wanted));
+      await eachKind(host, undo["trees"] as unknown as readonly SharedTree[], access, (kind, wanted) => repair(host, kind, wanted));
     },
   };
 }
@@ -97,22 +103,29 @@ function accessData({ gid, uid, writer }: GroupAccess) {
   return { gid: gid ?? null, uid, writer: writer ?? null };
 }
 
-async function eachTree(
+/** One program looks at all trees of a kind that are there: most are small, and its start takes longer than the look. */
+async function eachKind(
   host: Host,
   trees: readonly SharedTree[],
   access: GroupAccess,
-  action: (tree: SharedTree, access: GroupAccess) => Promise<void>,
+  action: (trees: Trees, access: GroupAccess) => Promise<void>,
 ): Promise<void> {
-  for (const tree of trees) if ((await host.stat(tree.path))?.type === "directory") await action(tree, access);
+  const there: SharedTree[] = [];
+  for (const tree of trees) if ((await host.stat(tree.path))?.type === "directory") there.push(tree);
+  for (const writable of [true, false]) {
+    const paths = there.filter((tree) => tree.writable === writable).map(({ path }) => path);
+    if (paths.length > 0) await action({ paths, writable }, access);
+  }
 }
 
-async function look(host: Host, tree: SharedTree, access: GroupAccess): Promise<readonly Found[]> {
+async function look(host: Host, trees: Trees, access: GroupAccess): Promise<readonly Found[]> {
   const me = access.uid;
-  const { directories, files, owners } = wrong(tree, access, me === ROOT);
+  const { directories, files, owners } = wrong(trees, access, me === ROOT);
   const any = ["(", ...directories, ")", "-o", "(", ...files, ")", ...(owners ? ["-o", "(", ...owners, ")"] : [])];
-  const { stdout } = await host.run(["find", tree.path, "-xdev", "(", ...any, ")", "-printf", "%U %U:%G %m %p\\0"], { anyExit: true });
-  return stdout
-    .split("\0")
+  const { stdout } = await host.run(["find", ...trees.paths, "-xdev", "(", ...any, ")", "-printf", "%U %U:%G %m %p\\0"], { anyExit: true });
+  const entries = new Set(stdout.split("\0"));
+  // One tree may be in another.
+  return [...entries]
     .filter((entry) => entry !== "")
     .map((entry) => {
       const [uid = "", owner = "", mode = "", ...path] = entry.split(" ");
@@ -121,19 +134,19 @@ async function look(host: Host, tree: SharedTree, access: GroupAccess): Promise<
 }
 
 /** By find, which does not follow a link that somebody puts in the way of a directory. */
-async function repair(host: Host, tree: SharedTree, access: GroupAccess): Promise<void> {
+async function repair(host: Host, trees: Trees, access: GroupAccess): Promise<void> {
   const me = access.uid;
-  const { directories, files, owners } = wrong(tree, access, me === ROOT);
+  const { directories, files, owners } = wrong(trees, access, me === ROOT);
   const own = me === ROOT ? [] : ["-uid", String(me)];
   const find = async (which: readonly string[], ...command: readonly string[]) => {
-    const argv: Argv = ["find", tree.path, "-xdev", ...own, ...which, "-execdir", ...command, "{}", "+"];
+    const argv: Argv = ["find", ...trees.paths, "-xdev", ...own, ...which, "-execdir", ...command, "{}", "+"];
     await host.run(argv);
   };
-  if (owners && me === ROOT) await find(owners, "chown", "-h", String(tree.writable ? (access.writer ?? access.uid) : access.uid), "--");
+  if (owners && me === ROOT) await find(owners, "chown", "-h", String(trees.writable ? (access.writer ?? access.uid) : access.uid), "--");
   // Group and mode are two looks: what has a new group may have the right mode already.
   if (access.gid !== undefined)
     await find(["(", "-type", "d", "-o", "-type", "f", ")", "!", "-gid", String(access.gid)], "chgrp", "-h", String(access.gid), "--");
-  if (tree.writable) {
+  if (trees.writable) {
     await find(directories, "chmod", "u+rwx,g+rwxs,o-w", "--");
     await find(["-perm", "-0200", ...files], "chmod", "g+rw,o-w", "--");
     await find(files, "chmod", "g+r,o-w", "--");

@@ -189,6 +189,20 @@ for (const type of Object.keys(dbServices)) {
       expect(await wouldChange(db.drop(one))).toEqual([]);
     });
 
+    test("rows are counted; those of a table that has not changed since may be taken from before, those of others not", async () => {
+      const one = database("counted.test");
+      await drive(db.create(one));
+      await rig.asSite(one, ...FILL, "SELECT word FROM words");
+      const counted = await db.counts(one, ["words"]);
+      expect(counted.rows).toEqual({ words: 1 });
+      expect((await db.counts(one, ["words"], counted)).rows).toEqual({ words: 1 });
+      // Of the same second, and of what nobody has noted, nothing is believed.
+      await rig.asSite(one, "INSERT INTO words VALUES (2, 'more')", "SELECT word FROM words");
+      expect((await db.counts(one, ["words"], counted)).rows).toEqual({ words: 2 });
+      expect((await db.counts(one, ["words"], { rows: { words: 7 }, marks: {} })).rows).toEqual({ words: 2 });
+      await drive(db.drop(one));
+    });
+
     test("creating a database that is there is refused, and it stays as it was", async () => {
       const two = database("two.test");
       await drive(db.create(two));
@@ -473,6 +487,25 @@ describe.skipIf(missingServer("mysql") !== undefined)("mysql", () => {
     await drive(open.drop(three));
     await drive(db.drop(two));
     expect(sql(`SELECT COUNT(*) FROM mysql.user WHERE User IN ('${two.names["user"]}', '${three.names["user"]}')`)).toEqual(["0"]);
+  });
+
+  test("a table whose last change is past has a mark: what it was counted by then is not counted again until it changes", async () => {
+    const one = rig.database("marked.test");
+    await drive(db.create(one));
+    rig.server?.sql(
+      "CREATE TABLE a (n INT); CREATE TABLE b (n INT); INSERT INTO a VALUES (1); INSERT INTO b VALUES (1);",
+      one.names["database"],
+    );
+    let counted = await db.counts(one, ["a", "b"]);
+    const deadline = Date.now() + 30_000;
+    while (Object.keys(counted.marks).length < 2 && Date.now() < deadline) counted = await db.counts(one, ["a", "b"]);
+    expect(Object.keys(counted.marks).sort()).toEqual(["a", "b"]);
+    // No table has as many: whoever says so has not counted.
+    const said = { ...counted, rows: { a: 41, b: 41 } };
+    expect((await db.counts(one, ["a", "b"], said)).rows).toEqual({ a: 41, b: 41 });
+    rig.server?.sql("INSERT INTO b VALUES (2);", one.names["database"]);
+    const after = await db.counts(one, ["a", "b"], said);
+    expect([after.rows, after.marks["a"], after.marks["b"]]).toEqual([{ a: 41, b: 2 }, counted.marks["a"], undefined]);
   });
 
   test("a dump made by root's views, triggers, routines and events loads under the site's account, and they work", async () => {

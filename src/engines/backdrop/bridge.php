@@ -322,12 +322,15 @@ function provision_rebuild(array $request) {
   backdrop_bootstrap(BACKDROP_BOOTSTRAP_SESSION);
   ProvisionBridge::trap();
   require_once BACKDROP_ROOT . '/core/modules/system/system.module';
+  // The server need not wait for its disk after each change.
+  $transaction = provision_transaction();
   // Classes have no table here: modules name their own, and where they lie is asked of {system}.
   system_rebuild_module_data();
   system_rebuild_theme_data();
   provision_empty_caches();
   // Now it would run the code of modules whose updates have not run.
   state_set('menu_rebuild_needed', TRUE);
+  unset($transaction);
   ProvisionBridge::trap();
   provision_warn_of_missing();
   return array();

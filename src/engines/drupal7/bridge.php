@@ -353,6 +353,8 @@ function provision_rebuild(array $request) {
   drupal_bootstrap(DRUPAL_BOOTSTRAP_SESSION);
   ProvisionBridge::trap();
   require_once DRUPAL_ROOT . '/modules/system/system.module';
+  // At once: for others there is never a site without a registry, and the server need not wait for its disk after each of some hundred changes.
+  $transaction = provision_transaction();
   db_query('DELETE FROM {registry}');
   db_query('DELETE FROM {registry_file}');
   system_rebuild_module_data();
@@ -362,6 +364,7 @@ function provision_rebuild(array $request) {
   provision_empty_caches();
   // Now it would run the code of modules whose updates have not run.
   variable_set('menu_rebuild_needed', TRUE);
+  unset($transaction);
   ProvisionBridge::trap();
   provision_warn_of_missing();
   return array();

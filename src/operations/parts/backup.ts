@@ -4,8 +4,9 @@ import { messageOf, ProvisionError } from "../../core/errors.js";
 import type { Json } from "../../core/json.js";
 import { PACKAGE_ROOT } from "../../core/package-root.js";
 import type { Step, Undo } from "../../core/step.js";
+import { together } from "../../core/together.js";
 import type { Host } from "../../host/host.js";
-import type { DatabaseOf } from "../../services/db/service.js";
+import type { Counts, DatabaseOf } from "../../services/db/service.js";
 import { writeDump } from "../../services/db/transfer.js";
 import { type Packed, pack, synced, type Written } from "../../steps/archive.js";
 import type { Services } from "../services.js";
@@ -73,16 +74,17 @@ export async function refuseNoRoom(inputs: SiteInputs, use: Services): Promise<v
   const host = use.host(inputs.server);
   const db = use.db(inputs.dbServer);
   const database = databaseOf(inputs, use, inputs.dbServer);
-  if (!(await db.exists(database)))
+  const trees = [...MEMBERS.map((name) => `${inputs.paths.root}/${name}/`), `${inputs.siteDirectory}/`];
+  const [exists, size, { stdout }] = await together(
+    db.exists(database),
+    db.size(database),
+    host.run(["du", "-s", "-c", "--block-size=1", "--apparent-size", "--", ...trees], { anyExit: true }),
+  );
+  if (!exists)
     throw new ProvisionError("NOT_INSTALLED", `the database of ${inputs.site.name} is gone`, {
       state: `its files are in ${inputs.paths.root}`,
       next: [`provision delete ${inputs.site.name} --no-backup --yes    # takes away what is left`],
     });
-  const trees = [...MEMBERS.map((name) => `${inputs.paths.root}/${name}/`), `${inputs.siteDirectory}/`];
-  const [size, { stdout }] = await Promise.all([
-    db.size(database),
-    host.run(["du", "-s", "-c", "--block-size=1", "--apparent-size", "--", ...trees], { anyExit: true }),
-  ]);
   const files = Number(stdout.trim().split("\n").at(-1)?.split("\t")[0] ?? 0);
   const need = Math.ceil(size / DUMP_RATIO) + files + SLACK;
   const free = await use.local.freeSpace(use.layout.backups);
@@ -176,8 +178,10 @@ function dumpStep(inputs: SiteInputs, { partial, full }: BackupInputs, use: Serv
           { structureOnly },
           use.local,
         );
-        const after = await rowsAfter(inputs, use, database, counted);
-        const rows = Object.fromEntries(counted.map((table) => [table, [before[table] ?? 0, after[table] ?? before[table] ?? 0] as const]));
+        const after = await rowsAfter(inputs, use, database, before);
+        const rows = Object.fromEntries(
+          counted.map((table) => [table, [before.rows[table] ?? 0, after.rows[table] ?? before.rows[table] ?? 0] as const]),
+        );
         return { ...written, structureOnly, rows, ...(await asked) } satisfies Dumped as unknown as Json;
       } finally {
         // Its PHP would go on, and hold the operation's locks.
@@ -188,12 +192,13 @@ function dumpStep(inputs: SiteInputs, { partial, full }: BackupInputs, use: Serv
 }
 
 /** A table that was dropped meanwhile is in the dump all the same. */
-async function rowsAfter({ dbServer }: SiteInputs, use: Services, database: DatabaseOf, counted: readonly string[]) {
+async function rowsAfter({ dbServer }: SiteInputs, use: Services, database: DatabaseOf, before: Counts) {
   const db = use.db(dbServer);
   const there = new Set(await db.tables(database));
   return db.counts(
     database,
-    counted.filter((table) => there.has(table)),
+    Object.keys(before.rows).filter((table) => there.has(table)),
+    before,
   );
 }
 

@@ -1,6 +1,7 @@
 import { ProvisionError } from "../../core/errors.js";
 import type { Step } from "../../core/step.js";
 import type { Core, Engine, SiteCode, Update } from "../../engines/engine.js";
+import { makeCodeCache } from "../../host/code-cache.js";
 import type { Host } from "../../host/host.js";
 import type { Services } from "../services.js";
 import type { SiteInputs } from "./site.js";
@@ -103,6 +104,7 @@ const UNDONE = { undoneBy: "database/create" } as const;
 export function codeMoved(
   engine: Engine,
   code: SiteCode,
+  { operations }: Pick<Services, "operations">,
   profile: { readonly from: string; readonly to: string },
   more: Partial<Pick<Step, "undoneBy" | "phase">> = UNDONE,
 ): readonly Step[] {
@@ -127,6 +129,8 @@ export function codeMoved(
       ...more,
       check: async () => ({ changes: ["make lists of files and caches anew"] }),
       async apply(run) {
+        // What is compiled for this serves updates and all that follows.
+        if (code.codeCache !== undefined) await makeCodeCache(code.host, code.codeCache, operations.locks);
         told(run, await engine.rebuild(code));
         return null;
       },

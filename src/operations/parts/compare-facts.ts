@@ -3,6 +3,7 @@ import { siteName } from "../../context/names.js";
 import { checkContext, type PlatformAndServers } from "../../context/references.js";
 import type { Platform, Server } from "../../context/schema.js";
 import { messageOf, ProvisionError } from "../../core/errors.js";
+import { together } from "../../core/together.js";
 import type { Core, Inventory } from "../../engines/engine.js";
 import { detectCore } from "../../engines/index.js";
 import type { Host } from "../../host/host.js";
@@ -42,7 +43,6 @@ export async function gatherComparison(
   const host = use.host(inputs.server);
   const there = use.host(target.server);
   const core = await detectCore(there, use.rootOf(target));
-  const { result: inventory } = await use.engine(inputs.core.engine).inventory(siteCode(inputs, use));
   const unknown: string[] = [];
   const known = async <T>(what: string, ask: () => Promise<T>): Promise<T | undefined> => {
     try {
@@ -54,15 +54,22 @@ export async function gatherComparison(
     }
   };
   const sameServer = dbServer.name === inputs.dbServer.name;
-  const facts: Facts = {
-    php: await known(`PHP of ${target.platform.name}`, () => phpFacts(there, programOf(target))),
-    phpNow: await known(`PHP of ${platform.name}`, () => phpFacts(host, programOf(inputs))),
-    database: await known(`the database server of ${dbServer.name}`, () => databaseFacts(use, dbServer)),
-    taken: await taken(use, inputs, target.platform, core, there, uri),
-    overrides: await overrides(host, inputs, there, core),
-    outside: await outside(host, inputs),
-    space: await known("room on the disk", () => space(use, host, inputs, target, sameServer)),
-  };
+  const samePhp = host.name === there.name && programOf(inputs) === programOf(target);
+  const phpThere = phpFacts(there, programOf(target));
+  // Programs first: while they run, this process looks at the code.
+  const [{ result: inventory }, php, phpNow, database, room, here, code, ...found] = await together(
+    use.engine(inputs.core.engine).inventory(siteCode(inputs, use)),
+    known(`PHP of ${target.platform.name}`, () => phpThere),
+    known(`PHP of ${platform.name}`, () => (samePhp ? phpThere : phpFacts(host, programOf(inputs)))),
+    known(`the database server of ${dbServer.name}`, () => databaseFacts(use, dbServer)),
+    known("room on the disk", () => space(use, host, inputs, target, sameServer)),
+    takeInventory(use, host, platform, inputs.core),
+    takeInventory(use, there, target.platform, core),
+    taken(use, inputs, target.platform, core, there, uri),
+    overrides(host, inputs, there, core),
+    outside(host, inputs),
+  );
+  const facts: Facts = { php, phpNow, database, taken: found[0], overrides: found[1], outside: found[2], space: room };
   return {
     site: {
       name: site.name,
@@ -70,11 +77,11 @@ export async function gatherComparison(
       profile: profileOf(inventory, site.profile, inputs.core),
       platform: platform.name,
       inventory,
-      code: await takeInventory(use, host, platform, inputs.core),
+      code: here,
     },
     target: {
       name: target.platform.name,
-      code: await takeInventory(use, there, target.platform, core),
+      code,
       locked: target.platform.locked && target.platform.name !== platform.name,
       source: sourceOf(target.platform),
     },

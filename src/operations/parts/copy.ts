@@ -1,7 +1,8 @@
 import { join } from "node:path";
 import { ProvisionError } from "../../core/errors.js";
 import type { Step } from "../../core/step.js";
-import { HostError } from "../../host/host.js";
+import { together } from "../../core/together.js";
+import { type Host, HostError } from "../../host/host.js";
 import { syncTree } from "../../host/sync-tree.js";
 import { copyStep } from "../../services/db/transfer.js";
 import type { Services } from "../services.js";
@@ -28,6 +29,13 @@ export async function filesSize({ paths, server }: SiteInputs, use: Services): P
     .host(server)
     .run(["du", "-s", "-c", "-D", "--block-size=1", "--apparent-size", "--", ...trees], { anyExit: true });
   return Number(stdout.trim().split("\n").at(-1)?.split("\t")[0] ?? 0);
+}
+
+/** Bytes of both parts of a generation. */
+export async function sizesOf(inputs: SiteInputs, use: Services): Promise<{ readonly files: number; readonly database: number }> {
+  const { dbServer } = inputs;
+  const [files, database] = await together(filesSize(inputs, use), use.db(dbServer).size(databaseOf(inputs, use, dbServer)));
+  return { files, database };
 }
 
 /** `12 MB`, as people say it. */
@@ -82,41 +90,41 @@ export function filesUpToDate(from: SiteInputs, to: SiteInputs, use: Services, {
     undoneBy: "site/directories",
     check: async () => ({ changes: ["copy what changed meanwhile"] }),
     async apply() {
+      const plain: string[] = [];
       for (const name of names) {
         const [source, target] = [join(from.paths.root, name), join(to.paths.root, name)];
-        if (!(await here.stat(source))) continue;
+        const stat = await here.stat(source);
+        if (!stat) continue;
         if (here.name !== host.name) {
           await syncTree(here, source, host, target, { delete: true, exclude: ownDatabase(from, name), live: true });
           continue;
         }
-        // Nanoseconds count: two changes of one second may leave the same size.
         const without = name === "files" ? databaseAmongFiles(from).map((path) => `--exclude=/${path}`) : [];
-        const argv = [
-          "rsync",
-          "-a",
-          "-H",
-          "--delete",
-          "--delete-excluded",
-          "--modify-window=-1",
-          ...without,
-          "--",
-          `${source}/`,
-          `${target}/`,
-        ] as const;
-        const { code, stderr } = await host.run(argv, { anyExit: true });
-        if (code === 0 || code === VANISHED) continue;
-        if (/No space left|quota exceeded/i.test(stderr)) throw full(host.name, target, stderr);
-        throw new HostError("COMMAND_FAILED", `${host.name}: the files in ${source} could not all be copied`, {
-          why: stderr
-            .split("\n")
-            .filter((line) => line.trim() !== "")
-            .slice(0, 5),
-          exitCode: code,
-        });
+        // Of an imported site it may be a link.
+        if (without.length === 0 && stat.type === "directory") plain.push(name);
+        else await sync(host, ["--delete-excluded", ...without], [`${source}/`], `${target}/`);
       }
+      // One program for all of them: while nobody can write, its start takes longer than what is left to copy. What is before /./ is not theirs.
+      const sources = plain.map((name) => `${from.paths.root}/./${name}`);
+      if (sources.length > 0) await sync(host, ["--relative"], sources, `${to.paths.root}/`);
       return null;
     },
   };
+}
+
+/** The target becomes what the sources are. Nanoseconds count: two changes of one second may leave the same size. */
+async function sync(host: Host, options: readonly string[], sources: readonly string[], target: string): Promise<void> {
+  const argv = ["rsync", "-a", "-H", "--delete", "--modify-window=-1", ...options, "--", ...sources, target] as const;
+  const { code, stderr } = await host.run(argv, { anyExit: true });
+  if (code === 0 || code === VANISHED) return;
+  if (/No space left|quota exceeded/i.test(stderr)) throw full(host.name, target, stderr);
+  throw new HostError("COMMAND_FAILED", `${host.name}: the files in ${sources.join(", ")} could not all be copied`, {
+    why: stderr
+      .split("\n")
+      .filter((line) => line.trim() !== "")
+      .slice(0, 5),
+    exitCode: code,
+  });
 }
 
 /** A site that was taken over may have its database among its files: that is copied by itself. */

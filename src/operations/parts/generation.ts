@@ -18,7 +18,7 @@ import type { Services } from "../services.js";
 import { certificateSteps } from "./certificate.js";
 import { isSameMachine } from "./database-way.js";
 import { inSiteDirectory, settle } from "./in-place.js";
-import { type Kept, keptGenerations, keptRecord, switchedChanges, switchedProperties } from "./kept.js";
+import { type Kept, keptGenerations, keptRecord, keptRows, switchedChanges, switchedProperties } from "./kept.js";
 import { dropPoolUser, leavePool, listenOf, poolSteps, reloadPhp, reloadPhpUndo } from "./pool.js";
 import { type Rows, rowsOf } from "./since.js";
 import {
@@ -343,10 +343,17 @@ export function smokeTest({ now, next, staged }: Succession, use: Services, undo
 
 /** The front page of a site that no web server knows yet: by PHP's own server on this machine, on another by the PHP-FPM that is to run it. */
 async function unseenPage(staged: SiteInputs, use: Services, generation: string | undefined): Promise<HttpAnswer> {
-  const { webServer } = staged;
-  if (isThisMachine(staged.server.remote_host))
-    return onLoopback({ vhost: vhostOf(staged, use, true), generation, port: webServer.http_port, signal: use.scope.signal }, (get) =>
-      get("/"),
+  const { server, webServer } = staged;
+  if (isThisMachine(server.remote_host))
+    return onLoopback(
+      {
+        vhost: vhostOf(staged, use, true),
+        generation,
+        port: webServer.http_port,
+        signal: use.scope.signal,
+        codeCache: staged.codeCache === undefined ? undefined : { host: use.host(server), directory: staged.codeCache },
+      },
+      (get) => get("/"),
     );
   return pageByFpm(staged, use, generation, "/");
 }
@@ -515,7 +522,9 @@ export function answers(next: SiteInputs, use: Services): Step {
     undoneBy: "http/activate",
     check: async () => ({ changes: ["fetch the front page"] }),
     async apply(run) {
-      const answer = await use.http(webServer).request({ uri: site.redirection ?? site.uri, path: "/", tls: site.ssl === "required" });
+      const answer = await use
+        .http(webServer)
+        .request({ uri: site.redirection ?? site.uri, path: "/", tls: site.ssl === "required", codeCache: next.codeCache });
       const smoke = run.out({ id: "smoke-test" } as Step<{ readonly status: number }>);
       if (!right(answer) && answer.status !== smoke?.status) throw probeFailed(site.uri, answer);
       return { status: answer.status, ms: answer.ms };
@@ -525,9 +534,10 @@ export function answers(next: SiteInputs, use: Services): Step {
 
 /**
  * After the commit: `now` is kept, the context says what serves, and writers are let in. The gate of `now` stays closed.
- * A kept generation that serves again is no longer kept. `rows`: how many each table of `next` has before anybody writes to it.
+ * A kept generation that serves again is no longer kept. `rows`: how many each table of `next` has before anybody writes to it; `own`: those
+ * of `now`, where they are known already.
  */
-export function finishSwitch(s: Succession, use: Services, rows: (run: Run) => Rows): readonly Step[] {
+export function finishSwitch(s: Succession, use: Services, rows: (run: Run) => Rows, own?: (run: Run) => Rows): readonly Step[] {
   const { now, next, inTheWay, kept } = s;
   const { name } = next.site;
   const renamed = now.site.name !== name;
@@ -535,9 +545,14 @@ export function finishSwitch(s: Succession, use: Services, rows: (run: Run) => R
   const wanted = { ...switchedProperties(next.site), ...Object.fromEntries(databaseProperties(database)), generation: next.generation };
   const path = use.layout.contextFile(name);
   const place = { phase: "finish" } as const;
+  const recordOf = (run: Run): Kept => ({
+    ...kept,
+    successor: { generation: next.generation, ...rows(run) },
+    ...(own === undefined ? {} : { own: own(run) }),
+  });
   return [
     ...[
-      { generation: kept.generation, record: (run: Run) => ({ ...kept, successor: { generation: next.generation, rows: rows(run) } }) },
+      { generation: kept.generation, record: recordOf },
       ...(inTheWay ? [{ generation: inTheWay.generation, record: () => movedRecord(inTheWay) }] : []),
     ].map((one) =>
       keptRecord(use, name, one.generation, one.record, {
@@ -564,6 +579,7 @@ export function finishSwitch(s: Succession, use: Services, rows: (run: Run) => R
     ...dropPoolUser(now, next, use),
     ...(now.site.uri === next.site.uri ? [] : formerUri(now, use)),
     ...(renamed ? formerName(now, next, use) : []),
+    ...(own === undefined ? [keptRows(use, name, kept.generation, () => rowsOf(now, use))] : []),
   ];
 }
 

@@ -4,6 +4,7 @@ import type { Site } from "../../context/schema.js";
 import { ProvisionError } from "../../core/errors.js";
 import type { Json } from "../../core/json.js";
 import type { Run, Step } from "../../core/step.js";
+import type { Counts } from "../../services/db/service.js";
 import { type StepPlace, undoParents } from "../../steps/files.js";
 import type { Services } from "../services.js";
 
@@ -44,7 +45,9 @@ export interface Kept {
   readonly directory: string;
   readonly siteDirectory: string;
   /** What took its place, and how many rows each table of that had then; absent in records of versions that did not count. */
-  readonly successor?: { readonly generation: string; readonly rows: Readonly<Record<string, number>> };
+  readonly successor?: { readonly generation: string } & Pick<Counts, "rows"> & Partial<Counts>;
+  /** Its own rows, when nobody wrote to it any more; absent where they were not counted. */
+  readonly own?: Counts;
 }
 
 export function switchedProperties(site: Site): SwitchedProperties {
@@ -96,6 +99,27 @@ export async function allKept(use: Services): Promise<ReadonlyMap<string, readon
 /** Those whose time is over. */
 export function due(kept: readonly Kept[], now: Date): readonly Kept[] {
   return kept.filter(({ until }) => Date.parse(until) <= now.getTime());
+}
+
+/** Rows of a generation that was kept just now: its way back need not count what nobody has changed by then. Without them it does. */
+export function keptRows(use: Services, name: string, generation: string, count: () => Promise<Counts>): Step {
+  const path = keptFile(use, name, generation);
+  const read = async () => (await keptGenerations(use, name)).find((kept) => kept.generation === generation);
+  return {
+    id: "kept/rows",
+    title: `Rows of generation ${generation}`,
+    phase: "cleanup",
+    async check() {
+      const kept = await read();
+      return { changes: kept === undefined || kept.own !== undefined ? [] : ["count the rows of its tables"] };
+    },
+    async apply() {
+      const kept = await read();
+      if (kept !== undefined)
+        await use.local.writeFile(path, `${JSON.stringify({ ...kept, own: await count() }, null, 2)}\n`, { mode: 0o640 });
+      return null;
+    },
+  };
 }
 
 /** The record says this, which may hang on an earlier step; null: there is none. */

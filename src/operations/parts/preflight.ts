@@ -48,6 +48,16 @@ export async function refuseFullDisk(host: Host, path: string, need: number): Pr
   );
 }
 
+/** Rejects with SERVICE_UNAVAILABLE when the site's web server could not take it. */
+export async function refuseUnwell({ webServer }: Pick<SiteAndAll, "webServer">, use: Services): Promise<void> {
+  const problems = (await use.http(webServer).problems()).filter(({ blocks }) => blocks).map(({ message }) => message);
+  if (problems.length > 0)
+    throw new ProvisionError("SERVICE_UNAVAILABLE", `the web server of ${webServer.name} is not well`, {
+      why: problems,
+      state: "nothing was changed",
+    });
+}
+
 /** A locked platform takes no new sites. Rejects with PLATFORM_LOCKED. */
 export function refuseLocked({ name, locked }: Platform): void {
   if (locked)

@@ -1,3 +1,4 @@
+import type { Counts } from "../../services/db/service.js";
 import type { Services } from "../services.js";
 import { matching } from "./copy.js";
 import { databaseOf, type SiteInputs } from "./site.js";
@@ -12,8 +13,8 @@ export type Since = {
   readonly passwords: readonly string[];
 };
 
-/** How many rows each table has, those left out that only reads write. */
-export type Rows = Readonly<Record<string, number>>;
+/** How many rows the tables of a generation have, those left out that only reads write: data of the journal and of records. */
+export type Rows = Pick<Counts, "rows" | "marks">;
 
 /** Rows of a generation that is about to serve, so that what updates wrote is not taken for what visitors wrote. */
 export async function rowsOf(inputs: SiteInputs, use: Services): Promise<Rows> {
@@ -30,32 +31,34 @@ function countedTables(tables: readonly string[], { core }: SiteInputs, use: Ser
 
 /**
  * Holds the tables of what serves against what they were when it began to serve (`then`; undefined: nobody counted, and the kept one has to do), and its
- * accounts against those of what is kept, which nobody has written to meanwhile. `kept`: rows of that.
+ * accounts against those of what is kept, which nobody has written to meanwhile (`own`: its rows, where they were counted). `now`, `kept`: rows of both.
  */
 export async function since(
   now: SiteInputs,
   kept: SiteInputs,
   use: Services,
   then?: Rows,
-): Promise<{ readonly since: Since; readonly kept: Rows }> {
+  own?: Rows,
+): Promise<{ readonly since: Since; readonly now: Rows; readonly kept: Rows }> {
   const [here, there] = [now, kept].map((inputs) => {
     const db = use.db(inputs.dbServer);
     const database = databaseOf(inputs, use, inputs.dbServer);
     return {
       tables: () => db.tables(database),
-      counts: (tables: readonly string[]) => db.counts(database, tables),
+      counts: (tables: readonly string[], known: Rows | undefined) => db.counts(database, tables, known),
       select: (sql: string) => db.select(database, sql),
     };
   }) as [Reader, Reader];
   const [mine, theirs] = await Promise.all([here.tables(), there.tables()]);
   const tables = countedTables(mine, now, use);
-  const [counts, rowsKept] = await Promise.all([here.counts(tables), there.counts(countedTables(theirs, kept, use))]);
-  const before = then ?? rowsKept;
+  const [counts, rowsKept] = await Promise.all([here.counts(tables, then), there.counts(countedTables(theirs, kept, use), own)]);
+  const before = (then ?? rowsKept).rows;
   const rows = Object.fromEntries(
-    tables.map((table) => [table, (counts[table] ?? 0) - (before[table] ?? 0)] as const).filter(([, difference]) => difference !== 0),
+    tables.map((table) => [table, (counts.rows[table] ?? 0) - (before[table] ?? 0)] as const).filter(([, difference]) => difference !== 0),
   );
   const table = mine.includes("users_field_data") ? "users_field_data" : "users";
-  if (!mine.includes(table) || !theirs.includes(table)) return { since: { rows, accounts: [], passwords: [] }, kept: rowsKept };
+  if (!mine.includes(table) || !theirs.includes(table))
+    return { since: { rows, accounts: [], passwords: [] }, now: counts, kept: rowsKept };
   const sql = `SELECT uid, name, pass FROM ${table} WHERE uid > 0;`;
   const [now_, former] = await Promise.all([here.select(sql), there.select(sql)]);
   const known = new Map(former.map(([uid = "", , pass = ""]) => [uid, pass]));
@@ -65,12 +68,13 @@ export async function since(
       accounts: now_.filter(([uid = ""]) => !known.has(uid)).map(([, name = ""]) => name),
       passwords: now_.filter(([uid = "", , pass = ""]) => known.has(uid) && known.get(uid) !== pass).map(([, name = ""]) => name),
     },
+    now: counts,
     kept: rowsKept,
   };
 }
 
 interface Reader {
   tables(): Promise<readonly string[]>;
-  counts(tables: readonly string[]): Promise<Readonly<Record<string, number>>>;
+  counts(tables: readonly string[], known: Rows | undefined): Promise<Rows>;
   select(sql: string): Promise<readonly (readonly string[])[]>;
 }

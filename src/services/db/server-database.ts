@@ -8,7 +8,7 @@ import type { DbSetup } from "./index.js";
 import { masterPassword } from "./master-password.js";
 import { databaseNames, nextUser } from "./names.js";
 import { forgetPasswords, formerUsers, keptUsers, passwordOf, passwordStep, randomPassword } from "./password.js";
-import type { DatabaseNames, DatabaseOf, DbService, DumpOptions, Flow, TableMarks } from "./service.js";
+import type { Counts, DatabaseNames, DatabaseOf, DbService, DumpOptions, Flow, TableMarks } from "./service.js";
 
 /** Where Debian keeps the authorities that everybody trusts; PHP's drivers have no default of their own. */
 const ACCESS_CA = "/etc/ssl/certs/ca-certificates.crt";
@@ -55,7 +55,7 @@ export abstract class ServerDatabase implements DbService {
   abstract remove(names: DatabaseNames): Promise<void>;
   abstract size(database: DatabaseOf): Promise<number>;
   abstract tables(database: DatabaseOf): Promise<readonly string[]>;
-  abstract counts(database: DatabaseOf, tables: readonly string[]): Promise<Readonly<Record<string, number>>>;
+  abstract counts(database: DatabaseOf, tables: readonly string[], known?: Counts): Promise<Counts>;
   abstract marks(database: DatabaseOf, since?: TableMarks): Promise<TableMarks>;
   abstract select(database: DatabaseOf, sql: string): Promise<Rows>;
   abstract out(database: DatabaseOf, options?: DumpOptions): Promise<Flow>;

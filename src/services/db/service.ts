@@ -25,6 +25,13 @@ export type DatabaseNames = Readonly<Record<string, string>>;
 
 export type TableMarks = Readonly<Record<string, string>>;
 
+/** How many rows tables have. */
+export interface Counts {
+  readonly rows: Readonly<Record<string, number>>;
+  /** Of some of them a mark: while a table has the same, it has as many rows. */
+  readonly marks: Readonly<Record<string, string>>;
+}
+
 export interface DumpOptions {
   /** Tables that are dumped without their rows (caches, sessions); those that do not exist are passed over. */
   readonly structureOnly?: readonly string[];
@@ -80,8 +87,8 @@ export interface DbService {
   size(database: DatabaseOf): Promise<number>;
   /** Names of its tables, sorted. */
   tables(database: DatabaseOf): Promise<readonly string[]>;
-  /** How many rows these tables have, each counted at some moment of the call. */
-  counts(database: DatabaseOf, tables: readonly string[]): Promise<Readonly<Record<string, number>>>;
+  /** How many rows these tables have, each counted at some moment of the call. `known`: counted before; what has not changed since is not counted again. */
+  counts(database: DatabaseOf, tables: readonly string[], known?: Counts): Promise<Counts>;
   /**
    * By table a mark that is another one when the table has changed; it says nothing to anybody else. `since`: marks that were
    * taken before, against which these are to be held.

@@ -3,6 +3,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { messageOf, ProvisionError } from "../../core/errors.js";
+import { codeCacheSettings } from "../../host/code-cache.js";
+import type { Host } from "../../host/host.js";
 import { ask } from "./ask.js";
 import { portSuffix, splitUri } from "./routing.js";
 import type { HttpAnswer, Vhost } from "./service.js";
@@ -15,6 +17,8 @@ export interface LoopbackSite {
   readonly generation: string | undefined;
   /** Of the web server that will serve it: what links are made of. */
   readonly port: number;
+  /** Directory for compiled code of this machine (host/code-cache.ts), used when it is there. */
+  readonly codeCache?: { readonly host: Host; readonly directory: string } | undefined;
   /** Ends a request that takes too long. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -27,7 +31,8 @@ export interface LoopbackSite {
  */
 export async function onLoopback<T>(site: LoopbackSite, action: (get: (path: string) => Promise<HttpAnswer>) => Promise<T>): Promise<T> {
   const [{ Front }, { siteFiles }] = await Promise.all([import("./php/front.js"), import("./php/vhost-files.js")]);
-  const { vhost, generation } = site;
+  const { vhost, generation, codeCache } = site;
+  const compiled = codeCache && (await codeCacheSettings(codeCache.host, codeCache.directory));
   const directory = mkdtempSync(join(tmpdir(), "provision-loopback-"));
   const heard: string[] = [];
   const front = new Front({
@@ -35,7 +40,7 @@ export async function onLoopback<T>(site: LoopbackSite, action: (get: (path: str
     generation: "loopback",
     token: randomBytes(24).toString("hex"),
     size: 1,
-    settings: ["opcache.enable=0"],
+    settings: compiled ?? ["opcache.enable=0"],
     ...(generation === undefined ? {} : { environment: { PROVISION_GENERATION: generation } }),
     onEvent: (event) => {
       if (event.type === "output") heard.push(event.line);

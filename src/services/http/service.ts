@@ -137,6 +137,8 @@ export interface HttpRequest {
   readonly body?: string;
   /** By https, whatever the certificate says. */
   readonly tls?: boolean;
+  /** Of the site's code (host/code-cache.ts), for a server that is started for this request alone. */
+  readonly codeCache?: string | undefined;
 }
 
 /**

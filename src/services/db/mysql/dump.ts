@@ -18,17 +18,21 @@ const MODES = "\\/\\*!50003 SET sql_mode";
  * - DEFINER of views, triggers, routines and events: setting somebody else's needs a right over the whole server.
  * - NO_AUTO_CREATE_USER, a mode that MySQL 8 no longer knows.
  * - Rows of the tables given.
+ *
+ * Each pattern is looked for through a whole line, and all of a table's rows are one line: those that begin as none of them does, which is
+ * nearly all bytes, go by after one look.
  */
 export function portable(structureOnly: readonly string[]): Argv {
   const expressions = [
-    "1{/^\\/\\*M?!999999.*sandbox/d}",
-    `/^(${WITH_DEFINER.join("|")})/s/ ?${DEFINER}//`,
-    `/^${MODES}/s/NO_AUTO_CREATE_USER,//`,
-    `/^${MODES}/s/,?NO_AUTO_CREATE_USER//`,
     // All rows in one line, or each in its own: the statement ends where a line ends with a semicolon.
     ...structureOnly.map(
       (table, index) => `/^INSERT INTO ${pattern(identifier(table))} [(V]/{:rows${index};/;$/d;N;s/^.*\\n//;brows${index}}`,
     ),
+    "/^[^/C]/b",
+    "1{/^\\/\\*M?!999999.*sandbox/d}",
+    `/^(${WITH_DEFINER.join("|")})/s/ ?${DEFINER}//`,
+    `/^${MODES}/s/NO_AUTO_CREATE_USER,//`,
+    `/^${MODES}/s/,?NO_AUTO_CREATE_USER//`,
   ];
   return ["sed", "-E", ...expressions.flatMap((expression) => ["-e", expression])];
 }

@@ -5,7 +5,7 @@ import { requirePhpDriver } from "../common.js";
 import type { DbSetup } from "../index.js";
 import { familyPattern, sameFamily } from "../names.js";
 import { type Asking, type Rows, ServerDatabase, type ServerLogin, type ServerNames } from "../server-database.js";
-import type { DatabaseNames, DatabaseOf, DbService, DumpOptions, Flow, TableMarks } from "../service.js";
+import type { Counts, DatabaseNames, DatabaseOf, DbService, DumpOptions, Flow, TableMarks } from "../service.js";
 import { PgsqlClient } from "./client.js";
 import { PORTABLE, restricted } from "./dump.js";
 import { identifier, literal, scramVerifier, tablePattern } from "./sql.js";
@@ -208,15 +208,15 @@ class Pgsql extends ServerDatabase {
     return rows.map(([table = ""]) => table).sort();
   }
 
-  async counts({ names }: DatabaseOf, tables: readonly string[]): Promise<Readonly<Record<string, number>>> {
-    if (tables.length === 0) return {};
+  async counts({ names }: DatabaseOf, tables: readonly string[]): Promise<Counts> {
+    if (tables.length === 0) return { rows: {}, marks: {} };
     const { database } = this.namesIn(names);
     const rows = await this.asMaster(
       tables.map((table) => `SELECT COUNT(*) FROM public.${identifier(table)};`),
       `counting the rows of ${database}`,
       database,
     );
-    return Object.fromEntries(tables.map((table, index) => [table, Number(rows[index]?.[0] ?? 0)]));
+    return { rows: Object.fromEntries(tables.map((table, index) => [table, Number(rows[index]?.[0] ?? 0)])), marks: {} };
   }
 
   /** Number and hash of its rows: counters of changes come late, and a time of the last one is not kept. */

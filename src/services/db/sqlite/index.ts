@@ -152,7 +152,7 @@ export function sqlite({ layout, server, host }: DbSetup): DbService {
     tables: async ({ paths }) => (await asked<string>(host, php, paths.database)).toSorted(),
     counts: async ({ paths }, tables) => {
       const rows = tables.length === 0 ? [] : await asked<number>(host, php, paths.database, ...tables);
-      return Object.fromEntries(tables.map((table, index) => [table, rows[index] ?? 0]));
+      return { rows: Object.fromEntries(tables.map((table, index) => [table, rows[index] ?? 0])), marks: {} };
     },
     marks: async ({ paths }) => JSON.parse(await runPhp(host, php, MARKS, paths.database)) as TableMarks,
     select: async ({ paths }, sql) => JSON.parse(await runPhp(host, php, MARKS, paths.database, sql)) as readonly (readonly string[])[],

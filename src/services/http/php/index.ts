@@ -40,10 +40,10 @@ export function phpHttp({
     return look;
   };
   let standby: Promise<Loopback> | undefined;
-  const loopback = async () => {
+  const loopback = async (codeCache?: string) => {
     const waiting = standby;
     standby = undefined;
-    return (await waiting) ?? startLoopback(served);
+    return (await waiting) ?? startLoopback(served, codeCache);
   };
   return {
     type: "php",
@@ -94,7 +94,7 @@ async function requestSite(
   served: Served,
   server: PhpServer,
   request: HttpRequest,
-  loopback: () => Promise<Loopback>,
+  loopback: (codeCache?: string) => Promise<Loopback>,
 ): Promise<HttpAnswer> {
   const [name = "", segment] = request.uri.split("/");
   const question = (port: number) => ({
@@ -107,7 +107,7 @@ async function requestSite(
   try {
     const running = await runningServe(served.host, served.paths);
     if (running) return await ask({ ...question(running.port), address: reachable(running.address), port: running.port });
-    const { front, port } = await loopback();
+    const { front, port } = await loopback(request.codeCache);
     try {
       return await ask({ ...question(server.http_port), port });
     } finally {
