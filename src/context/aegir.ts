@@ -48,7 +48,6 @@ const WITHOUT_MEANING = [
 
 /** Asks for something that this version cannot do. */
 const NOT_YET = [
-  "cluster_web_servers",
   "cron_key",
   "http_basic_auth_username",
   "http_basic_auth_password",

@@ -19,8 +19,8 @@ import { nameOf } from "./validate.js";
 import type { YamlPath } from "./yaml-file.js";
 
 /**
- * What contexts are to each other. References lead from site to platform, client and servers, and from
- * platform to servers; no type refers to its own or back, so there are no cycles to look for.
+ * What contexts are to each other. References lead from site to platform, client and servers, from platform to
+ * servers, and from a cluster to servers that are none; nothing refers back, so there are no cycles to look for.
  */
 export interface Reference {
   readonly path: YamlPath;
@@ -51,6 +51,8 @@ export function referencesOf(context: Context, settings: HubSettings): readonly 
         { path: ["server"], name: context.server, type: "server" },
         { path: ["web_server"], name: context.web_server, type: "server" },
       ];
+    case "server":
+      return (context.cluster_web_servers ?? []).map((name, index) => ({ path: ["cluster_web_servers", index], name, type: "server" }));
     default:
       return [];
   }
@@ -158,11 +160,19 @@ function within(path: string, directory: string): boolean {
 
 function ofReferences(context: Context, contexts: ReadonlyMap<string, Context>, settings: HubSettings): readonly Conflict[] {
   return referencesOf(context, settings).flatMap((reference) => {
-    const what = wrong(reference, contexts.get(reference.name), () =>
-      [...contexts.values()].filter(({ context_type }) => context_type === reference.type).map(({ name }) => name),
-    );
+    const found = contexts.get(reference.name);
+    const what =
+      wrong(reference, found, () =>
+        [...contexts.values()].filter(({ context_type }) => context_type === reference.type).map(({ name }) => name),
+      ) ?? (context.context_type === "server" && found?.context_type === "server" ? noMember(found) : undefined);
     return what ? [{ context: context.name, path: reference.path, what }] : [];
   });
+}
+
+/** Why a server cannot be one of a cluster. */
+function noMember({ name, http_service_type: type }: Server): string | undefined {
+  if (type === "nginx" || type === "apache") return undefined;
+  return `${name} has http_service_type ${type}; a member of a cluster has nginx or apache`;
 }
 
 function wrong({ name, type }: Reference, found: Context | undefined, known: () => readonly string[]): string | undefined {
@@ -281,8 +291,22 @@ export interface PlatformAndServers {
   readonly platform: Platform;
   /** Where the code runs: that of the web server when it is another machine. */
   readonly server: Server;
+  /** Of a cluster: its first member. */
   readonly webServer: Server;
+  /** Of a cluster, where all of it is asked for. */
+  readonly cluster?: Cluster;
 }
+
+/** Several web servers that serve the same. */
+export interface Cluster {
+  /** Context name with its `@`. */
+  readonly name: string;
+  /** The members beside the first. */
+  readonly others: readonly Server[];
+}
+
+/** What is wanted of a platform that a cluster of several serves: nothing (REFUSED), what its first member has, or all of it. */
+export type OfCluster = "refused" | "first" | "all";
 
 /** A site with everything it refers to, all of the right types. */
 export interface SiteAndAll extends PlatformAndServers {
@@ -291,12 +315,21 @@ export interface SiteAndAll extends PlatformAndServers {
   readonly client: Client;
 }
 
-/** Reads a platform and its servers, and nothing else. Rejects with CONTEXT_NOT_FOUND, INVALID_REFERENCE, INVALID_FILE or CONFIGURATION. */
-export async function resolvePlatform(store: ContextStore, settings: HubSettings, name: string): Promise<PlatformAndServers> {
+/**
+ * Reads a platform and its servers, and nothing else. Rejects with CONTEXT_NOT_FOUND, INVALID_REFERENCE, INVALID_FILE or CONFIGURATION; of a cluster
+ * with REFUSED for whoever does not ask for it.
+ */
+export async function resolvePlatform(
+  store: ContextStore,
+  settings: HubSettings,
+  name: string,
+  ofCluster: OfCluster = "refused",
+): Promise<PlatformAndServers> {
   const platform = await store.need(name, "platform");
   const found = await targets(store, settings, platform);
   const server = target(found, platform.server, "server");
   const webServer = target(found, platform.web_server, "server");
+  if (webServer.http_service_type === "cluster") return resolveCluster(store, settings, platform, webServer, ofCluster);
   if (isThisMachine(webServer.remote_host) && isThisMachine(server.remote_host)) return { platform, server, webServer };
   if (!isThisMachine(server.remote_host) && server.name !== webServer.name)
     throw new ProvisionError("CONFIGURATION", `${name} has its code on ${server.name} and its web server on ${webServer.name}`, {
@@ -307,13 +340,49 @@ export async function resolvePlatform(store: ContextStore, settings: HubSettings
   return { platform, server: webServer, webServer };
 }
 
+/** The members of a cluster, in their order. Rejects with INVALID_REFERENCE. */
+export async function resolveMembers(store: ContextStore, settings: HubSettings, cluster: Server): Promise<readonly [Server, ...Server[]]> {
+  const found = await targets(store, settings, cluster);
+  const wrong = ofReferences(cluster, found, settings);
+  if (wrong.length > 0) throw await refusal(wrong, store);
+  // The schema wants one at least.
+  return (cluster.cluster_web_servers ?? []).map((name) => target(found, name, "server")) as unknown as [Server, ...Server[]];
+}
+
+async function resolveCluster(
+  store: ContextStore,
+  settings: HubSettings,
+  platform: Platform,
+  cluster: Server,
+  ofCluster: OfCluster,
+): Promise<PlatformAndServers> {
+  // With one member it is what that is.
+  if (ofCluster === "refused" && (cluster.cluster_web_servers ?? []).length > 1)
+    throw new ProvisionError(
+      "REFUSED",
+      `${platform.name} is served by the cluster ${cluster.name}, where this is not done in this version`,
+      {
+        state: "nothing was changed",
+        next: [`provision show ${cluster.name}`, "what is done on clusters, and what to do instead, is in the README's part on them"],
+      },
+    );
+  const [first, ...others] = await resolveMembers(store, settings, cluster);
+  const all = { platform, server: first, webServer: first };
+  return ofCluster !== "all" ? all : { ...all, cluster: { name: cluster.name, others } };
+}
+
 /** Reads a site and all it refers to, and nothing else: five files, however many the hub has. Errors as resolvePlatform. */
-export async function resolveSite(store: ContextStore, settings: HubSettings, name: string): Promise<SiteAndAll> {
+export async function resolveSite(
+  store: ContextStore,
+  settings: HubSettings,
+  name: string,
+  ofCluster: OfCluster = "refused",
+): Promise<SiteAndAll> {
   const site = await store.need(name, "site");
   const found = await targets(store, settings, site);
   return {
     site,
-    ...(await resolvePlatform(store, settings, site.platform)),
+    ...(await resolvePlatform(store, settings, site.platform, ofCluster)),
     dbServer: target(found, site.db_server, "server"),
     client: target(found, clientOf(site, settings), "client"),
   };

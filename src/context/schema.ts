@@ -188,6 +188,17 @@ function jumpProblem(value: string): string | undefined {
   return undefined;
 }
 
+/** Why a cluster cannot be of these servers; `alone`: it has no machine and no database of its own. */
+function clusterProblem(type: string, named: readonly string[] | undefined, alone: boolean): string | undefined {
+  const members = named ?? [];
+  if (type !== "cluster") return members.length === 0 ? undefined : `is ${type}, and cluster_web_servers is for cluster`;
+  if (members.length === 0) return "is cluster, which needs cluster_web_servers; for example @server_web1,@server_web2";
+  if (new Set(members).size < members.length) return "is cluster, and cluster_web_servers names a server twice";
+  return alone
+    ? undefined
+    : "is cluster, which has no machine and no database of its own: remote_host and db_service_type belong to its members";
+}
+
 const serverSchema = z
   .strictObject({
     context_type: z.literal("server").describe("What this file describes."),
@@ -227,10 +238,19 @@ const serverSchema = z
       .describe("User of the web server; with php_pool client or site it is let into the group of each pool. Default: named as web_group."),
     admin_email: email().optional().describe("Address for mail about the server; default site mail."),
     http_service_type: z
-      .enum(["nginx", "apache", "php", "none"])
+      .enum(["nginx", "apache", "php", "cluster", "none"])
       .meta({ examples: ["nginx"] })
       .default("none")
-      .describe("Web server. php: PHP's own server, started by `provision serve`; needs nothing installed or root."),
+      .describe(
+        "Web server. php: PHP's own server, started by `provision serve`; needs nothing installed or root. cluster: the servers in cluster_web_servers together.",
+      ),
+    cluster_web_servers: z
+      .array(reference("@server_web1"))
+      .meta({ examples: [["@server_web1", "@server_web2"]] })
+      .optional()
+      .describe(
+        "cluster: servers with nginx or Apache that all serve the same platforms and sites. On the first of them run installations, updates, cron and backups.",
+      ),
     http_port: port(8080).default(80).describe("Port of the web server."),
     http_ssl_port: port(443).optional().describe("Port for https; without it the server has none."),
     ssl_issuer: z
@@ -304,47 +324,51 @@ const serverSchema = z
       ),
     ...phpLimits(" of sites that say nothing else"),
   })
-  .superRefine(({ db_service_type, master_db, php_pool, web_group, http_service_type, remote_host, ...limits }, check) => {
-    const here = isThisMachine(remote_host);
-    for (const key of REMOTE_ONLY)
-      if (here && limits[key] !== undefined)
-        // Of the other property, as below.
+  .superRefine(
+    ({ db_service_type, master_db, php_pool, web_group, http_service_type, remote_host, cluster_web_servers, ...limits }, check) => {
+      const here = isThisMachine(remote_host);
+      const cluster = clusterProblem(http_service_type, cluster_web_servers, here && db_service_type === "none");
+      if (cluster) check.addIssue({ code: "custom", path: ["http_service_type"], message: cluster });
+      for (const key of REMOTE_ONLY)
+        if (here && limits[key] !== undefined)
+          // Of the other property, as below.
+          check.addIssue({
+            code: "custom",
+            path: ["remote_host"],
+            message: `is this machine, for which ${key} says nothing`,
+          });
+      if (!here && http_service_type === "php")
         check.addIssue({
           code: "custom",
-          path: ["remote_host"],
-          message: `is this machine, for which ${key} says nothing`,
+          path: ["http_service_type"],
+          message: "cannot be php on another machine: PHP's own server is started here, by `provision serve`",
         });
-    if (!here && http_service_type === "php")
-      check.addIssue({
-        code: "custom",
-        path: ["http_service_type"],
-        message: "cannot be php on another machine: PHP's own server is started here, by `provision serve`",
-      });
-    const upload = uploadProblem(limits);
-    if (upload) check.addIssue({ code: "custom", path: ["php_upload_max_filesize"], message: upload });
-    // Of the other property, as for master_db: `save` looks at the options by themselves first.
-    if (php_pool !== "shared" && http_service_type !== "nginx" && http_service_type !== "apache")
-      check.addIssue({
-        code: "custom",
-        path: ["http_service_type"],
-        message: `runs no PHP-FPM, which php_pool ${php_pool} is for; for example nginx`,
-      });
-    else if (php_pool !== "shared" && web_group === undefined)
-      check.addIssue({
-        code: "custom",
-        path: ["web_group"],
-        message: `is needed with php_pool ${php_pool}: only the web server may open the sockets; for example www-data`,
-      });
-    if (db_service_type !== "mysql" && db_service_type !== "pgsql") return;
-    const wrong =
-      master_db === undefined
-        ? `is needed with db_service_type ${db_service_type}`
-        : masterDbProblem(master_db) === undefined && parseMasterDb(master_db).driver !== db_service_type
-          ? `does not fit db_service_type ${db_service_type}`
-          : undefined;
-    const url = db_service_type === "mysql" ? "mysql://root@127.0.0.1:3306" : "pgsql://postgres@127.0.0.1:5432";
-    if (wrong) check.addIssue({ code: "custom", path: ["master_db"], message: `${wrong}; for example ${url}` });
-  });
+      const upload = uploadProblem(limits);
+      if (upload) check.addIssue({ code: "custom", path: ["php_upload_max_filesize"], message: upload });
+      // Of the other property, as for master_db: `save` looks at the options by themselves first.
+      if (php_pool !== "shared" && http_service_type !== "nginx" && http_service_type !== "apache")
+        check.addIssue({
+          code: "custom",
+          path: ["http_service_type"],
+          message: `runs no PHP-FPM, which php_pool ${php_pool} is for; for example nginx`,
+        });
+      else if (php_pool !== "shared" && web_group === undefined)
+        check.addIssue({
+          code: "custom",
+          path: ["web_group"],
+          message: `is needed with php_pool ${php_pool}: only the web server may open the sockets; for example www-data`,
+        });
+      if (db_service_type !== "mysql" && db_service_type !== "pgsql") return;
+      const wrong =
+        master_db === undefined
+          ? `is needed with db_service_type ${db_service_type}`
+          : masterDbProblem(master_db) === undefined && parseMasterDb(master_db).driver !== db_service_type
+            ? `does not fit db_service_type ${db_service_type}`
+            : undefined;
+      const url = db_service_type === "mysql" ? "mysql://root@127.0.0.1:3306" : "pgsql://postgres@127.0.0.1:5432";
+      if (wrong) check.addIssue({ code: "custom", path: ["master_db"], message: `${wrong}; for example ${url}` });
+    },
+  );
 
 const place = (example: string) => text((value) => (/^[a-z]+:\/\//i.test(value) ? urlProblem(value) : pathProblem(value)), { example });
 

@@ -128,7 +128,9 @@ function databaseAddress({ master_db }: Server): readonly Derived[] {
 }
 
 function httpConfig(server: Server, layout: Hub["layout"]): string | undefined {
-  return server.http_service_type === "none" ? undefined : layout.httpConfig(server.name, server.http_service_type);
+  return server.http_service_type === "none" || server.http_service_type === "cluster"
+    ? undefined
+    : layout.httpConfig(server.name, server.http_service_type);
 }
 
 /** A path of a source; undefined for a URL. */

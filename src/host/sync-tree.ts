@@ -12,6 +12,10 @@ export interface SyncOptions {
   readonly dryRun?: boolean;
   /** Compares contents, not only size and time. */
   readonly checksum?: boolean;
+  /** What is there stays as it is: all of it, or what is newer than what would be copied. */
+  readonly keep?: "existing" | "newer";
+  /** Owners, groups and modes are those that new files get there, and stay what they are. */
+  readonly plain?: boolean;
   /** Files may go while they are read: the site is live. */
   readonly live?: boolean;
   /** Milliseconds. */
@@ -48,6 +52,8 @@ export async function syncTree(from: Host, source: string, to: Host, target: str
     ...(options.delete ? ["--delete-delay"] : []),
     ...(options.dryRun ? ["-n"] : []),
     ...(options.checksum ? ["--checksum"] : []),
+    ...(options.keep === undefined ? [] : [options.keep === "newer" ? "--update" : "--ignore-existing"]),
+    ...(options.plain ? ["--no-perms", "--no-owner", "--no-group", "--omit-dir-times"] : []),
     ...(options.exclude ?? []).map((pattern) => `--exclude=${pattern}`),
   ];
   const time = options.timeout === undefined ? {} : { timeout: options.timeout };

@@ -27,7 +27,7 @@ export async function askSite<T>(
   stop: Stop,
   ask: (site: AskedSite) => Promise<T>,
 ): Promise<T> {
-  const all = await resolveSite(use.store, use.settings, name);
+  const all = await resolveSite(use.store, use.settings, name, "first");
   refuseOtherUser(all.server);
   const locks = siteLocks(all).map((lock) => ({ ...lock, mode: "shared" }) as const);
   const held = await takeLocks(use.operations.locks, locks, { command, operation: "none" }, wait, stop.signal);

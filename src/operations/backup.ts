@@ -24,7 +24,7 @@ export const backup: Operation<BackupArgs, Inputs, Services> = {
   recovery: "automatic",
 
   async prepare({ name, ...options }, use, id) {
-    const all = await resolveSite(use.store, use.settings, name);
+    const all = await resolveSite(use.store, use.settings, name, "first");
     refuseOtherUser(all.server);
     const { generation } = all.site;
     if (generation === undefined)

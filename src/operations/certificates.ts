@@ -29,7 +29,7 @@ async function withHttps(use: Services, contexts: readonly Context[]) {
   for (const site of contexts) {
     if (site.context_type !== "site" || site.ssl === "off" || site.generation === undefined) continue;
     try {
-      found.push({ site: site.name, all: await resolveSite(use.store, use.settings, site.name) });
+      found.push({ site: site.name, all: await resolveSite(use.store, use.settings, site.name, "first") });
     } catch (error) {
       if (!(error instanceof ProvisionError)) throw error;
     }

@@ -18,7 +18,7 @@ export async function compareWithPlatform(
   wait: number,
   stop: Stop,
 ): Promise<Compared> {
-  const target = await resolvePlatform(use.store, use.settings, platform);
+  const target = await resolvePlatform(use.store, use.settings, platform, "first");
   return askSite(use, name, "compare", wait, stop, async (asked) => {
     const { site, target: there, facts, unknown } = await gatherComparison(use, asked, target, uri === undefined ? {} : { uri });
     return { ...compareSite(site, there, facts), unknown };

@@ -3,9 +3,10 @@ import { clientWord } from "../context/names.js";
 import { inUse, resolvePlatform } from "../context/references.js";
 import { type Context, isThisMachine, type Platform, type Server } from "../context/schema.js";
 import { ProvisionError } from "../core/errors.js";
-import type { Operation } from "../core/step.js";
+import type { Operation, Step } from "../core/step.js";
 import { gone, moved, symlink } from "../steps/files.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { membersOf, onMember, refuseDown } from "./parts/cluster.js";
 import { codePlace } from "./parts/code-place.js";
 import { allKept } from "./parts/kept.js";
 import { currentBuild, readRecord, recordFile } from "./parts/platform-code.js";
@@ -20,9 +21,15 @@ interface Inputs {
   /** A link that goes first. */
   readonly link: string | null;
   readonly rest: readonly string[];
-  /** What stands on another machine. */
-  readonly there?: { readonly server: Server; readonly link: string | null; readonly trees: Inputs["trees"] };
+  /** What stands on other machines. */
+  readonly there: readonly There[];
   readonly baseline: Baseline;
+}
+
+interface There {
+  readonly server: Server;
+  readonly link: string | null;
+  readonly trees: Inputs["trees"];
 }
 
 /** Code and databases of generations that are kept are needed as long as those are. Rejects with IN_USE. */
@@ -56,7 +63,7 @@ export const deleteOther: Operation<{ readonly name: string }, Inputs, Services>
     const { trees, link, rest, there } = await belongings(context, use, id);
     const paths = [...trees.map(([from]) => from), ...(link === null ? [] : [link]), use.layout.contextFile(name)];
     return {
-      inputs: { context, trees, link, rest, ...(there ? { there } : {}), baseline: await baselineOf(use.local, paths) },
+      inputs: { context, trees, link, rest, there, baseline: await baselineOf(use.local, paths) },
       locks: [
         { kind: "hub", name: "hub", mode: "exclusive" },
         { kind: context.context_type, name, mode: "exclusive" },
@@ -65,28 +72,32 @@ export const deleteOther: Operation<{ readonly name: string }, Inputs, Services>
   },
 
   steps({ context, trees, link, rest, there }, use) {
-    const host = there && use.host(there.server);
+    const [first, ...others] = there;
+    /** Of the machines of a cluster each. */
+    const onAll = (part: (at: There) => readonly Step[]) => [
+      ...(first ? part(first) : []),
+      ...others.flatMap((at) => onMember(at.server, part(at))),
+    ];
     return [
-      ...(host && there.link !== null
-        ? [symlink(host, there.link, undefined, { id: "spoke/link", title: `Remove the link ${host.name}:${there.link}` })]
-        : []),
-      ...(host
-        ? there.trees.map(([from, to], index) =>
+      ...onAll(({ server, link: away, trees: builds }) => {
+        const host = use.host(server);
+        return [
+          ...(away === null ? [] : [symlink(host, away, undefined, { id: "spoke/link", title: `Remove the link ${host.name}:${away}` })]),
+          ...builds.map(([from, to], index) =>
             moved(host, from, to, { id: `spoke/aside/${index}`, title: `Set ${host.name}:${from} aside` }),
-          )
-        : []),
+          ),
+        ];
+      }),
       ...(link === null ? [] : [symlink(use.local, link, undefined, { id: "link", title: `Remove the link ${link}` })]),
       ...trees.map(([from, to], index) => moved(use.local, from, to, { id: `aside/${index}`, title: `Set ${from} aside` })),
       gone(use.local, [...trees.map(([, to]) => to), ...rest], { id: "remove", title: "Remove what provision made", phase: "finish" }),
-      ...(host
-        ? [
-            gone(
-              host,
-              there.trees.map(([, to]) => to),
-              { id: "spoke/remove", title: `Remove what provision made on ${host.name}`, phase: "finish" },
-            ),
-          ]
-        : []),
+      ...onAll(({ server, trees: builds }) => [
+        gone(
+          use.host(server),
+          builds.map(([, to]) => to),
+          { id: "spoke/remove", title: `Remove what provision made on ${server.name}`, phase: "finish" },
+        ),
+      ]),
       gone(use.local, [use.layout.secretsFile(context.name), use.layout.contextFile(context.name)], {
         id: "context/remove",
         title: `Remove ${context.name}`,
@@ -123,17 +134,18 @@ async function belongings(context: Context, use: Services, id: string): Promise<
         trees: ours.map((build) => [build, aside(build)] as const),
         link: current === undefined ? null : project,
         rest: [inventoryFile(use, context.name), ...records],
-        ...(await codeElsewhere(context, ours, use, aside)),
+        there: await codeElsewhere(context, ours, use, aside),
       };
     }
     case "server": {
+      if (context.http_service_type === "cluster") return { trees: [], link: null, rest: [], there: [] };
       const config = join(use.layoutOf(context).config, context.name.slice(1));
       if (!isThisMachine(context.remote_host))
-        return { trees: [], link: null, rest: [], there: { server: context, link: null, trees: [[config, aside(config)]] } };
-      return { trees: [[config, aside(config)]], link: null, rest: [] };
+        return { trees: [], link: null, rest: [], there: [{ server: context, link: null, trees: [[config, aside(config)]] }] };
+      return { trees: [[config, aside(config)]], link: null, rest: [], there: [] };
     }
     default:
-      return { trees: [], link: null, rest: [join(use.layout.clients, clientWord(context.name))] };
+      return { trees: [], link: null, rest: [join(use.layout.clients, clientWord(context.name))], there: [] };
   }
 }
 
@@ -142,17 +154,22 @@ async function codeElsewhere(
   builds: readonly string[],
   use: Services,
   aside: (path: string) => string,
-): Promise<Pick<Inputs, "there">> {
-  const { server } = await resolvePlatform(use.store, use.settings, platform.name);
-  if (isThisMachine(server.remote_host)) return {};
-  const place = codePlace(platform, use.layoutOf(server));
-  const found = await spokeBelongings(
-    use,
-    server,
-    place,
-    builds.map((build) => basename(build)),
-  );
-  return { there: { server, link: found.link, trees: found.builds.map((build) => [build, aside(build)] as const) } };
+): Promise<Inputs["there"]> {
+  const all = await resolvePlatform(use.store, use.settings, platform.name, "all");
+  await refuseDown(all, use);
+  const there: There[] = [];
+  for (const { server } of membersOf(all)) {
+    if (isThisMachine(server.remote_host)) continue;
+    const place = codePlace(platform, use.layoutOf(server));
+    const found = await spokeBelongings(
+      use,
+      server,
+      place,
+      builds.map((build) => basename(build)),
+    );
+    there.push({ server, link: found.link, trees: found.builds.map((build) => [build, aside(build)] as const) });
+  }
+  return there;
 }
 
 /** Every build that was made for a platform and is still there (`--keep-old`), by its record. */

@@ -1,14 +1,16 @@
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { siteDirectory, siteName } from "../context/names.js";
 import { resolveSite, type SiteAndAll } from "../context/references.js";
 import { ProvisionError } from "../core/errors.js";
 import type { Operation, Step } from "../core/step.js";
 import type { Core } from "../engines/engine.js";
 import { detectCore } from "../engines/index.js";
+import { activateTogether } from "../services/http/together.js";
 import { gone, moved } from "../steps/files.js";
 import { type BackupInputs, backupData, backupInputs, backupSteps, refuseNoRoom } from "./parts/backup.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { certificateDirectory } from "./parts/certificate.js";
+import { exchangeOf, membersOf, onEach, refuseAlone, refuseDown } from "./parts/cluster.js";
 import { inPlace, leftElsewhere } from "./parts/in-place.js";
 import { siteLocks } from "./parts/locks.js";
 import { recordedInventory } from "./parts/platform-inventory.js";
@@ -19,7 +21,8 @@ import { namesOfDirectory, sitesPhpEntries } from "./parts/sites-php.js";
 import { allGoing, pruneSteps } from "./prune-generations.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
-interface Inputs extends SiteAndAll, Pick<PoolInputs, "formerPools"> {
+/** What a machine has of the site. */
+interface Place extends SiteAndAll, Pick<PoolInputs, "formerPools"> {
   /** Engine of the platform; undefined when its code is gone. */
   readonly engine?: string;
   readonly docroot: string;
@@ -27,16 +30,21 @@ interface Inputs extends SiteAndAll, Pick<PoolInputs, "formerPools"> {
   /** All that visitors may call it: uri and aliases, also those taken out of the context since the last verify. */
   readonly names: readonly string[];
   readonly generations: string;
-  /** Generations that are kept of it go with it. */
-  readonly kept: Awaited<ReturnType<typeof allGoing>>;
   readonly aside: readonly [string, string];
-  /** The final backup, and the site as that meets it; none: as asked, or it was never installed. */
-  readonly last?: { readonly site: SiteInputs; readonly backup: BackupInputs };
   /** What an imported site has outside its own directories: it stays. */
   readonly left: readonly string[];
   /** Where its certificates stand, when no other site has them too. */
   readonly certificates?: string;
   readonly baseline: Baseline;
+}
+
+interface Inputs extends Place {
+  /** Generations that are kept of it go with it. */
+  readonly kept: Awaited<ReturnType<typeof allGoing>>;
+  /** The final backup, and the site as that meets it; none: as asked, or it was never installed. */
+  readonly last?: { readonly site: SiteInputs; readonly backup: BackupInputs };
+  /** The other members of a cluster. */
+  readonly others: readonly Place[];
 }
 
 export interface DeleteSiteArgs {
@@ -55,35 +63,21 @@ export const deleteSite: Operation<DeleteSiteArgs, Inputs, Services> = {
   recovery: "ask",
 
   async prepare({ name, backup }, use, id) {
-    const all = await resolveSite(use.store, use.settings, name);
+    const all = await resolveSite(use.store, use.settings, name, "all");
     refuseOtherUser(all.server);
+    await refuseDown(all, use);
     await refuseUnreachable(all, use);
-    const host = use.host(all.server);
-    const root = use.rootOf(all);
-    const core = (await host.stat(root)) ? await detectCore(host, root).catch(() => undefined) : undefined;
-    // A directory below the root, with Composer; where the code is gone the last verify knew it.
-    const docroot = core?.docroot ?? (await recordedInventory(use, all.platform.name))?.docroot ?? root;
-    const directory = siteDirectory(all.site);
-    const place = join(docroot, "sites", directory);
-    const generations = use.layoutOf(all.server).siteGenerations(all.site.uri);
-    const entered = core ? await namesOfDirectory({ host, engine: use.engine(core.engine), docroot: core.docroot }, directory) : [];
+    const core = await coreOf(all, use);
     const last = backup && all.site.generation !== undefined ? await lastBackup(all, core, all.site.generation, use, id) : undefined;
-    const certificates = await ownCertificates(all, use);
+    const [first, ...others] = membersOf(all);
+    const place = await placeOf(first ?? all, use, id);
     const inputs: Inputs = {
-      ...all,
+      ...place,
       ...(last ? { last } : {}),
-      ...(certificates === undefined ? {} : { certificates }),
-      names: [...new Set([siteName(all.site.uri), ...all.site.aliases, ...entered])],
-      ...(core ? { engine: core.engine } : {}),
-      docroot,
-      siteDirectory: place,
-      generations,
-      left: await leftBehind(all, place, core, use),
       kept: await allGoing(name, use),
-      aside: [aside(place, id), aside(generations, id)],
-      formerPools: await poolsOf(use, all),
+      others: await Promise.all(others.map((other) => placeOf(other, use, id))),
       baseline: {
-        ...(await baselineOf(host, [place, generations])),
+        ...place.baseline,
         ...(await baselineOf(use.local, [use.layout.contextFile(name), use.layout.secretsFile(name)])),
       },
     };
@@ -91,16 +85,16 @@ export const deleteSite: Operation<DeleteSiteArgs, Inputs, Services> = {
   },
 
   async preflight({ last }, use) {
-    if (last) await refuseNoRoom(last.site, use);
+    if (!last) return;
+    await refuseNoRoom(last.site, use);
+    await refuseAlone(last.site, use);
   },
 
   steps(inputs, use) {
-    const { site, webServer, dbServer, server, last } = inputs;
-    const host = use.host(server);
-    const http = webServer.http_service_type === "none" ? undefined : use.http(webServer);
+    const { site, dbServer, server, last } = inputs;
     const installed = site.generation !== undefined;
     const db = dbServer.db_service_type === "none" || site.generation === undefined ? undefined : use.db(dbServer);
-    const [code, generations] = inputs.aside;
+    const each = (part: (at: Place) => readonly Step[]) => onEach<Place>(inputs, part);
     const database =
       db && site.generation !== undefined
         ? databaseOf(
@@ -111,31 +105,19 @@ export const deleteSite: Operation<DeleteSiteArgs, Inputs, Services> = {
         : undefined;
     return [
       ...(last ? backupSteps(last.site, last.backup, use) : []),
-      ...(http ? [http.activate("http/withdraw", `Withdraw ${site.uri}`, http.noSiteFiles(inputs.names, site.uri))] : []),
-      ...leavePools(inputs, use),
+      ...withdraw(inputs, use),
+      ...each((at) => leavePools(at, use)),
       // A site that was never installed has no directories here; one that stands at its name is somebody else's.
-      ...(installed
-        ? [
-            moved(host, inputs.siteDirectory, code, { id: "code/aside", title: `Set ${inputs.siteDirectory} aside` }),
-            moved(host, inputs.generations, generations, { id: "files/aside", title: `Set ${inputs.generations} aside` }),
-          ]
-        : []),
+      ...(installed ? each((at) => setAside(at, use)) : []),
       ...(db && database ? db.drop(database) : []),
       ...inputs.kept.flatMap((one) => pruneSteps(site.name, one, use)),
-      gone(host, [code, generations], { id: "files/remove", title: "Remove what was set aside", phase: "finish" }),
-      ...names(inputs, use),
-      ...dropPoolUsers(inputs, use),
-      ...(http?.environment ? [http.environment.removeFormer(site.uri, undefined)] : []),
-      ...(http
-        ? [
-            gone(use.host(webServer), [http.passwordFile(site.uri), ...(inputs.certificates === undefined ? [] : [inputs.certificates])], {
-              id: "http/password-file",
-              title: "Remove password file and certificates",
-              phase: "finish",
-            }),
-          ]
-        : []),
-      gone(host, [clientPath(inputs, use)], { id: "link/remove", title: "Remove link", phase: "finish" }),
+      ...each((at) => [
+        gone(use.host(at.server), at.aside, { id: "files/remove", title: "Remove what was set aside", phase: "finish" }),
+        ...names(at, use),
+        ...dropPoolUsers(at, use),
+        ...ofWebServer(at, use),
+        gone(use.host(at.server), [clientPath(at, use)], { id: "link/remove", title: "Remove link", phase: "finish" }),
+      ]),
       gone(use.local, [use.layout.secretsFile(site.name)], { id: "rest/remove", title: "Remove secrets", phase: "finish" }),
       gone(use.local, [use.layout.contextFile(site.name)], { id: "context/remove", title: `Remove ${site.name}`, phase: "finish" }),
     ];
@@ -152,6 +134,72 @@ export const deleteSite: Operation<DeleteSiteArgs, Inputs, Services> = {
     ...((left ?? []) as readonly string[]).map((one) => `Left   ${one}, which is not provision's: remove it yourself when nobody needs it`),
   ],
 };
+
+async function coreOf(all: SiteAndAll, use: Services): Promise<Core | undefined> {
+  const host = use.host(all.server);
+  const root = use.rootOf(all);
+  return (await host.stat(root)) ? detectCore(host, root).catch(() => undefined) : undefined;
+}
+
+async function placeOf(all: SiteAndAll, use: Services, id: string): Promise<Place> {
+  const host = use.host(all.server);
+  const core = await coreOf(all, use);
+  const root = use.rootOf(all);
+  // A directory below the root, with Composer; where the code is gone the last verify knew it, as the hub has it.
+  const recorded = (await recordedInventory(use, all.platform.name))?.docroot;
+  const docroot = core?.docroot ?? (recorded === undefined ? root : join(root, relative(use.layout.resolve(all.platform.root), recorded)));
+  const directory = siteDirectory(all.site);
+  const place = join(docroot, "sites", directory);
+  const generations = use.layoutOf(all.server).siteGenerations(all.site.uri);
+  const entered = core ? await namesOfDirectory({ host, engine: use.engine(core.engine), docroot: core.docroot }, directory) : [];
+  const certificates = await ownCertificates(all, use);
+  return {
+    ...all,
+    ...(certificates === undefined ? {} : { certificates }),
+    names: [...new Set([siteName(all.site.uri), ...all.site.aliases, ...entered])],
+    ...(core ? { engine: core.engine } : {}),
+    docroot,
+    siteDirectory: place,
+    generations,
+    left: await leftBehind(all, place, core, use),
+    aside: [aside(place, id), aside(generations, id)],
+    formerPools: await poolsOf(use, all),
+    baseline: await baselineOf(host, [place, generations]),
+  };
+}
+
+/** The vhost is gone, on all members of a cluster or on none. */
+function withdraw(inputs: Inputs, use: Services): readonly Step[] {
+  const { site, webServer, others } = inputs;
+  const title = `Withdraw ${site.uri}`;
+  if (webServer.http_service_type === "none") return [];
+  const files = (at: Place) => use.http(at.webServer).noSiteFiles(at.names, site.uri);
+  if (others.length === 0) return [use.http(webServer).activate("http/withdraw", title, files(inputs))];
+  const all = [inputs, ...others].map((at) => ({ server: at.webServer.name, exchange: exchangeOf(at.webServer, use, files(at)) }));
+  return [activateTogether("http/withdraw", title, all)];
+}
+
+function setAside({ server, siteDirectory: directory, generations, aside: [code, files] }: Place, use: Services): readonly Step[] {
+  const host = use.host(server);
+  return [
+    moved(host, directory, code, { id: "code/aside", title: `Set ${directory} aside` }),
+    moved(host, generations, files, { id: "files/aside", title: `Set ${generations} aside` }),
+  ];
+}
+
+/** What the web server has of the site beside its vhost. */
+function ofWebServer({ site, webServer, certificates }: Place, use: Services): readonly Step[] {
+  if (webServer.http_service_type === "none") return [];
+  const http = use.http(webServer);
+  return [
+    ...(http.environment ? [http.environment.removeFormer(site.uri, undefined)] : []),
+    gone(use.host(webServer), [http.passwordFile(site.uri), ...(certificates === undefined ? [] : [certificates])], {
+      id: "http/password-file",
+      title: "Remove password file and certificates",
+      phase: "finish",
+    }),
+  ];
+}
 
 /** Of an imported site: its data elsewhere. */
 async function leftBehind(
@@ -203,7 +251,7 @@ function aside(path: string, operation: string): string {
   return `${path.slice(0, at)}/.${path.slice(at + 1)}.deleted-${operation}`;
 }
 
-function names(inputs: Inputs, use: Services): readonly Step[] {
+function names(inputs: Place, use: Services): readonly Step[] {
   const { engine, docroot, server } = inputs;
   if (engine === undefined) return [];
   const step = sitesPhpEntries(

@@ -3,6 +3,7 @@ import { ProvisionError } from "../core/errors.js";
 import type { Operation } from "../core/step.js";
 import { detectCore } from "../engines/index.js";
 import { type Baseline, differences } from "./parts/baseline.js";
+import { refuseDown } from "./parts/cluster.js";
 import { contextFile } from "./parts/contexts.js";
 import { siteLocks } from "./parts/locks.js";
 import { siteState } from "./parts/preflight.js";
@@ -20,8 +21,9 @@ export function setEnabled(enabled: boolean): Operation<{ readonly name: string 
     recovery: "automatic",
 
     async prepare({ name }, use) {
-      const all = await resolveSite(use.store, use.settings, name);
+      const all = await resolveSite(use.store, use.settings, name, "all");
       refuseOtherUser(all.server);
+      await refuseDown(all, use);
       const { generation } = all.site;
       if (generation === undefined)
         throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, { next: [`provision install ${name}`] });

@@ -134,7 +134,8 @@ export async function hubFindings(use: Services): Promise<readonly Finding[]> {
       });
       continue;
     }
-    if (server.http_service_type !== "none") {
+    // Of a cluster its members are looked at.
+    if (server.http_service_type !== "none" && server.http_service_type !== "cluster") {
       const problems = await use.http(server).problems();
       findings.push(
         ...problems.map(({ message, blocks }) => ({

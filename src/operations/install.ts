@@ -13,6 +13,7 @@ import { gone, moved } from "../steps/files.js";
 import { type BackupInputs, backupData, backupInputs, backupSteps, refuseNoRoom } from "./parts/backup.js";
 import { type Baseline, differences } from "./parts/baseline.js";
 import { certificateSteps, refuseUnprovable } from "./parts/certificate.js";
+import { filesMarker, onEach, refuseDown, refuseUnwell, spreadFiles } from "./parts/cluster.js";
 import { contextFile } from "./parts/contexts.js";
 import { siteLocks } from "./parts/locks.js";
 import { poolSteps, refusePool } from "./parts/pool.js";
@@ -29,6 +30,7 @@ import {
   generationDirectories,
   groupOfAll,
   hashSalt,
+  memberDirectories,
   publish,
   publishCertificate,
   type SiteInputs,
@@ -85,16 +87,22 @@ export const install: Operation<InstallArgs, Inputs, Services> = {
   recovery: "ask",
 
   async prepare({ name, force = false, configuration }, use, id) {
-    const present = await resolveSite(use.store, use.settings, name);
+    const present = await resolveSite(use.store, use.settings, name, "all");
     const all = force ? withoutDatabase(present) : present;
     const { site, platform, server, webServer } = all;
     refuseOtherUser(server);
+    await refuseDown(all, use);
     if (present.site.generation !== undefined && !force) {
       throw new ProvisionError("ALREADY_INSTALLED", `${name} is installed`, {
         state: await siteState(all, use),
         next: [`provision verify ${name}`, `provision install ${name} --force-reinstall --yes`, `provision delete ${name}`],
       });
     }
+    if (present.site.generation !== undefined && all.cluster)
+      throw new ProvisionError("REFUSED", `a site of a cluster (${all.cluster.name}) is not installed anew in its place in this version`, {
+        state: "nothing was changed",
+        next: [`provision delete ${name}    # takes a backup`, `provision install ${name}`],
+      });
     await refuseConflicts(use, site);
     const host = use.host(server);
     const root = use.rootOf(all);
@@ -121,8 +129,10 @@ export const install: Operation<InstallArgs, Inputs, Services> = {
     const inputs = await siteInputs(use, all, core, id);
     const former = present.site.generation === undefined ? undefined : await formerOf(present, present.site.generation, core, use, id);
     refuseUnprovable(inputs);
-    if (former === undefined) await refuseTaken(inputs, use);
-    await refuseFullDisk(host, use.layoutOf(server).sites, ROOM);
+    for (const place of [inputs, ...(inputs.others ?? [])]) {
+      if (former === undefined) await refuseTaken(place, use);
+      await refuseFullDisk(use.host(place.server), use.layoutOf(place.server).sites, ROOM);
+    }
     const mail =
       site.site_mail ??
       webServer.admin_email ??
@@ -140,11 +150,13 @@ export const install: Operation<InstallArgs, Inputs, Services> = {
   },
 
   async preflight(inputs, use) {
+    const { others = [] } = inputs;
+    await refuseUnwell(inputs, use);
     const problems = (await askServers(inputs, use)).filter(({ blocks }) => blocks).map(({ message }) => message);
     if (problems.length > 0)
       throw new ProvisionError("SERVICE_UNAVAILABLE", `the web server of ${inputs.webServer.name} is not well`, { why: problems });
     if (inputs.former) await refuseNoRoom(inputs.former.site, use);
-    await refusePool(inputs, use);
+    for (const place of [inputs, ...others]) await refusePool(place, use);
     use.db(inputs.dbServer).beforehand?.(databaseOf(inputs, use, inputs.dbServer));
   },
 
@@ -155,40 +167,45 @@ export const install: Operation<InstallArgs, Inputs, Services> = {
     const database = databaseOf(inputs, use, dbServer);
     const salt = hashSalt(inputs, use);
     const made = madeDirectories(inputs, use);
+    const each = (part: (at: SiteInputs) => readonly Step[]) => onEach<SiteInputs>(inputs, part);
+    const access = (at: SiteInputs) => () => db.access(databaseOf(at, use, dbServer));
     return [
-      ...poolSteps(inputs, use),
+      ...each((at) => poolSteps(at, use)),
       ...(former
         ? [
             ...backupSteps(former.site, former.backup, use),
             moved(host, inputs.siteDirectory, former.aside, { id: "former/aside", title: `Set ${inputs.siteDirectory} aside` }),
           ]
         : []),
-      made,
+      ...each((at) => [at === inputs ? made : memberDirectories(at, use)]),
       ...(inputs.configuration === undefined ? [] : [configurationOf(inputs, inputs.configuration, use, made)]),
-      gateFile(inputs, use),
+      ...each((at) => [gateFile(at, use)]),
       ...db.create(database),
-      siteDirectories(inputs, use),
+      ...each((at) => [siteDirectories(at, use)]),
       salt,
-      ...accountForCommands(inputs, use, () => db.access(database)),
-      settingsFile(inputs, use, () => db.access(database), salt),
-      filesLink(inputs, use),
-      siteEntries(inputs, use),
+      ...each((at) => [
+        ...accountForCommands(at, use, access(at)),
+        settingsFile(at, use, access(at), salt),
+        filesLink(at, use),
+        siteEntries(at, use),
+      ]),
       engineInstall(inputs, use, made),
       // Core's installer takes write bits away and leaves settings.php readable by all (reference: engine.md d).
       { ...siteDirectories(inputs, use, "site/modes"), title: "Modes after the installer", undoneBy: made.id },
       {
-        ...settingsFile(inputs, use, () => db.access(database), salt),
+        ...settingsFile(inputs, use, access(inputs), salt),
         id: "site/settings-mode",
         title: "settings.php after the installer",
         undoneBy: made.id,
       },
-      clientLink(inputs, use),
-      ...basicAuthSteps(inputs, use),
-      ...accountForRequests(inputs, use, () => db.access(database)),
+      ...each((at) => [clientLink(at, use)]),
+      ...filesMarker(inputs, use),
+      ...spreadFiles(inputs, use),
+      ...each((at) => [...basicAuthSteps(at, use, at === inputs), ...accountForRequests(at, use, access(at))]),
       publish(inputs, use, site.site_enabled),
-      answers(inputs, use),
+      ...each((at) => [answers(at, use)]),
       ...certificateSteps(inputs, use, true, (version) => publishCertificate(inputs, use, version)),
-      groupOfAll(inputs, use, { phase: "finish" }),
+      ...each((at) => [groupOfAll(at, use, { phase: "finish" })]),
       contextFile(use, site.name, "site", new Map([["generation", generation], ...databaseProperties(database)]), {
         id: "context",
         title: `Save ${site.name}`,

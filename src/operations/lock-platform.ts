@@ -16,7 +16,7 @@ export function setLocked(locked: boolean): Operation<{ readonly name: string },
     name: locked ? "lock" : "unlock",
     recovery: "automatic",
     async prepare({ name }, use) {
-      const all = await resolvePlatform(use.store, use.settings, name);
+      const all = await resolvePlatform(use.store, use.settings, name, "first");
       return { inputs: { name, baseline: await baselineOf(use.local, [use.layout.contextFile(name)]) }, locks: platformLocks(all) };
     },
     steps: ({ name }, use) => [

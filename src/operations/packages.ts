@@ -22,7 +22,7 @@ export interface ShownPackages extends Pick<PlatformInventory, "engine" | "versi
 
 /** What verify has recorded; without a record the code is looked at, and nothing written. */
 export async function packagesOfPlatform(use: Services, name: string): Promise<ShownPackages> {
-  const { platform } = await resolvePlatform(use.store, use.settings, name);
+  const { platform } = await resolvePlatform(use.store, use.settings, name, "first");
   const recorded = await recordedInventory(use, name);
   const host = use.local;
   const found = recorded ?? (await takeInventory(use, host, platform, await detectCore(host, use.layout.resolve(platform.root))));

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { siteDirectory } from "../context/names.js";
 import { type PlatformAndServers, resolvePlatform } from "../context/references.js";
 import type { Server, Site } from "../context/schema.js";
@@ -6,6 +7,7 @@ import type { Lock, Operation, Step } from "../core/step.js";
 import type { Host } from "../host/host.js";
 import { gone } from "../steps/files.js";
 import { certificatesToForget } from "./parts/certificate.js";
+import { onMember } from "./parts/cluster.js";
 import { due, type Kept, keptGenerations, keptRecord } from "./parts/kept.js";
 import { databaseOf } from "./parts/site.js";
 import { namesOfDirectory, sitesPhpEntries } from "./parts/sites-php.js";
@@ -21,6 +23,8 @@ interface Going {
   readonly certificates: { readonly webServer: Server; readonly directory: string } | null;
   /** What visitors called it on its platform, when no other generation of the site is left there, which needs those names too. */
   readonly names: readonly string[];
+  /** The other members of a cluster, which may have had it, too. */
+  readonly others: readonly Server[];
 }
 
 interface Inputs {
@@ -58,7 +62,8 @@ export const pruneGenerations: Operation<PruneArgs, Inputs, Services> = {
       const found = await whereabouts(one, { serving, staying }, use);
       if (found.server) refuseOtherUser(found.server);
       going.push({ kept: one, ...found });
-      for (const server of [found.server, found.dbServer]) if (server) locks.push({ kind: "server", name: server.name, mode: "shared" });
+      for (const server of [found.server, found.dbServer, ...found.others])
+        if (server) locks.push({ kind: "server", name: server.name, mode: "shared" });
       if (found.server) locks.push({ kind: "platform", name: String(one.properties.platform), mode: "shared" });
     }
     return {
@@ -88,7 +93,7 @@ interface Left {
 /** What of a kept generation can still be reached by the contexts of the hub. A database whose server is known no more is left, and said. */
 async function whereabouts(kept: Kept, { serving, staying }: Left, use: Services): Promise<Omit<Going, "kept">> {
   const { platform, db_server } = kept.properties;
-  const all = await resolvePlatform(use.store, use.settings, String(platform)).catch(unlessKnown);
+  const all = await resolvePlatform(use.store, use.settings, String(platform), "all").catch(unlessKnown);
   const dbServer = await use.store.need(String(db_server ?? "@server_master"), "server").catch(unlessKnown);
   // One that stands aside is found by the same names, and has them for itself when it serves again.
   const needed =
@@ -100,8 +105,10 @@ async function whereabouts(kept: Kept, { serving, staying }: Left, use: Services
   return {
     server: all?.server ?? null,
     dbServer: dbServer ?? null,
-    certificates: all ? await certificatesOf(kept, all, staying, use) : null,
+    // Of a cluster they are those of the site that serves, and go with it.
+    certificates: all && !all.cluster ? await certificatesOf(kept, all, staying, use) : null,
     names,
+    others: all?.cluster?.others ?? [],
   };
 }
 
@@ -131,7 +138,7 @@ function unlessKnown(error: unknown): undefined {
 }
 
 /** Steps that take one kept generation away, for delete too. */
-export function pruneSteps(name: string, { kept, server, dbServer, certificates, names }: Going, use: Services): readonly Step[] {
+export function pruneSteps(name: string, { kept, server, dbServer, certificates, names, others }: Going, use: Services): readonly Step[] {
   const { generation, siteDirectory } = kept;
   const uri = String(kept.properties.uri);
   const layout = server === null ? use.layout : use.layoutOf(server);
@@ -162,6 +169,18 @@ export function pruneSteps(name: string, { kept, server, dbServer, certificates,
       id: id("files"),
       title: `Remove the files of generation ${generation}`,
       phase: "finish",
+    }),
+    ...others.flatMap((other) => {
+      // The same places below its own root.
+      const there = use.layoutOf(other);
+      const inside = (path: string) => (path.startsWith(`${layout.root}/`) ? join(there.root, path.slice(layout.root.length + 1)) : path);
+      return onMember(other, [
+        files(use.host(other), [inside(siteDirectory), there.generation(uri, generation).root], there.siteGenerations(uri), {
+          id: id("files"),
+          title: `Remove the files of generation ${generation}`,
+          phase: "finish",
+        }),
+      ]);
     }),
     ...(certificates === null
       ? []

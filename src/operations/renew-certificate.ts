@@ -12,6 +12,7 @@ import {
   refuseUnprovable,
   reportData,
 } from "./parts/certificate.js";
+import { onEach } from "./parts/cluster.js";
 import { siteLocks } from "./parts/locks.js";
 import { publish, publishCertificate, type SiteInputs, siteBaseline, siteInputs } from "./parts/site.js";
 import { refuseOtherUser, type Services } from "./services.js";
@@ -29,7 +30,7 @@ export const renewCertificate: Operation<{ readonly name: string; readonly force
   recovery: "automatic",
 
   async prepare({ name, force = false }, use) {
-    const all = await resolveSite(use.store, use.settings, name);
+    const all = await resolveSite(use.store, use.settings, name, "all");
     refuseOtherUser(all.server);
     const { generation } = all.site;
     if (generation === undefined)
@@ -50,7 +51,12 @@ export const renewCertificate: Operation<{ readonly name: string; readonly force
       });
     }
     const core = await detectCore(use.host(all.server), use.rootOf(all));
-    const inputs = { ...(await siteInputs(use, all, core, generation)), certificate };
+    const found = await siteInputs(use, all, core, generation);
+    const others = found.others?.map((place) => ({
+      ...place,
+      ...(place.certificate ? { certificate: { ...certificate, directory: place.certificate.directory } } : {}),
+    }));
+    const inputs = { ...found, certificate, ...(others ? { others } : {}) };
     return { inputs: { ...inputs, baseline: await siteBaseline(inputs, use) }, locks: siteLocks(all) };
   },
 
@@ -69,7 +75,7 @@ export const renewCertificate: Operation<{ readonly name: string; readonly force
     return [
       publish(inputs, use, inputs.site.site_enabled),
       ...certificateSteps(inputs, use, false, (version) => publishCertificate(inputs, use, version)),
-      ...formerCertificates(inputs, use),
+      ...onEach<SiteInputs>(inputs, (at) => formerCertificates(at, use)),
     ];
   },
 

@@ -18,7 +18,7 @@ export async function showContext(use: Services, name: string): Promise<Shown> {
   };
   try {
     if (context.context_type === "site") {
-      const { platform, server, webServer } = await resolveSite(use.store, use.settings, name);
+      const { platform, server, webServer } = await resolveSite(use.store, use.settings, name, "first");
       return show(context, {
         ...around,
         platform,
@@ -28,7 +28,7 @@ export async function showContext(use: Services, name: string): Promise<Shown> {
       });
     }
     if (context.context_type === "platform") {
-      const { server, webServer } = await resolvePlatform(use.store, use.settings, name);
+      const { server, webServer } = await resolvePlatform(use.store, use.settings, name, "first");
       return show(context, { ...around, webServer, place: use.layoutOf(server), docroot: await docrootOf(use, context, server) });
     }
     if (context.context_type === "server") return show(context, { ...around, place: use.layoutOf(context) });

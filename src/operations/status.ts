@@ -1,4 +1,6 @@
-import { resolveSite } from "../context/references.js";
+import { resolveSite, type SiteAndAll } from "../context/references.js";
+import type { Server } from "../context/schema.js";
+import { ProvisionError } from "../core/errors.js";
 import type { Json } from "../core/json.js";
 import { detectCore } from "../engines/index.js";
 import { certificateReport, reportData } from "./parts/certificate.js";
@@ -8,7 +10,7 @@ import type { Services } from "./services.js";
 
 /** What a site is now: by its context, its core and its front page. Locks nothing, changes nothing. */
 export async function siteStatus(use: Services, name: string): Promise<{ readonly [key: string]: Json }> {
-  const all = await resolveSite(use.store, use.settings, name);
+  const { cluster, ...all } = await resolveSite(use.store, use.settings, name, "all");
   const { site, webServer, server } = all;
   const said = { platform: site.platform, enabled: site.site_enabled, installed: site.generation !== undefined };
   if (site.generation === undefined) return said;
@@ -23,6 +25,7 @@ export async function siteStatus(use: Services, name: string): Promise<{ readonl
     url: use.http(webServer).url(site.uri, site.ssl !== "off"),
     ...(certificate === undefined ? {} : { certificate: reportData(certificate) }),
     front_page: { status: answer.status, ms: answer.ms },
+    ...(cluster === undefined ? {} : { members: await membersOfCluster(use, all, [webServer, ...cluster.others]) }),
     core: `${core.engine} ${result.version}`,
     profile: result.profile ?? null,
     site_name: result.siteName ?? null,
@@ -31,6 +34,21 @@ export async function siteStatus(use: Services, name: string): Promise<{ readonl
     generation: site.generation,
     kept: await keptList(use, name),
   };
+}
+
+/** What a visitor gets of each web server of a cluster; one that is not reached is told, and the others are asked all the same. */
+async function membersOfCluster(use: Services, { site }: Pick<SiteAndAll, "site">, servers: readonly Server[]) {
+  const request = { uri: site.redirection ?? site.uri, path: "/", tls: site.ssl === "required" };
+  const asked = servers.map(async (server) => {
+    try {
+      const { status, ms } = await use.http(server).request(request);
+      return { server: server.name, front_page: { status, ms } };
+    } catch (error) {
+      if (!(error instanceof ProvisionError)) throw error;
+      return { server: server.name, problem: error.message };
+    }
+  });
+  return Promise.all(asked);
 }
 
 /** What is kept of a site beside the generation that serves; what served last comes first. */

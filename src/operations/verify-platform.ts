@@ -8,6 +8,7 @@ import type { Core } from "../engines/engine.js";
 import { detectCore } from "../engines/index.js";
 import { file } from "../steps/files.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { membersOf, onEach, onMember, refuseDown } from "./parts/cluster.js";
 import { codePlace, sourceName } from "./parts/code-place.js";
 import { platformLocks } from "./parts/locks.js";
 import {
@@ -27,9 +28,14 @@ import { refuseConflicts } from "./parts/preflight.js";
 import { sitesPhpEntries } from "./parts/sites-php.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
-interface Inputs extends BuildInputs {
+interface Place extends BuildInputs {
   /** Where the code runs, when that is another machine. */
   readonly spoke?: Spoke;
+  /** The other members of a cluster. */
+  readonly others?: readonly Place[];
+}
+
+interface Inputs extends Place {
   readonly full: boolean;
   readonly baseline: Baseline;
 }
@@ -48,10 +54,11 @@ export const verifyPlatform: Operation<VerifyPlatformArgs, Inputs, Services> = {
   recovery: "automatic",
 
   async prepare({ name, offline = false, full = false }, use, id) {
-    const all = await resolvePlatform(use.store, use.settings, name);
+    const all = await resolvePlatform(use.store, use.settings, name, "all");
     const { platform, server } = all;
     refuseOtherUser(server);
     await refuseConflicts(use, platform);
+    await refuseDown(all, use);
     const host = use.local;
     const place = codePlace(platform, use.layout);
     const { root, project } = place;
@@ -70,18 +77,23 @@ export const verifyPlatform: Operation<VerifyPlatformArgs, Inputs, Services> = {
     } else await detectCore(host, root);
     const build = join(use.layout.builds, `${basename(project)}-${id}`);
     const paths = [project, build, recordFile(use.layout, build), inventoryFile(use, name)];
-    const wanted = { ...all, ...place, build, offline };
-    const { sites, locks } = isThisMachine(server.remote_host) ? { sites: [], locks: platformLocks(all) } : await sitesOf(all, use);
-    const spoke = await spokeOf(use, wanted, sites, id);
-    const there = spoke === undefined ? {} : await baselineOf(use.host(server), [spoke.place.project, spoke.build]);
-    return {
-      inputs: { ...wanted, ...(spoke ? { spoke } : {}), full, baseline: { ...(await baselineOf(host, paths)), ...there } },
-      locks,
-    };
+    const members = membersOf({ ...all, ...place, build, offline });
+    const { sites, locks } = members.every((member) => isThisMachine(member.server.remote_host))
+      ? { sites: [], locks: platformLocks(all) }
+      : await sitesOf(all, use);
+    const places: Place[] = [];
+    let baseline = await baselineOf(host, paths);
+    for (const member of members) {
+      const spoke = await spokeOf(use, member, sites, id);
+      places.push({ ...member, ...(spoke ? { spoke } : {}) });
+      if (spoke) baseline = { ...baseline, ...(await baselineOf(use.host(member.server), [spoke.place.project, spoke.build])) };
+    }
+    const [first, ...others] = places as [Place, ...Place[]];
+    return { inputs: { ...first, ...(others.length === 0 ? {} : { others }), full, baseline }, locks };
   },
 
   steps(inputs, use) {
-    const { platform, root, spoke } = inputs;
+    const { platform, root } = inputs;
     const host = use.local;
     const build = buildStep(inputs, use, async () => !(await host.stat(root)));
     const core = async (run: Run): Promise<Core> => {
@@ -102,10 +114,10 @@ export const verifyPlatform: Operation<VerifyPlatformArgs, Inputs, Services> = {
           title: "Record the core and the packages found",
         },
       ),
-      ...(spoke ? spokeSteps(inputs, spoke, use, build) : []),
-      emptySitesPhp(inputs, use, build),
+      ...broughtAndServed(inputs, use, build),
+      ...onEach<Place>(inputs, (at) => [emptySitesPhp(at, use, build)]),
       driftStep(inputs, use, inputs.full),
-      ...(spoke ? [spokeCleanup(inputs, spoke, use)] : []),
+      ...onEach<Place>(inputs, (at) => (at.spoke ? [spokeCleanup(at, at.spoke, use)] : [])),
     ];
   },
 
@@ -147,8 +159,17 @@ function place(inputs: Inputs, use: Services, built: Step): Step {
   };
 }
 
+/** On other machines. It is brought to all members of a cluster before the first of them serves it; one where a site fails takes it back on all. */
+function broughtAndServed(inputs: Place, use: Services, build: Step): readonly Step[] {
+  const parts = [inputs, ...(inputs.others ?? [])].map((at) => {
+    const steps = at.spoke ? spokeSteps(at, at.spoke, use, build) : [];
+    return at === inputs ? steps : onMember(at.webServer, steps);
+  });
+  return [...parts.flatMap(([brought]) => brought ?? []), ...parts.flatMap(([, ...served]) => served)];
+}
+
 /** Core looks at the names of sites only when sites.php is there. */
-function emptySitesPhp({ server, root: onHub, spoke }: Inputs, use: Services, built: Step): Step {
+function emptySitesPhp({ server, root: onHub, spoke }: Place, use: Services, built: Step): Step {
   const host = use.host(server);
   const root = spoke?.place.root ?? onHub;
   const step = async () => {

@@ -8,6 +8,7 @@ import type { DatabaseOf } from "../services/db/service.js";
 import { file } from "../steps/files.js";
 import { type Baseline, differences } from "./parts/baseline.js";
 import { certificateSteps, formerCertificates, refuseUnprovable } from "./parts/certificate.js";
+import { filesMarker, onEach, refuseDown, refuseUnwell, spreadFiles } from "./parts/cluster.js";
 import { contextFile } from "./parts/contexts.js";
 import { siteLocks } from "./parts/locks.js";
 import { dropPoolUsers, leavePools, poolSteps, refusePool, reloadPhp, reloadPhpUndo } from "./parts/pool.js";
@@ -27,6 +28,7 @@ import {
   groupOfAll,
   hashSalt,
   isCloaked,
+  memberDirectories,
   publish,
   publishCertificate,
   type SiteInputs,
@@ -65,8 +67,9 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
   recovery: "automatic",
 
   async prepare({ name, rotatePassword = false }, use, id) {
-    const all = await resolveSite(use.store, use.settings, name);
+    const all = await resolveSite(use.store, use.settings, name, "all");
     refuseOtherUser(all.server);
+    await refuseDown(all, use);
     const { generation } = all.site;
     if (generation === undefined) {
       throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, {
@@ -104,7 +107,10 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
     };
   },
 
-  preflight: (inputs, use) => refusePool(inputs, use),
+  async preflight(inputs, use) {
+    await refuseUnwell(inputs, use);
+    for (const place of [inputs, ...(inputs.others ?? [])]) await refusePool(place, use);
+  },
 
   steps(inputs, use) {
     const { site, database, rotation, foreignSettings } = inputs;
@@ -112,38 +118,41 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
     const salt = hashSalt(inputs, use);
     const account = rotation ? newAccount(inputs, use) : [];
     const [password] = account;
-    const access = async (run: Run) => {
+    const access = (at: SiteInputs) => async (run: Run) => {
       // In a dry run nobody has made it.
       if (password && (await password.check(run)).changes.length > 0) run.need(password);
-      return db.access(database);
+      return db.access({ ...databaseOf(at, use, at.dbServer), names: database.names });
     };
-    const cloaked = isCloaked(inputs);
-    const settings = settingsFile(inputs, use, access, salt);
+    const settings = (at: SiteInputs) => settingsFile(at, use, access(at), salt);
+    const each = (part: (at: SiteInputs) => readonly Step[]) => onEach<SiteInputs>(inputs, part);
     return [
-      ...poolSteps(inputs, use),
-      generationDirectories(inputs, use),
-      gateFile(inputs, use),
+      ...each((at) => [
+        ...poolSteps(at, use),
+        at === inputs ? generationDirectories(at, use) : memberDirectories(at, use),
+        gateFile(at, use),
+      ]),
       ...(foreignSettings ? [keptSettings(inputs, use)] : []),
-      siteDirectories(inputs, use),
+      ...each((at) => [siteDirectories(at, use)]),
       salt,
       ...account,
-      ...accountForCommands(inputs, use, access),
-      ...accountForRequests(inputs, use, access),
-      // Who takes the account out of settings.php has the web server tell it before, and who puts it in takes it from there after.
-      ...(cloaked ? [] : [settings]),
-      filesLink(inputs, use),
-      siteEntries(inputs, use),
-      clientLink(inputs, use),
-      ...basicAuthSteps(inputs, use),
-      groupOfAll(inputs, use, { former: formerGroup(inputs) }),
+      ...each((at) => [
+        ...accountForCommands(at, use, access(at)),
+        ...accountForRequests(at, use, access(at)),
+        // Who takes the account out of settings.php has the web server tell it before, and who puts it in takes it from there after.
+        ...(isCloaked(at) ? [] : [settings(at)]),
+        filesLink(at, use),
+        siteEntries(at, use),
+      ]),
+      ...each((at) => [clientLink(at, use)]),
+      ...filesMarker(inputs, use),
+      ...spreadFiles(inputs, use),
+      ...each((at) => [...basicAuthSteps(at, use, at === inputs), groupOfAll(at, use, { former: formerGroup(at) })]),
       publish(inputs, use, inputs.site.site_enabled),
-      ...(cloaked ? [settings] : []),
-      ...leavePools(inputs, use),
+      ...each((at) => [...(isCloaked(at) ? [settings(at)] : []), ...leavePools(at, use)]),
       // An authority that is down, or does not find a new name yet, is no reason to take all this back.
       ...certificateSteps(inputs, use, true, (version) => publishCertificate(inputs, use, version)),
-      ...(rotation ? [reloaded(inputs, use), answersAsBefore(inputs, use, rotation.status)] : []),
-      ...formerAccounts(inputs, use),
-      ...dropPoolUsers(inputs, use),
+      ...(rotation ? each((at) => [reloaded(at, use), answersAsBefore(at, use, rotation.status)]) : []),
+      ...each((at) => [...formerAccounts(at, use), ...dropPoolUsers(at, use)]),
       ...(rotation
         ? [
             contextFile(use, site.name, "site", databaseProperties(database), {
@@ -154,7 +163,7 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
           ]
         : db.account(database)),
       ...db.dropFormer(database),
-      ...formerCertificates(inputs, use),
+      ...each((at) => formerCertificates(at, use)),
     ];
   },
 
@@ -186,7 +195,7 @@ function keptSettings({ site, siteDirectory, paths, server, generation }: SiteIn
 }
 
 /** Its undo comes when the old settings.php is back: PHP takes that, and then the account goes. */
-function newAccount({ site, webServer, platform, dbServer, database }: Inputs, use: Services): readonly Step[] {
+function newAccount({ site, webServer, platform, dbServer, database, others = [] }: Inputs, use: Services): readonly Step[] {
   return use
     .db(dbServer)
     .createAccount(database)
@@ -195,7 +204,11 @@ function newAccount({ site, webServer, platform, dbServer, database }: Inputs, u
       async check(run) {
         const decision = await step.check(run);
         if (step.id !== ACCOUNT || decision.undo === undefined) return decision;
-        return { ...decision, undo: [...decision.undo, reloadPhpUndo(use, { platform, webServer }, [site.uri])] };
+        const servers = [webServer, ...others.map((other) => other.webServer)];
+        return {
+          ...decision,
+          undo: [...decision.undo, ...servers.map((one) => reloadPhpUndo(use, { platform, webServer: one }, [site.uri]))],
+        };
       },
     }));
 }
@@ -204,10 +217,11 @@ function newAccount({ site, webServer, platform, dbServer, database }: Inputs, u
 const ACCOUNT = "database/account";
 
 /** PHP that keeps compiled files would go on with the old settings.php; none of it is left after this. */
-function reloaded({ site, webServer, platform }: Inputs, use: Services): Step {
+function reloaded({ site, webServer, platform }: SiteInputs, use: Services): Step {
   return {
     id: "http/reload",
     title: "PHP takes the new settings.php",
+    // Its undo reloads PHP on all.
     undoneBy: ACCOUNT,
     check: async () => ({ changes: [`reload PHP of ${webServer.name}`] }),
     async apply() {
@@ -218,7 +232,7 @@ function reloaded({ site, webServer, platform }: Inputs, use: Services): Step {
 }
 
 /** A site that answered with the old account answers with the new one; else the old one comes back. */
-function answersAsBefore(inputs: Inputs, use: Services, before: number | null): Step {
+function answersAsBefore(inputs: SiteInputs, use: Services, before: number | null): Step {
   const { site } = inputs;
   return {
     id: "http/probe",

@@ -7,7 +7,7 @@ import { messageOf, ProvisionError } from "../../core/errors.js";
 import type { Json } from "../../core/json.js";
 import { withInnerLock } from "../../core/lock.js";
 import type { Secret } from "../../core/secret.js";
-import type { Decision, Run, Step } from "../../core/step.js";
+import type { Decision, Run, Step, Undo } from "../../core/step.js";
 import type { Host } from "../../host/host.js";
 import { configName } from "../../services/http/config-name.js";
 import { type Certificate, daysLeft, isDue, isNearEnd, isPair, readCertificate, uncovered } from "../../services/tls/certificate.js";
@@ -83,13 +83,17 @@ export async function certificatesToForget(
   const { directory } = placeOf(use, gone);
   const { contexts } = await use.store.load();
   const serves = (platform: string) => contexts.find(({ name }) => name === platform);
+  // A cluster is served by its members.
+  const serving = new Set([webServer.name]);
+  for (const cluster of contexts)
+    if (cluster.context_type === "server" && cluster.cluster_web_servers?.includes(webServer.name)) serving.add(cluster.name);
   const needed = (site: Site) => placeOf(use, { site, webServer }).directory === directory;
   const shared = contexts.some((site) => {
     if (site.context_type !== "site") return false;
     const platform = serves(site.platform);
-    return platform?.context_type === "platform" && platform.web_server === webServer.name && needed(site);
+    return platform?.context_type === "platform" && serving.has(platform.web_server) && needed(site);
   });
-  return shared || others.some((other) => other.webServer === webServer.name && needed(other.site)) ? undefined : directory;
+  return shared || others.some((other) => serving.has(other.webServer) && needed(other.site)) ? undefined : directory;
 }
 
 /** Directory of a site's certificates, whether there are any or not. */
@@ -219,39 +223,63 @@ export function refuseUnprovable({ site, webServer, certificate: plan }: WithCer
 
 export interface WithCertificate extends Pick<SiteAndAll, "site" | "webServer"> {
   readonly certificate?: CertificatePlan;
+  /** The other members of a cluster, which show the same certificate. */
+  readonly others?: readonly WithCertificate[];
 }
 
-/** The activation of a vhost, which first brings or makes the certificate that it will name. Undone, what was made goes. */
-export function withCertificate({ webServer, certificate: plan }: WithCertificate, use: Services, activate: Step): Step {
-  if ((plan?.make === undefined && plan?.bring === undefined) || plan.version === undefined) return activate;
+/**
+ * The activation of a vhost, which first brings or makes the certificate that it will name, and brings it to the other members of a cluster. Undone, what
+ * was made goes.
+ */
+export function withCertificate(inputs: WithCertificate, use: Services, activate: Step): Step {
+  const { webServer, certificate: plan, others = [] } = inputs;
+  if (plan?.version === undefined) return activate;
   const { directory, version, names, make, bring } = plan;
+  if (make === undefined && bring === undefined && others.length === 0) return activate;
   const host = use.host(webServer);
   const change = bring
     ? `bring the certificate for ${names.join(", ")} along from ${bring.host}`
     : `make a self-signed certificate for ${names.join(", ")} (${make})`;
   const path = join(directory, version);
+  const isMissing = async (at: Host, tree: string) => (await at.stat(tree)) === undefined;
+  /** Where it has to be made, and where it has to be brought to. */
+  const lacking = async () => {
+    const made = (make !== undefined || bring !== undefined) && (await isMissing(host, path));
+    const brought: { readonly host: Host; readonly server: string; readonly directory: string }[] = [];
+    for (const { webServer: server, certificate } of others) {
+      const there = { host: use.host(server), server: server.name, directory: certificate?.directory ?? directory };
+      if (await isMissing(there.host, join(there.directory, version))) brought.push(there);
+    }
+    return { made, brought };
+  };
   return {
     ...activate,
     async check(run) {
       const decision = await activate.check(run);
-      if (await host.stat(path)) return decision;
-      const changes = [change, ...decision.changes];
-      if (decision.undo === undefined && activate.phase !== undefined && activate.phase !== "undoable") return { ...decision, changes };
-      const undo = [
-        ...(await undoParents(host, path)),
-        ...[path, unfinished(directory, version), unfinished(directory, `${version}-request`)].map((tree) => ({
-          do: "remove_tree",
-          host: host.name,
-          path: tree,
-        })),
+      const { made, brought } = await lacking();
+      if (!made && brought.length === 0) return decision;
+      const changes = [
+        ...(made ? [change] : []),
+        ...brought.map(({ server }) => `${server}: bring the certificate of ${webServer.name}`),
+        ...decision.changes,
       ];
+      if (decision.undo === undefined && activate.phase !== undefined && activate.phase !== "undoable") return { ...decision, changes };
+      const undo: Undo[] = [];
+      for (const at of [...(made ? [{ host, directory }] : []), ...brought]) {
+        const tree = join(at.directory, version);
+        const rest = [unfinished(at.directory, version), unfinished(at.directory, `${version}-request`)];
+        undo.push(
+          ...(await undoParents(at.host, tree)),
+          ...[tree, ...rest].map((one) => ({ do: "remove_tree", host: at.host.name, path: one })),
+        );
+      }
       return { ...decision, changes, undo: [...undo, ...(decision.undo ?? [])] };
     },
     async apply(run) {
-      if (!(await host.stat(path))) {
-        if (bring) await copyVersion(use.reach(bring.host), bring.directory, host, directory, version);
-        else await putSelfSigned(host, directory, version, names);
-      }
+      const { made, brought } = await lacking();
+      if (made && bring) await copyVersion(use.reach(bring.host), bring.directory, host, directory, version);
+      else if (made) await putSelfSigned(host, directory, version, names);
+      for (const at of brought) await copyVersion(host, directory, at.host, at.directory, version);
       return activate.apply(run);
     },
   };

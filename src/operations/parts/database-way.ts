@@ -9,9 +9,9 @@ import type { Services } from "../services.js";
 
 /** How sites of one machine reach a database server on another. JSON. */
 export interface DatabaseWay {
-  /** Name or address by which the web server's machine finds it. */
-  readonly host: string;
-  /** Addresses from which it sees them come. */
+  /** Name or address by which the web server's machine finds it; undefined: it is on the same machine. */
+  readonly host?: string;
+  /** Addresses from which it sees them come; of a cluster those of all members. */
   readonly from: readonly string[];
 }
 

@@ -125,7 +125,7 @@ export async function succession(
 
 /** A generation that is kept of another machine may have the same path there. */
 async function standsOn({ properties }: Kept, server: Server, use: Services): Promise<boolean> {
-  const of = await resolvePlatform(use.store, use.settings, String(properties.platform));
+  const of = await resolvePlatform(use.store, use.settings, String(properties.platform), "first");
   return isSameMachine(of.server, server);
 }
 

@@ -23,7 +23,7 @@ export async function sitesOf(all: PlatformAndServers, use: Services) {
   const locks = [...platformLocks(all)];
   for (const site of contexts) {
     if (site.context_type !== "site" || site.platform !== all.platform.name || site.generation === undefined) continue;
-    locks.push(...siteLocks(await resolveSite(use.store, use.settings, site.name)).filter(({ kind }) => kind !== "platform"));
+    locks.push(...siteLocks(await resolveSite(use.store, use.settings, site.name, "all")).filter(({ kind }) => kind !== "platform"));
     sites.push({ name: site.name, uri: site.uri, directory: siteDirectory(site), profile: site.profile });
   }
   return { sites, locks };

@@ -69,8 +69,11 @@ export async function fpmsWithPools(server: Server, use: Services): Promise<read
   const { php = null, php_fpm_test_cmd: test = null, php_fpm_restart_cmd: reload = null } = server;
   const { contexts } = await use.store.load();
   const all = new Map<string, FpmOf>([[php ?? "", { php, test, reload }]]);
+  const serving = new Set([server.name]);
+  for (const cluster of contexts)
+    if (cluster.context_type === "server" && cluster.cluster_web_servers?.includes(server.name)) serving.add(cluster.name);
   for (const platform of contexts) {
-    if (platform.context_type !== "platform" || platform.web_server !== server.name) continue;
+    if (platform.context_type !== "platform" || !serving.has(platform.web_server)) continue;
     const of = fpmOf(platform, server);
     if (!all.has(of.php ?? "")) all.set(of.php ?? "", of);
   }

@@ -26,7 +26,7 @@ export async function removeRehearsal(use: Services, operation: string, name: st
 async function removeLogs(use: Services, uri: string): Promise<void> {
   const { contexts } = await use.store.load();
   for (const server of contexts) {
-    if (server.context_type !== "server" || server.http_service_type === "none") continue;
+    if (server.context_type !== "server" || server.http_service_type === "none" || server.http_service_type === "cluster") continue;
     const logs = use.http(server).logs?.(uri);
     for (const path of logs ? Object.values(logs) : []) await use.host(server).remove(path);
   }

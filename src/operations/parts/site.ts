@@ -11,6 +11,7 @@ import { Secret } from "../../core/secret.js";
 import type { Run, Step } from "../../core/step.js";
 import { accountFile } from "../../engines/cloaked-account.js";
 import type { Core, SiteCode } from "../../engines/engine.js";
+import { detectCore } from "../../engines/index.js";
 import type { Host } from "../../host/host.js";
 import type { DatabaseNames, DatabaseOf } from "../../services/db/service.js";
 import type { BasicAuth, ConfigFile, Tls, Vhost } from "../../services/http/service.js";
@@ -20,6 +21,7 @@ import { groupAccess } from "../../steps/group-access.js";
 import type { Services } from "../services.js";
 import { type Baseline, baselineOf } from "./baseline.js";
 import { type CertificatePlan, certificateFiles, certificatePlan, withCertificate } from "./certificate.js";
+import { activateOnAll, refuseDown, refuseUnfitForCluster } from "./cluster.js";
 import { type DatabaseWay, wayToDatabase } from "./database-way.js";
 import { type InPlace, inPlace, realPlace } from "./in-place.js";
 import { listenOf, type PoolInputs, poolInputs, requestLimits, sharesPool } from "./pool.js";
@@ -54,6 +56,8 @@ export interface SiteInputs extends SiteAndAll, PoolInputs {
   readonly certificate?: CertificatePlan;
   /** Data of an imported site that is still where it was. */
   readonly inPlace: readonly InPlace[];
+  /** The same site on the other members of a cluster. */
+  readonly others?: readonly SiteInputs[];
 }
 
 /** Group id by name; undefined for no name. Rejects with CONFIGURATION when there is no such group. */
@@ -67,8 +71,57 @@ async function groupId(host: Host, name: string | undefined, server: Server): Pr
   });
 }
 
-/** `from`: where the site is served until now, when it moves. */
+/**
+ * What is decided of a site; `core`: that of the platform on its server, the first of a cluster; `from`: where the site is served until now, when it
+ * moves. Rejects with HOST_UNAVAILABLE where a member is down.
+ */
 export async function siteInputs(
+  use: Services,
+  all: SiteAndAll,
+  core: Core,
+  generation: string,
+  from?: Pick<SiteAndAll, "site" | "webServer">,
+): Promise<SiteInputs> {
+  const { cluster, ...alone } = all;
+  if (cluster === undefined) return placeInputs(use, all, core, generation, from);
+  refuseUnfitForCluster(all);
+  await refuseDown(all, use);
+  const first = await placeInputs(use, alone, core, generation);
+  const others: SiteInputs[] = [];
+  for (const server of cluster.others) {
+    const at = { ...alone, server, webServer: server };
+    others.push(await placeInputs(use, at, await sameCore(use, at, core), generation));
+  }
+  const addresses = [...new Set([first, ...others].flatMap(({ databaseWay }) => databaseWay?.from ?? []))];
+  // One account of the database lets all members in, and one certificate is shown by all.
+  const shared = (place: SiteInputs): SiteInputs => ({
+    ...place,
+    ...(addresses.length === 0 ? {} : { databaseWay: { ...place.databaseWay, from: addresses } }),
+    ...(first.certificate && place.certificate ? { certificate: { ...first.certificate, directory: place.certificate.directory } } : {}),
+  });
+  return { ...shared(first), cluster, others: others.map(shared) };
+}
+
+/** The platform as another member has it. Rejects with FILE_NOT_FOUND and CONFIGURATION where it is not what the first has. */
+async function sameCore(use: Services, at: SiteAndAll, first: Core): Promise<Core> {
+  const host = use.host(at.server);
+  const root = use.rootOf(at);
+  const next = [`provision verify ${at.platform.name}`];
+  if (!(await host.stat(root)))
+    throw new ProvisionError("FILE_NOT_FOUND", `the root of ${at.platform.name} does not exist: ${host.name}:${root}`, { next });
+  const core = await detectCore(host, root);
+  if (core.engine === first.engine && core.version === first.version) return core;
+  throw new ProvisionError(
+    "CONFIGURATION",
+    `${at.platform.name} is ${core.engine} ${core.version} on ${at.server.name}, and ${first.engine} ${first.version} on the first of its cluster`,
+    {
+      state: "nothing was changed",
+      next,
+    },
+  );
+}
+
+async function placeInputs(
   use: Services,
   all: SiteAndAll,
   core: Core,
@@ -149,7 +202,8 @@ export function databaseOf(
 ): DatabaseOf {
   const { db_name: database, db_user: user } = site;
   const names = database !== undefined && user !== undefined ? { database, user } : use.db(dbServer).names(site.uri, generation);
-  const way = databaseWay === undefined ? {} : { host: databaseWay.host, webHosts: databaseWay.from };
+  const way =
+    databaseWay === undefined ? {} : { ...(databaseWay.host === undefined ? {} : { host: databaseWay.host }), webHosts: databaseWay.from };
   return { site: site.name, uri: site.uri, generation, paths, names, ...way, ...(pool ? { gid: pool.gid } : {}) };
 }
 
@@ -290,6 +344,21 @@ function namesOf({ site, directory }: Pick<SiteInputs, "site" | "directory">): E
 
 export function grouped(inputs: SiteInputs, mode: number): { mode: number; gid?: number } {
   return inputs.gid === undefined ? { mode } : { mode, gid: inputs.gid };
+}
+
+/** Those of a member that a cluster was given since, which all go in an undo. */
+export function memberDirectories(inputs: SiteInputs, use: Services): Step {
+  const step = generationDirectories(inputs, use);
+  const host = use.host(inputs.server);
+  return {
+    ...step,
+    async check(run) {
+      const { changes, undo = [] } = await step.check(run);
+      const trees: string[] = [];
+      for (const path of [inputs.paths.root, inputs.siteDirectory]) if (!(await host.stat(path))) trees.push(path);
+      return { changes, undo: [...undo, ...trees.map((path) => ({ do: "remove_tree", host: host.name, path }))] };
+    },
+  };
 }
 
 /** The site's own directories of this generation, outside the code: PHP writes in them through the group (reference: engine.md d). */
@@ -497,8 +566,8 @@ function madeSecret(
 
 const HASH = `[$password, $salt] = explode("\\n", stream_get_contents(STDIN), 2); echo crypt($password, '$6$' . $salt . '$');`;
 
-/** The password that the web server asks for, as a hash that both of them read; made in secrets/ when there is none. */
-export function basicAuthSteps(inputs: SiteInputs, use: Services): readonly Step[] {
+/** The password that the web server asks for, as a hash that both of them read; made in secrets/ when there is none, once for all of a cluster. */
+export function basicAuthSteps(inputs: SiteInputs, use: Services, first = true): readonly Step[] {
   const { site, webServer } = inputs;
   const name = visitorName(site);
   const host = use.host(webServer);
@@ -514,7 +583,7 @@ export function basicAuthSteps(inputs: SiteInputs, use: Services): readonly Step
     { id: "http/password", title: "Password of visitors in secrets" },
   );
   return [
-    made,
+    ...(first ? [made] : []),
     file(
       host,
       path,
@@ -541,19 +610,15 @@ export function basicAuthSteps(inputs: SiteInputs, use: Services): readonly Step
 
 /** The site's vhost, with a certificate to name where it needs one. `withdrawn`: files of its former names that go with it. */
 export function publish(inputs: SiteInputs, use: Services, enabled: boolean, withdrawn: readonly ConfigFile[] = []): Step {
-  const http = use.http(inputs.webServer);
   const title = `Vhost of ${inputs.site.uri}${enabled ? "" : " (disabled)"}`;
-  return withCertificate(inputs, use, http.activate("http/activate", title, [...siteConfig(inputs, use, enabled), ...withdrawn]));
+  const files = (place: SiteInputs) => [...siteConfig(place, use, enabled), ...withdrawn];
+  return withCertificate(inputs, use, activateOnAll(inputs, use, "http/activate", title, files));
 }
 
 /** The same vhost with another version of the site's certificate. */
 export function publishCertificate(inputs: SiteInputs, use: Services, version: string): Step {
-  const http = use.http(inputs.webServer);
-  return http.activate(
-    "certificate/activate",
-    `Certificate of ${inputs.site.uri}`,
-    siteConfig(inputs, use, inputs.site.site_enabled, version),
-  );
+  const title = `Certificate of ${inputs.site.uri}`;
+  return activateOnAll(inputs, use, "certificate/activate", title, (place) => siteConfig(place, use, inputs.site.site_enabled, version));
 }
 
 /** The site's files of the web server; those of names it no longer has are absent. */
@@ -564,8 +629,11 @@ export function siteConfig(inputs: SiteInputs, use: Services, enabled: boolean, 
 
 /** Files and links a verify or install may write, as they are now. */
 export async function siteBaseline(inputs: SiteInputs, use: Services): Promise<Baseline> {
-  const { siteDirectory, paths, site } = inputs;
+  const { siteDirectory, paths, site, others = [] } = inputs;
+  const elsewhere: Baseline[] = [];
+  for (const place of others) elsewhere.push(await siteBaseline(place, use));
   return {
+    ...Object.assign({}, ...elsewhere),
     ...(await baselineOf(use.host(inputs.server), [
       siteDirectory,
       join(siteDirectory, "settings.php"),

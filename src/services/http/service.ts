@@ -1,5 +1,5 @@
 import type { Secret } from "../../core/secret.js";
-import type { Run, Step } from "../../core/step.js";
+import type { Decision, Run, Step } from "../../core/step.js";
 import type { Argv } from "../../host/host.js";
 import type { Setting } from "../php-limits.js";
 
@@ -89,6 +89,25 @@ export interface ConfigFile {
   readonly pair?: Pick<Tls, "certificate" | "key">;
 }
 
+/** One server's part when several switch together (HttpService.activate in its parts). */
+export interface Exchange {
+  /** What would be done, as the check of `activate` says it; only reads. */
+  decide(): Promise<Decision>;
+  /** Runs `work` while nobody else changes the configuration of this server. */
+  locked<T>(work: () => Promise<T>): Promise<T>;
+  /** The files are tested apart from all others; rejects when they are refused, and nothing was replaced. */
+  prepare(): Promise<void>;
+  /** The files stand in their places, tested with all others, and are not served yet. Rejects with the old ones back in place. */
+  put(run: Pick<Run, "warn">): Promise<Placed>;
+}
+
+export interface Placed {
+  /** The daemon serves them, and it is proven. */
+  take(): Promise<void>;
+  /** The old files stand there, and are served; also after `take`, whatever came of it. */
+  back(): Promise<void>;
+}
+
 export interface HttpProblem {
   readonly message: string;
   /** Nothing can be published while it lasts; else it is only worth knowing. */
@@ -141,6 +160,8 @@ export interface HttpService {
    * reload, prove; its undo is the same with the old files. Its check asks the daemon, not only the disk.
    */
   activate(id: string, title: string, files: readonly ConfigFile[], more?: Pick<Step, "phase">): Step;
+  /** The parts of `activate`, for servers that switch together; undefined where it is never one of several. */
+  exchange?(files: readonly ConfigFile[]): Exchange;
   /** Puts back what `activate` replaced; the undo kind `http_restore`, called with its own undo data (`content: null` is no content). */
   restore(files: readonly ConfigFile[]): Promise<void>;
   /**

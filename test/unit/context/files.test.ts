@@ -84,7 +84,7 @@ const BROKEN: readonly (readonly [string, string | Uint8Array, string | RegExp])
   [
     "a word that is none of few",
     "context_type: server\nhttp_service_type: lighttpd\n",
-    ':2:20 http_service_type "lighttpd" is not one of nginx, apache, php, none; for example http_service_type: nginx',
+    ':2:20 http_service_type "lighttpd" is not one of nginx, apache, php, cluster, none; for example http_service_type: nginx',
   ],
   [
     "an upper case uri",

@@ -106,10 +106,10 @@ describe("save refuses with exit 64", () => {
     [
       "what this version lacks",
       "@server_x",
-      ["--cluster_web_servers=@server_a"],
+      ["--master_web_servers=@server_a"],
       undefined,
       "USAGE",
-      "--cluster_web_servers is a property of Aegir that this version does not have yet",
+      "--master_web_servers is a property of Aegir that this version does not have yet",
     ],
     ["TLS", "@a.com", ["--ssl_enabled=1"], "site", "USAGE", /^--ssl_enabled is a property of Aegir/],
     ["no value", "@a.com", ["--uri"], "site", "INVALID_VALUE", "--uri needs a value; for example --uri=example.com"],

@@ -69,7 +69,8 @@ describe("the schemas", () => {
         expect(description, key).not.toBe("");
         const of = kind === "platform" ? /^(composer|git|archive)_/.exec(key)?.[1] : undefined;
         const source = key === "working_copy" ? "git" : of;
-        const around = source === undefined ? {} : { [source]: properties(kind).get(source)?.example };
+        const cluster = key === "cluster_web_servers" ? { http_service_type: "cluster", remote_host: "localhost" } : {};
+        const around = source === undefined ? cluster : { [source]: properties(kind).get(source)?.example };
         expect(check(kind, { ...complete[kind], ...around, [key]: example }).problems, `${kind}.${key}`).toBeUndefined();
       }
   });

@@ -9,7 +9,7 @@ import type { Decision, Run, Step, Undo } from "../../../core/step.js";
 import { type Argv, besidePath, type Host } from "../../../host/host.js";
 import { sudoersLine } from "../../sudo.js";
 import { MARKER_HEADER } from "../routing.js";
-import type { ConfigFile } from "../service.js";
+import type { ConfigFile, Exchange, Placed } from "../service.js";
 import type { Daemon, Facts } from "./daemon.js";
 import { type Marker, readMarker, retired, workers } from "./marker.js";
 import type { Place } from "./place.js";
@@ -83,6 +83,16 @@ async function decide(served: Served, files: readonly ConfigFile[]): Promise<Dec
   return { changes, undo: [undo] };
 }
 
+/** See HttpService.exchange. */
+export function exchangeParts(served: Served, files: readonly ConfigFile[]): Exchange {
+  return {
+    decide: () => decide(served, files),
+    locked: (work) => withInnerLock(served.locks, lockName(served), work),
+    prepare: () => testAlone(served, files),
+    put: (run) => put(served, files, run),
+  };
+}
+
 /** Candidate, test, swap, reload, prove; anything wrong puts the old files back and rejects. */
 async function exchange(served: Served, files: readonly ConfigFile[], run: Pick<Run, "warn">): Promise<void> {
   await withInnerLock(served.locks, lockName(served), async () => {
@@ -152,20 +162,22 @@ async function testAlone(served: Served, files: readonly ConfigFile[]): Promise<
 }
 
 async function swap(served: Served, files: readonly ConfigFile[], run: Pick<Run, "warn">): Promise<void> {
+  const { take, back } = await put(served, files, run);
+  try {
+    await take();
+  } catch (error) {
+    await back();
+    throw error;
+  }
+}
+
+/** In place and tested, not served yet. */
+async function put(served: Served, files: readonly ConfigFile[], run: Pick<Run, "warn">): Promise<Placed> {
   const before = await markerOf(served);
   // With the generation: a daemon that did not take over the new one needs no reload to serve the old one.
   const paths = [...files.map(({ path }) => path), served.place.generation];
   const old = await Promise.all(paths.map(async (path) => ({ path, content: await served.host.readFile(path) })));
-  try {
-    await writeAll(served.host, files);
-    if (before.state !== "serving") {
-      // verify @server, before root has included its file: nobody reads what was written.
-      await newGeneration(served);
-      return;
-    }
-    await testWhole(served, new Set(files.map(({ path }) => path)), run);
-    await reloadAndProve(served, before);
-  } catch (error) {
+  const back = async () => {
     await writeAll(served.host, old);
     const now = await markerOf(served);
     // Apache ends when it cannot open a port, and is started by the command that reloads it.
@@ -175,8 +187,17 @@ async function swap(served: Served, files: readonly ConfigFile[], run: Pick<Run,
         // What failed first is told; the undo of this step tries again.
       });
     }
+  };
+  try {
+    await writeAll(served.host, files);
+    // verify @server, before root has included its file: nobody reads what was written.
+    if (before.state !== "serving") await newGeneration(served);
+    else await testWhole(served, new Set(files.map(({ path }) => path)), run);
+  } catch (error) {
+    await back();
     throw error;
   }
+  return { take: async () => (before.state === "serving" ? reloadAndProve(served, before) : undefined), back };
 }
 
 /** The undo kind `http_restore`: the old files, served again. What does not run is not started for it. */

@@ -11,7 +11,7 @@ import { configName } from "../config-name.js";
 import type { HttpSetup } from "../index.js";
 import { PHP_MARKER_PATH, portSuffix, splitUri } from "../routing.js";
 import type { HttpAnswer, HttpNeed, HttpProblem, HttpRequest, HttpService } from "../service.js";
-import { activateStep, portOnDisk, restoreFiles, type Served, setAside } from "./activate.js";
+import { activateStep, exchangeParts, portOnDisk, restoreFiles, type Served, setAside } from "./activate.js";
 import { findDaemon } from "./commands.js";
 import type { Daemon, Facts } from "./daemon.js";
 import { environmentPath, environmentStep, formerEnvironments } from "./environment.js";
@@ -52,6 +52,7 @@ export function daemonHttp(daemon: Daemon, { layout, locks, server, host, gather
     siteFiles: (vhost) => daemon.siteFiles(place, vhost),
     noSiteFiles: (aliases, uri) => daemon.noSiteFiles(place, aliases, uri),
     activate: (id, title, files, more = {}) => activateStep(served, id, title, async () => files, more),
+    exchange: (files) => exchangeParts(served, files),
     restore: (files) => restoreFiles(served, files),
     reload: (uris, command) => reloadPhp(served, uris, command ?? fpmCommand(server, asRoot)),
     request: (request) => requestSite(host, place, request),
