@@ -8,6 +8,7 @@ const LONG = [
   "e2e/certificates",
   "ssh/moves",
   "ssh/spoke",
+  "ssh/faults",
   "e2e/engine-kill",
   "e2e/bad-input",
   "e2e/backup",
