@@ -9,6 +9,7 @@ const LONG = [
   "ssh/services",
   "ssh/moves",
   "ssh/spoke",
+  "ssh/faults",
   "e2e/engine-kill",
   "e2e/bad-input",
   "e2e/backup",

@@ -164,7 +164,7 @@ function currentUser(): string {
 }
 
 /** Properties that mean nothing on this machine. */
-const REMOTE_ONLY = ["aegir_root", "ssh_port", "ssh_identity", "ssh_jump", "ssh_host_key"] as const;
+const REMOTE_ONLY = ["aegir_root", "ssh_port", "ssh_identity", "ssh_jump", "ssh_host_key", "ssh_keepalive"] as const;
 const HOST_KEY = /^SHA256:[A-Za-z0-9+/]{43}$/;
 
 /** Whether the name is that of the machine that the hub is on. No other is guessed to be: names and addresses change. */
@@ -226,6 +226,11 @@ const serverSchema = z
     })
       .optional()
       .describe("Fingerprint of its host key, which it then has to show. Default: what known_hosts of the hub or of the user says."),
+    ssh_keepalive: count(15, 1, 3600)
+      .optional()
+      .describe(
+        "Seconds after which a machine that says nothing is asked whether it is still there; its connection is given up after three questions without an answer. Default: what ~/.ssh/config says (ServerAliveInterval), or 15.",
+      ),
     script_user: user("aegir")
       .default(currentUser)
       // The default is a fact of the machine: it has no place in a JSON Schema that is the same everywhere.

@@ -76,7 +76,7 @@ class Places {
 }
 
 export interface Patience {
-  /** Milliseconds between two questions whether the machine is still there; after three without an answer it is not. */
+  /** Milliseconds between two questions whether the machine is still there, unless ~/.ssh/config or its context says; after three without an answer it is not. */
   readonly keepalive: number;
   /** Seconds for which locks of a run that is over are waited for. */
   readonly locks: number;
@@ -114,7 +114,7 @@ export class Link {
     });
     client.on("close", () => this.#close());
     wire.keep(false);
-    this.#watchOver(patience.keepalive);
+    this.#watchOver(settings.keepalive === undefined ? patience.keepalive : settings.keepalive * 1000);
   }
 
   get open(): boolean {

@@ -21,6 +21,8 @@ export interface SshTarget {
   readonly jump?: string | undefined;
   /** `ssh_host_key`: fingerprint of its key, `SHA256:…`; the known_hosts files are then asked only whether it is revoked. */
   readonly hostKey?: string | undefined;
+  /** `ssh_keepalive`: seconds between two questions whether it is still there. */
+  readonly keepalive?: number | undefined;
   /** Further known_hosts files, asked before the user's own. */
   readonly knownHosts: readonly string[];
   /** The beginning of the command line that accepts its key, before the fingerprint; default: that of a server context. */
@@ -47,6 +49,8 @@ export interface SshSettings {
   readonly knownHosts: readonly string[];
   /** The name its key is known by. */
   readonly keyName: string;
+  /** Seconds between two questions whether the machine is still there (ServerAliveInterval); undefined: nobody said. */
+  readonly keepalive: number | undefined;
 }
 
 /** Asks OpenSSH itself, which knows Include, Match and every token; nothing is connected. Rejects with CONFIGURATION or PROGRAM_MISSING. */
@@ -58,6 +62,7 @@ export async function sshSettings(target: SshTarget): Promise<SshSettings> {
     ...(target.port === undefined ? [] : ["-p", String(target.port)]),
     ...(target.identity === undefined ? [] : ["-i", target.identity, "-o", "IdentitiesOnly=yes"]),
     ...(target.jump === undefined ? [] : ["-J", target.jump]),
+    ...(target.keepalive === undefined ? [] : ["-o", `ServerAliveInterval=${target.keepalive}`]),
     "--",
     target.host,
   ];
@@ -90,6 +95,7 @@ export async function sshSettings(target: SshTarget): Promise<SshSettings> {
     jumps: one("proxyjump")?.split(",") ?? [],
     proxyCommand: one("proxycommand"),
     knownHosts: [...target.knownHosts, ...files.map(atHome)],
+    keepalive: Number(one("serveraliveinterval") ?? 0) || undefined,
     keyName: one("hostkeyalias") ?? (port === 22 ? host : `[${host}]:${port}`),
   };
 }

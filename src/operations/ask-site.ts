@@ -4,6 +4,7 @@ import { takeLocks } from "../core/lock.js";
 import type { Stop } from "../core/stop.js";
 import type { Engine, SiteCode } from "../engines/engine.js";
 import { detectCore } from "../engines/index.js";
+import { HostError } from "../host/host.js";
 import { siteLocks } from "./parts/locks.js";
 import { type SiteInputs, siteCode, siteInputs } from "./parts/site.js";
 import { interrupted } from "./run.js";
@@ -44,6 +45,11 @@ export async function askSite<T>(
     const inputs = await siteInputs(use, all, core, generation);
     return await ask({ ...inputs, engine: use.engine(core.engine), code: siteCode(inputs, use) });
   } catch (error) {
+    if (!stop.reason && error instanceof HostError && error.reached === "unknown")
+      throw error.with({
+        state: `how far ${command} came there is not known; provision has changed nothing of ${name}`,
+        next: [`provision ${command} ${name}    # once the machine is reached again`],
+      });
     // A program that we ended ourselves did not fail.
     if (!stop.reason || !(error instanceof ProvisionError)) throw error;
     throw new ProvisionError("STOPPED", `${command} was stopped by ${stop.reason.label}`, { why: error.why, cause: error });

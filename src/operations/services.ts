@@ -90,7 +90,7 @@ export class Services {
     return remembered(this.#hosts, [remote_host, ssh_port, ssh_jump, script_user], () => this.#reachOver(server));
   }
 
-  #reachOver({ name, remote_host, script_user, ssh_port, ssh_identity, ssh_jump, ssh_host_key }: Server): Host {
+  #reachOver({ name, remote_host, script_user, ssh_port, ssh_identity, ssh_jump, ssh_host_key, ssh_keepalive }: Server): Host {
     const target: SshTarget = {
       name,
       host: remote_host,
@@ -99,6 +99,7 @@ export class Services {
       ...(ssh_identity === undefined ? {} : { identity: this.layout.resolve(ssh_identity) }),
       ...(ssh_jump === undefined ? {} : { jump: ssh_jump }),
       ...(ssh_host_key === undefined ? {} : { hostKey: ssh_host_key }),
+      ...(ssh_keepalive === undefined ? {} : { keepalive: ssh_keepalive }),
       knownHosts: [join(this.layout.root, "known_hosts")],
       hub: `${hostname()}:${this.layout.root}`,
     };

@@ -229,8 +229,10 @@ describe.skipIf(absent !== undefined)("over SSH (sshd on loopback)", () => {
 
     it("one that says nothing any more is given up", async () => {
       await connections.close();
-      connections = new SshConnections({ keepalive: 200 });
-      const host = await oddly([]);
+      connections = new SshConnections({ keepalive: 3_600_000 });
+      await oddly([]);
+      writeFileSync(at("config"), "Host *\n  ServerAliveInterval 1\n");
+      const host = hostOf(odd.target({ config: at("config") }));
       const pid = at("pid");
       const error = await refused(host.run(sh('echo "$PPID $$" > "$1"; kill -STOP $PPID; sleep 300', pid)));
       expect(error).toMatchObject({ code: "HOST_UNAVAILABLE", reached: "unknown" });

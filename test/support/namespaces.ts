@@ -1,8 +1,10 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 
 /**
  * Machines on this one: each with a network, processes, mounts and a host name of its own, and with a root of its own laid over ours, which
@@ -34,8 +36,20 @@ export interface Machine {
   empty(directory: string): void;
   /** `date` is off by so many seconds (0: no more). */
   clock(seconds: number): void;
+  /**
+   * The next run of a program that is found in the path stands still after so many bytes of its input or its output, or before it begins, until
+   * it is let go; or until the connection is gone by which it was started. Later runs are not touched.
+   */
+  hold(program: string, after: { readonly input: number } | { readonly output: number } | "before"): Held;
   /** All processes are killed without a word on the network, /run and /tmp are emptied; nothing is started. */
   crash(): void;
+}
+
+/** A program that stands still in the middle. */
+interface Held {
+  /** Resolves when it does. Rejects when `whole`, of which it is part, ends before. */
+  begun(whole: Promise<unknown>): Promise<void>;
+  go(): void;
 }
 
 export interface Machines {
@@ -233,6 +247,19 @@ const DISKS = "/srv/disks";
 const OWN_DATE = "/usr/local/bin/date";
 const DATE = '#!/bin/sh\nexec /bin/date -d "OFFSET seconds" "$@"\n';
 
+/** Stands in the path before the program. AT is a directory, BYTES a number; the parent is the connection's sshd. */
+const HOLD = `#!/bin/sh
+mkdir AT/first 2>/dev/null || exec REAL "$@"
+wait() { touch AT/begun; while [ ! -e AT/go ] && kill -0 $PPID 2>/dev/null; do sleep 0.05; done; }
+# Byte by byte: what is kept in a buffer would hold up the program at the other end before its time.
+held() { dd bs=1 count=BYTES status=none; wait; cat; }
+`;
+const HOW: Readonly<Record<"before" | "input" | "output", string>> = {
+  before: 'wait\nexec REAL "$@"\n',
+  input: 'held | REAL "$@"\n',
+  output: '{ REAL "$@"; echo $? >AT/status; } | held\nread -r status <AT/status\nexit "$status"\n',
+};
+
 function machineOf(name: string, address: string, hub: string, pid: number): Machine {
   const within = ["nsenter", "-t", String(pid), "-m", "-n", "-p", "-u", "-i", "--"];
   const run = (argv: readonly string[], input = "") => {
@@ -261,6 +288,31 @@ function machineOf(name: string, address: string, hub: string, pid: number): Mac
     clock(seconds) {
       if (seconds === 0) run(["rm", "-f", OWN_DATE]);
       else run(["sh", "-ec", 'cat >"$1"; chmod 755 "$1"', "sh", OWN_DATE], DATE.replace("OFFSET", String(seconds)));
+    },
+    hold(program, after) {
+      const at = `/srv/held-${program}-${randomBytes(4).toString("hex")}`;
+      const how = after === "before" ? "before" : "input" in after ? "input" : "output";
+      const bytes = after === "before" ? 0 : "input" in after ? after.input : after.output;
+      const own = `/usr/local/bin/${program}`;
+      const real = run(["sh", "-c", 'PATH=/usr/sbin:/usr/bin:/sbin:/bin command -v "$1"', "sh", program]).trim();
+      const text = (HOLD + HOW[how]).replaceAll("REAL", real).replaceAll("AT", at).replaceAll("BYTES", String(bytes));
+      run(["sh", "-ec", 'mkdir -m 777 "$1"; cat >"$2"; chmod 755 "$2"', "sh", at, own], text);
+      return {
+        async begun(whole) {
+          let ended = false;
+          const end = () => {
+            ended = true;
+          };
+          whole.then(end, end);
+          for (let turn = 0; !existsSync(join(`/proc/${pid}/root`, at, "begun")); turn++) {
+            if (ended || turn > 1200) throw new Error(`${program} is not begun on ${name}`);
+            await sleep(50);
+          }
+        },
+        go() {
+          run(["sh", "-c", 'rm -f "$2"; touch "$1/go"', "sh", at, own]);
+        },
+      };
     },
     crash() {
       cut();

@@ -1,3 +1,4 @@
+import { dirname } from "node:path";
 import { checkContext, refusal, type SiteAndAll } from "../../context/references.js";
 import type { Context, Platform, Site } from "../../context/schema.js";
 import { ProvisionError } from "../../core/errors.js";
@@ -45,6 +46,10 @@ export async function refuseFullDisk(host: Host, path: string, need: number): Pr
   throw new ProvisionError(
     "DISK_FULL",
     `${host.name}: ${path} has ${Math.floor(free / MEGABYTE)} MiB free; this needs ${Math.ceil(need / MEGABYTE)} MiB`,
+    {
+      state: "nothing was changed",
+      next: [`df -h ${dirname(path)}    # ${host.name === "local" ? "make" : `on ${host.name}: make`} room`],
+    },
   );
 }
 

@@ -80,6 +80,7 @@ async function programs(server: Server, host: Host, serves: boolean): Promise<re
     ...PROGRAMS,
     ...(serves ? [[php, php === "php" ? "php-cli" : php.startsWith("/") ? php : `${php}-cli`] as const, ...WEB] : []),
     ...(client ? [client] : []),
+    ...(serves && reloadsBySudo(server) ? [["sudo", "sudo"] as const] : []),
   ]);
   const { stdout } = await host.run(["/bin/sh", "-c", MISSING, "sh", ...wanted.keys()], { timeout: 60_000 });
   const missing = stdout.split("\n").filter((line) => line !== "");
@@ -89,6 +90,10 @@ async function programs(server: Server, host: Host, serves: boolean): Promise<re
   }));
   if (serves && !missing.includes(php)) found.push(...(await phpOf(host, php)));
   return found;
+}
+
+function reloadsBySudo({ script_user, http_test_cmd, http_restart_cmd }: Server): boolean {
+  return [http_test_cmd, http_restart_cmd].some((said) => (said === undefined ? script_user !== "root" : /^sudo\s/.test(said)));
 }
 
 /** What every core asks of PHP beside a driver of its database. */
