@@ -87,8 +87,12 @@ function violations(all: readonly Import[]): readonly string[] {
       (service(from) !== undefined && service(to) !== undefined && service(from) !== service(to)) ||
       (engine(from) !== undefined && engine(to) !== undefined && engine(from) !== engine(to)),
   );
-  // A command's code is loaded when it runs: its operation is not loaded for --help. commands/hub.ts is loaded so itself.
-  const eager = own(all).filter(({ from, to, kind }) => place(from) === "commands" && place(to) === "operations" && kind === "static");
+  // A command's code is loaded when it runs: its operation is not loaded for --help. A file of commands/ that is itself only loaded so may load it.
+  const asked = (path: string, how: Import["kind"]) => own(imports).some(({ to, kind }) => to === path && kind === how);
+  const eager = own(all).filter(
+    ({ from, to, kind }) =>
+      place(from) === "commands" && place(to) === "operations" && kind === "static" && (asked(from, "static") || !asked(from, "dynamic")),
+  );
   const programs = packages(all).filter(({ from, specifier }) => /^(execa|ssh2)(\/|$)/.test(specifier) && place(from) !== "host");
   const children = packages(all).filter(
     ({ from, specifier }) =>
