@@ -342,7 +342,7 @@ export function smokeTest({ now, next, staged }: Succession, use: Services, undo
 }
 
 /** The front page of a site that no web server knows yet: by PHP's own server on this machine, on another by the PHP-FPM that is to run it. */
-async function unseenPage(staged: SiteInputs, use: Services, generation: string | undefined): Promise<HttpAnswer> {
+export async function unseenPage(staged: SiteInputs, use: Services, generation: string | undefined): Promise<HttpAnswer> {
   const { server, webServer } = staged;
   if (isThisMachine(server.remote_host))
     return onLoopback(
