@@ -216,7 +216,8 @@ function servedOn(step: Step): Step {
       try {
         return await step.apply(run);
       } catch (error) {
-        if (!(error instanceof ProvisionError)) throw error;
+        // A link that was lost keeps its own words, by which it is known.
+        if (!(error instanceof ProvisionError) || "reached" in error) throw error;
         const { reasons: why, failures, next } = error;
         throw new ProvisionError(error.code, error.message, { why, failures, next, cause: error });
       }

@@ -7,7 +7,7 @@ import { messageOf, ProvisionError } from "../../core/errors.js";
 import type { Run, Step, UndoKinds } from "../../core/step.js";
 import type { SiteCode } from "../../engines/engine.js";
 import { detectCore } from "../../engines/index.js";
-import { besidePath, type Host } from "../../host/host.js";
+import { besidePath, type Host, isAway } from "../../host/host.js";
 import { syncTree } from "../../host/sync-tree.js";
 import { fpmPage } from "../../services/fpm/page.js";
 import { onLoopback } from "../../services/http/loopback.js";
@@ -392,7 +392,7 @@ async function frontPage({ site, webServer }: SiteInputs, use: Services): Promis
   try {
     return (await use.http(webServer).request({ uri: site.uri, path: "/", tls: site.ssl === "required" })).status;
   } catch (error) {
-    if (!(error instanceof ProvisionError)) throw error;
+    if (!(error instanceof ProvisionError) || isAway(error)) throw error;
     return null;
   }
 }
