@@ -5,7 +5,7 @@ import type { Json } from "../../core/json.js";
 import { PACKAGE_ROOT } from "../../core/package-root.js";
 import type { Step, Undo } from "../../core/step.js";
 import { together } from "../../core/together.js";
-import type { Host } from "../../host/host.js";
+import { type Host, isAway } from "../../host/host.js";
 import type { Counts, DatabaseOf } from "../../services/db/service.js";
 import { writeDump } from "../../services/db/transfer.js";
 import { beforeWriting, type Packed, pack, synced, type Written } from "../../steps/archive.js";
@@ -245,7 +245,7 @@ async function enabledExtensions(inputs: SiteInputs, use: Services): Promise<Pic
       .map(({ name, type, version, schema }) => ({ name, type, version: version ?? null, schema: schema ?? null }));
     return { extensions, unknown: null };
   } catch (error) {
-    if (!(error instanceof ProvisionError)) throw error;
+    if (!(error instanceof ProvisionError) || isAway(error)) throw error;
     return { extensions: null, unknown: [messageOf(error), ...error.why].slice(0, 2).join(": ") };
   }
 }

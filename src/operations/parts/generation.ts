@@ -7,7 +7,7 @@ import { messageOf, ProvisionError } from "../../core/errors.js";
 import type { Run, Step, UndoKinds } from "../../core/step.js";
 import type { SiteCode } from "../../engines/engine.js";
 import { detectCore } from "../../engines/index.js";
-import { besidePath, type Host } from "../../host/host.js";
+import { besidePath, type Host, isAway } from "../../host/host.js";
 import { syncTree } from "../../host/sync-tree.js";
 import { fpmPage } from "../../services/fpm/page.js";
 import { onLoopback } from "../../services/http/loopback.js";
@@ -351,7 +351,7 @@ export function smokeTest({ now, next, staged }: Succession, use: Services, undo
 }
 
 /** The front page of a site that no web server knows yet: by PHP's own server on this machine, on another by the PHP-FPM that is to run it. */
-async function unseenPage(staged: SiteInputs, use: Services, generation: string | undefined): Promise<HttpAnswer> {
+export async function unseenPage(staged: SiteInputs, use: Services, generation: string | undefined): Promise<HttpAnswer> {
   const { server, webServer } = staged;
   if (isThisMachine(server.remote_host))
     return onLoopback(
@@ -401,7 +401,7 @@ async function frontPage({ site, webServer }: SiteInputs, use: Services): Promis
   try {
     return (await use.http(webServer).request({ uri: site.uri, path: "/", tls: site.ssl === "required" })).status;
   } catch (error) {
-    if (!(error instanceof ProvisionError)) throw error;
+    if (!(error instanceof ProvisionError) || isAway(error)) throw error;
     return null;
   }
 }
