@@ -199,6 +199,29 @@ export function engineUpdateSuite(
       expect(await body("swap")).toBe("sites/b.example/files/1 sites/a.example/files/2");
     });
 
+    it("of a site that has another name empties caches also when no page named the old one; a copy has keys of its own, another site keeps them", async () => {
+      const drupal8 = plant.accounts === "users_field_data";
+      const table = drupal8 ? "key_value WHERE collection = 'state' AND" : `${engine.name === "backdrop" ? "state" : "variable"} WHERE`;
+      const keys = () => sql(`SELECT name, value FROM ${table} (name LIKE '%private_key' OR name LIKE '%cron_key') ORDER BY name`);
+      // Core's own are many, and are filled by its start.
+      const stale = () => (drupal8 ? Promise.resolve([]) : sql("SELECT cid FROM cache_plant"));
+      if (!drupal8) await sql("INSERT INTO cache_plant (cid, data, expire) VALUES ('stale', 'a', 0)");
+      const planted = await stale();
+      const pairs = [{ from: "sites/nowhere.example", to: "sites/new.example" }];
+      await engine.renewKeys(site);
+      const before = await keys();
+      expect(before).toHaveLength(2);
+      expect((await engine.rewritePaths(site, { pairs })).result.changed).toEqual([]);
+      expect([await stale(), await keys()]).toEqual([planted, before]);
+      expect((await engine.rewritePaths(site, { pairs, fresh: true })).result.changed).toEqual([]);
+      expect([await stale(), await keys()]).toEqual([[], before]);
+      await engine.rewritePaths(site, { pairs, fresh: true, newKeys: true });
+      const after = await keys();
+      expect(after.map(([name]) => name)).toEqual(before.map(([name]) => name));
+      for (const [index, row] of after.entries()) expect(row[1]).not.toBe(before[index]?.[1]);
+      expect((await engine.status(site)).result).toMatchObject({ installed: true, maintenance: false });
+    });
+
     it("sanitizes accounts, sessions and stored keys, once; the first account keeps its name, and no password fits", async () => {
       const columns = "name, mail, init, pass";
       const [first] = await sql(`SELECT ${columns} FROM ${plant.accounts} WHERE uid = 1`);
