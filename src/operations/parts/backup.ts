@@ -8,13 +8,14 @@ import { together } from "../../core/together.js";
 import { type Host, isAway } from "../../host/host.js";
 import type { Counts, DatabaseOf } from "../../services/db/service.js";
 import { writeDump } from "../../services/db/transfer.js";
-import { type Packed, pack, synced, type Written } from "../../steps/archive.js";
+import { beforeWriting, type Packed, pack, synced, type Written } from "../../steps/archive.js";
 import type { Services } from "../services.js";
 import { codePlace } from "./code-place.js";
 import { databaseAmongFiles, inSiteDirectory } from "./in-place.js";
 import { FILES_PART, MANIFEST, type Manifest, manifestText, SITE_PART } from "./manifest.js";
 import { currentBuild, readRecord } from "./platform-code.js";
 import { databaseOf, type SiteInputs, siteCode } from "./site.js";
+import { toldInventory } from "./told-inventory.js";
 
 /** What is decided of a backup before its steps. */
 export interface BackupInputs {
@@ -198,6 +199,7 @@ function dumpStep(inputs: SiteInputs, { partial, full }: BackupInputs, use: Serv
 
   async function apply(taken: () => void): Promise<Json> {
     const asked = enabledExtensions(inputs, use);
+    beforeWriting(use.local);
     try {
       const tables = await db.tables(database);
       const structureOnly = full ? [] : tables.filter((table) => matches(table, use.engine(core.engine).tables.structureOnly));
@@ -236,8 +238,9 @@ function matches(table: string, patterns: readonly string[]): boolean {
 /** What the site says is enabled. A site that is broken is backed up too: then it says why it does not tell. */
 async function enabledExtensions(inputs: SiteInputs, use: Services): Promise<Pick<Dumped, "extensions" | "unknown">> {
   try {
-    const { result } = await use.engine(inputs.core.engine).inventory(siteCode(inputs, use));
-    const extensions = result.extensions
+    const known = toldInventory(inputs);
+    const { extensions: all } = known ?? (await use.engine(inputs.core.engine).inventory(siteCode(inputs, use))).result;
+    const extensions = all
       .filter(({ enabled }) => enabled)
       .map(({ name, type, version, schema }) => ({ name, type, version: version ?? null, schema: schema ?? null }));
     return { extensions, unknown: null };

@@ -52,10 +52,17 @@ export class MysqlClient {
     const known = this.#programs !== undefined;
     const { code, stdout, stderr } = known
       ? await ask(await this.#found())
-      : await ask(MARIADB).catch(async (error: unknown) => {
-          if (!(error instanceof HostError) || error.code !== "PROGRAM_MISSING") throw error;
-          return ask(await this.#found());
-        });
+      : await ask(MARIADB).then(
+          (answer) => {
+            // No other's is called that, so that it need not be asked who it is.
+            this.#programs ??= Promise.resolve(MARIADB);
+            return answer;
+          },
+          async (error: unknown) => {
+            if (!(error instanceof HostError) || error.code !== "PROGRAM_MISSING") throw error;
+            return ask(await this.#found());
+          },
+        );
     if (code !== 0) throw this.failure(linesOf(stderr), login, doing);
     return linesOf(stdout).map((line) => line.split("\t"));
   }
