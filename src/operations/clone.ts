@@ -15,7 +15,15 @@ import { copyDatabase, copyFiles, filesUpToDate, sizesOf } from "./parts/copy.js
 import { forecastOf } from "./parts/forecast.js";
 import { answers, arrived, ownCode, ownDirectories, reloaded, resolveAs } from "./parts/generation.js";
 import { poolSteps, refusePool } from "./parts/pool.js";
-import { refuseConflicts, refuseForeignDatabase, refuseFullDisk, refuseLocked, refuseUnwell, siteState } from "./parts/preflight.js";
+import {
+  generationOf,
+  refuseConflicts,
+  refuseForeignDatabase,
+  refuseFullDisk,
+  refuseLocked,
+  refuseUnwell,
+  siteState,
+} from "./parts/preflight.js";
 import {
   accountForCommands,
   accountForRequests,
@@ -74,12 +82,7 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
     const { name, newName } = args;
     const all = await resolveSite(use.store, use.settings, name);
     refuseOtherUser(all.server);
-    const { generation } = all.site;
-    if (generation === undefined)
-      throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, {
-        state: "a context without a site",
-        next: [`provision install ${name}`],
-      });
+    const generation = generationOf(all.site);
     if (newName === name)
       throw new ProvisionError("USAGE", "a copy needs another name", {
         next: [`provision clone ${name} @copy.${all.site.uri.replace("/", ".")}`],

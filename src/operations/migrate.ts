@@ -10,7 +10,7 @@ import { detectCore } from "../engines/index.js";
 import { file, gone } from "../steps/files.js";
 import { type BackupInputs, backupInputs, backupSteps, refuseNoRoom } from "./parts/backup.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
-import { certificateSteps } from "./parts/certificate.js";
+import { certificateSteps, certificatesToForget } from "./parts/certificate.js";
 import { codeMoved, codeStays, type Pair, pathPairs, paths, refuseCore, renamed, updates } from "./parts/code-moved.js";
 import { comparison, refuseIncompatible, warningsOf } from "./parts/compatible.js";
 import { ALL_TREES, copyDatabase, copyFiles, filesUpToDate, sizesOf } from "./parts/copy.js";
@@ -41,7 +41,15 @@ import { switchedChanges, switchedProperties } from "./parts/kept.js";
 import { lateWrites, marksOf } from "./parts/late-writes.js";
 import { siteLocks } from "./parts/locks.js";
 import { dropPoolUser, leavePool, poolSteps, refusePool } from "./parts/pool.js";
-import { refuseConflicts, refuseForeignDatabase, refuseFullDisk, refuseLocked, refuseUnwell, siteState } from "./parts/preflight.js";
+import {
+  generationOf,
+  refuseConflicts,
+  refuseForeignDatabase,
+  refuseFullDisk,
+  refuseLocked,
+  refuseUnwell,
+  siteState,
+} from "./parts/preflight.js";
 import { type Rehearsed, refuseChanged, rehearsed } from "./parts/rehearsal-record.js";
 import {
   accountForCommands,
@@ -119,6 +127,8 @@ type Inputs = {
       readonly pairs: readonly Pair[];
       /** Its code does. */
       readonly stays: boolean;
+      /** Directory of the old name's certificates, which nobody else has. */
+      readonly certificates?: string;
     }
 );
 
@@ -139,12 +149,7 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
     const { name } = args;
     const all = await resolveSite(use.store, use.settings, name);
     refuseOtherUser(all.server);
-    const { generation } = all.site;
-    if (generation === undefined)
-      throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, {
-        state: "a context without a site",
-        next: [`provision install ${name}`],
-      });
+    const generation = generationOf(all.site);
     const host = use.host(all.server);
     const now = await siteInputs(use, all, await detectCore(host, use.rootOf(all)), generation);
     const newName = args.newName ?? name;
@@ -183,7 +188,12 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
         });
       const pairs = pathPairs(now, next, use);
       const baseline = { ...(await siteBaseline(now, use)), ...(await siteBaseline(next, use)) };
-      return { inputs: { ...common, kind: "rename", now, next, pairs, stays: await codeStays(now, next, use), baseline }, locks };
+      const certificates = await certificatesToForget(use, all, [{ site: wanted.site, webServer: wanted.platform.web_server }], name);
+      const stays = await codeStays(now, next, use);
+      return {
+        inputs: { ...common, kind: "rename", now, next, pairs, stays, baseline, ...(certificates === undefined ? {} : { certificates }) },
+        locks,
+      };
     }
     refuseForeignDatabase(use.engine(target.engine), wanted);
     const profile = await refuseCore(now, { core: target, name: platform, host: use.host(wanted.server) }, use);
@@ -253,7 +263,18 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
       case "nothing":
         return [];
       case "rename":
-        return renameSteps(inputs, use);
+        return [
+          ...renameSteps(inputs, use),
+          ...(inputs.certificates === undefined
+            ? []
+            : [
+                gone(use.host(inputs.now.webServer), [inputs.certificates], {
+                  id: "certificate/former-name",
+                  title: `Remove certificates of ${inputs.now.site.uri}`,
+                  phase: "cleanup",
+                }),
+              ]),
+        ];
       case "move":
         return moveSteps(inputs, use);
     }
