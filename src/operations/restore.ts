@@ -24,7 +24,7 @@ import {
 import { siteLocks } from "./parts/locks.js";
 import { type Origin, originOf } from "./parts/origin.js";
 import { currentBuild, readRecord } from "./parts/platform-code.js";
-import { refuseForeignDatabase, refuseLocked, siteState } from "./parts/preflight.js";
+import { generationOf, refuseForeignDatabase, refuseLocked, siteState } from "./parts/preflight.js";
 import { databaseOf, type SiteInputs, siteBaseline, siteCode, siteInputs } from "./parts/site.js";
 import { backupNamed } from "./parts/stored-backups.js";
 import { allExtensions, dumpOf, filesStep, ownCodeStep, pairsOf, refuseUnfit } from "./parts/unpack.js";
@@ -63,12 +63,7 @@ export const restore: Operation<RestoreArgs, Inputs, Services> = {
     const { name } = args;
     const all = await resolveSite(use.store, use.settings, name);
     refuseOtherUser(all.server);
-    const { generation } = all.site;
-    if (generation === undefined)
-      throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, {
-        state: "nothing was changed",
-        next: [`provision deploy ${name} ${args.backup}    # makes a new site of the backup`],
-      });
+    const generation = generationOf(all.site, `provision deploy ${name} ${args.backup}    # makes a new site of the backup`);
     const stored = await backupNamed(use, args.backup, args.backup.includes("/") ? undefined : siteName(all.site.uri));
     if (stored.manifest.uri !== all.site.uri && stored.manifest.site !== name)
       throw new ProvisionError("REFUSED", `the backup ${stored.id} is one of ${stored.manifest.site}, not of ${name}`, {

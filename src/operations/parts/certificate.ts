@@ -71,12 +71,14 @@ function placeOf(use: Services, { site, webServer }: Pick<SiteAndAll, "site" | "
 }
 
 /**
- * Of a generation that goes: where its web server has its certificates, when nobody else's are there. `others`: those of the site that stay.
+ * Of a generation that goes: where its web server has its certificates, when nobody else's are there. `others`: those of the site that
+ * stay. `renamed`: a context that is not to be looked at, for it goes.
  */
 export async function certificatesToForget(
   use: Services,
   gone: Pick<SiteAndAll, "site" | "webServer">,
   others: readonly { readonly site: Site; readonly webServer: string }[],
+  renamed?: string,
 ): Promise<string | undefined> {
   const { webServer } = gone;
   if (webServer.http_service_type === "none") return undefined;
@@ -89,7 +91,7 @@ export async function certificatesToForget(
     if (cluster.context_type === "server" && cluster.cluster_web_servers?.includes(webServer.name)) serving.add(cluster.name);
   const needed = (site: Site) => placeOf(use, { site, webServer }).directory === directory;
   const shared = contexts.some((site) => {
-    if (site.context_type !== "site") return false;
+    if (site.context_type !== "site" || site.name === renamed) return false;
     const platform = serves(site.platform);
     return platform?.context_type === "platform" && serving.has(platform.web_server) && needed(site);
   });
