@@ -126,7 +126,7 @@ async function verify(invocation: Invocation, use: Services, names: readonly str
       checked.push({ backup: one.id, site: one.manifest?.site ?? one.of, damaged: parts.length > 0, problems });
     }
     const bad = checked.filter(({ problems }) => problems.length > 0);
-    emit({ type: "data", data: { backups: checked } });
+    emit({ type: "data", data: { backups: checked.map(({ backup, site, problems }) => ({ backup, site, problems })) } });
     emit({
       type: "text",
       lines: checked.map(({ backup, site, damaged, problems }) => {
