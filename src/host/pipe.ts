@@ -58,6 +58,9 @@ export async function pipeBetween(from: Host, source: Argv, to: Host, sink: Argv
   judge([...before, ...after], fromExits);
 }
 
+/** Milliseconds for a writer to end by itself when its reader has. */
+const PATIENCE = 10_000;
+
 /** Until nothing more comes, or nobody reads any more; then the other end is ended, too, unless it ends by itself. */
 async function connected(left: Chain, right: Chain, limit: Limit | undefined): Promise<void> {
   let whole = false;
@@ -72,8 +75,14 @@ async function connected(left: Chain, right: Chain, limit: Limit | undefined): P
     // What came is not all: the reader shall not take it for that.
     if (outcomes.some(({ failure }) => failure)) right.end();
   });
-  const unread = right.ended.then(() => {
-    if (!whole) left.end();
+  const unread = right.ended.then((outcomes) => {
+    if (whole) return;
+    if (outcomes.some(({ code }) => code !== 0)) return left.end();
+    // It has read all that it wants: tar does not wait for the end of what comes after the end of an archive. A writer that has written all is about to
+    // end, and one that goes on is told that nobody reads, as within one machine.
+    output.destroy();
+    const timer = setTimeout(() => left.end(), PATIENCE);
+    void left.ended.then(() => clearTimeout(timer));
   });
   await Promise.race([flow, Promise.all([broken, unread])]);
 }
