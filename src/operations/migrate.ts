@@ -10,7 +10,7 @@ import { detectCore } from "../engines/index.js";
 import { file, gone } from "../steps/files.js";
 import { type BackupInputs, backupInputs, backupSteps, refuseNoRoom } from "./parts/backup.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
-import { certificateSteps } from "./parts/certificate.js";
+import { certificateSteps, refuseUnfitPair } from "./parts/certificate.js";
 import { codeMoved, type Pair, pathPairs, paths, refuseCore, updates } from "./parts/code-moved.js";
 import { comparison, refuseIncompatible, warningsOf } from "./parts/compatible.js";
 import { ALL_TREES, copyDatabase, copyFiles, filesUpToDate, sizesOf } from "./parts/copy.js";
@@ -230,6 +230,7 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
       inputs.kind === "move" && inputs.backup !== null ? refuseNoRoom(now, use) : Promise.resolve(),
       refuseUnwell(next, use),
       refusePool(next, use),
+      refuseUnfitPair(next, use),
       use.db(next.dbServer).reach(),
       use.db(now.dbServer).reach(),
     );
