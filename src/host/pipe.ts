@@ -77,12 +77,15 @@ async function connected(left: Chain, right: Chain, limit: Limit | undefined): P
   });
   const unread = right.ended.then((outcomes) => {
     if (whole) return;
-    if (outcomes.some(({ code }) => code !== 0)) return left.end();
-    // It has read all that it wants: tar does not wait for the end of what comes after the end of an archive. A writer that has written all is about to
-    // end, and one that goes on is told that nobody reads, as within one machine.
+    if (outcomes.some(({ code }) => code !== 0)) left.end();
+    else {
+      // It has read all that it wants: tar does not wait for more than the end of an archive. A writer that has written all is about to end, and one that
+      // goes on is told that nobody reads, as within one machine.
+      const timer = setTimeout(() => left.end(), PATIENCE);
+      void left.ended.then(() => clearTimeout(timer));
+    }
+    // A reader that was over before the two were connected is none that breaks: what is written for it would wait for ever, and its writer with it.
     output.destroy();
-    const timer = setTimeout(() => left.end(), PATIENCE);
-    void left.ended.then(() => clearTimeout(timer));
   });
   await Promise.race([flow, Promise.all([broken, unread])]);
 }
