@@ -7,6 +7,7 @@ const LONG = [
   "e2e/php-pools",
   "e2e/certificates",
   "ssh/services",
+  "ssh/moves-services",
   "ssh/moves",
   "ssh/spoke",
   "ssh/faults",

@@ -10,7 +10,7 @@ import { detectCore } from "../engines/index.js";
 import { file, gone } from "../steps/files.js";
 import { type BackupInputs, backupInputs, backupSteps, refuseNoRoom } from "./parts/backup.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
-import { certificateSteps, certificatesToForget } from "./parts/certificate.js";
+import { certificateSteps, certificatesToForget, refuseUnfitPair } from "./parts/certificate.js";
 import { codeMoved, codeStays, type Pair, pathPairs, paths, refuseCore, renamed, updates } from "./parts/code-moved.js";
 import { comparison, refuseIncompatible, warningsOf } from "./parts/compatible.js";
 import { ALL_TREES, copyDatabase, copyFiles, filesUpToDate, sizesOf } from "./parts/copy.js";
@@ -250,6 +250,7 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
       inputs.kind === "move" && inputs.backup !== null ? refuseNoRoom(now, use) : Promise.resolve(),
       refuseUnwell(next, use),
       refusePool(next, use),
+      refuseUnfitPair(next, use),
       db.reach(),
       use.db(now.dbServer).reach(),
       inputs.kind === "move" ? refuseIncompatible(inputs, now, next, use) : Promise.resolve(),

@@ -2,9 +2,11 @@ import { resolveSite, type SiteAndAll } from "../context/references.js";
 import type { Site } from "../context/schema.js";
 import { ProvisionError } from "../core/errors.js";
 import type { Operation, Step } from "../core/step.js";
+import { together } from "../core/together.js";
 import { detectCore } from "../engines/index.js";
 import { locksOf } from "./migrate.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { refuseUnfitPair } from "./parts/certificate.js";
 import {
   blocked,
   closeGate,
@@ -17,7 +19,7 @@ import {
   switchSteps,
 } from "./parts/generation.js";
 import { type Kept, keptGenerations } from "./parts/kept.js";
-import { poolSteps } from "./parts/pool.js";
+import { poolSteps, refusePool } from "./parts/pool.js";
 import { generationOf, siteState } from "./parts/preflight.js";
 import { type Rows, type Since, since } from "./parts/since.js";
 import { databaseOf, type SiteInputs, siteBaseline, siteInputs } from "./parts/site.js";
@@ -79,6 +81,10 @@ export const rollback: Operation<{ readonly name: string; readonly generation?: 
       inputs: { site: all.site, webServer: all.webServer, succession: s, rows: rowsThen(back, serving), own: back.own ?? null, baseline },
       locks: locksOf(all, next),
     };
+  },
+
+  async preflight({ succession: { next } }, use) {
+    await together(refusePool(next, use), refuseUnfitPair(next, use));
   },
 
   steps({ succession: s, rows, own }, use) {

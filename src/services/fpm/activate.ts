@@ -82,8 +82,11 @@ export async function restoreMembers(served: Served, edits: readonly PoolEdit[])
     await served.host.remove(besidePath(path));
   }
   await served.host.remove(served.place.candidate);
-  if ((await generationServed(served)) !== undefined) return exchange(served, edits);
-  await withInnerLock(served.locks, lockName(served), async () => writeAll(served, (await edited(served, edits)).files));
+  if ((await generationServed(served)) !== undefined) await exchange(served, edits);
+  else await withInnerLock(served.locks, lockName(served), async () => writeAll(served, (await edited(served, edits)).files));
+  // What was kept by PHP of a pool that was made goes with it; one that was left has a site again, and finds its sessions.
+  for (const { pool } of edits)
+    if (!(await served.host.stat(pathOf(served, pool.user)))) await served.host.remove(join(served.place.data, pool.user));
 }
 
 function lockName({ server, place }: Served): string {
@@ -149,7 +152,6 @@ async function exchange(served: Served, edits: readonly PoolEdit[]): Promise<voi
         });
       throw error;
     }
-    for (const { user, content } of files) if (content === undefined) await served.host.remove(join(served.place.data, user));
   });
 }
 
