@@ -10,6 +10,7 @@ const LONG = [
   "ssh/moves",
   "ssh/spoke",
   "ssh/faults",
+  "ssh/kill",
   "e2e/engine-kill",
   "e2e/bad-input",
   "e2e/backup",

@@ -3,13 +3,13 @@ import { resolveSite } from "../context/references.js";
 import type { Site } from "../context/schema.js";
 import { ProvisionError } from "../core/errors.js";
 import type { Operation, Step } from "../core/step.js";
-import { together } from "../core/together.js";
+import { meanwhile, together } from "../core/together.js";
 import type { SanitizeRules } from "../engines/engine.js";
 import { detectCore } from "../engines/index.js";
 import { file } from "../steps/files.js";
 import { locksOf, newUri, takenBack } from "./migrate.js";
 import { type Baseline, differences } from "./parts/baseline.js";
-import { codeMoved, type Pair, pathPairs, paths, refuseCore, told, updates } from "./parts/code-moved.js";
+import { codeStays, type Pair, pathPairs, refuseCore, renamed, told, updates } from "./parts/code-moved.js";
 import { comparison, refuseIncompatible, warningsOf } from "./parts/compatible.js";
 import { copyDatabase, copyFiles, filesUpToDate, sizesOf } from "./parts/copy.js";
 import { forecastOf } from "./parts/forecast.js";
@@ -64,6 +64,7 @@ interface Inputs {
   readonly webServer: SiteInputs["webServer"];
   readonly sizes: { readonly files: number; readonly database: number };
   readonly pairs: readonly Pair[];
+  readonly stays: boolean;
   readonly sanitize: SanitizeRules | null;
   /** The context is ours to make. */
   readonly made: boolean;
@@ -89,6 +90,7 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
     const uri = await newUri(newName, use);
     const saved = (await use.store.read(newName)) as Site | undefined;
     const from = await siteInputs(use, all, await detectCore(use.host(all.server), use.rootOf(all)), generation);
+    const measured = meanwhile(sizesOf(from, use));
     const platform = args.platform ?? saved?.platform ?? all.site.platform;
     const base = saved ?? withoutNames(all.site);
     const wanted = await resolveAs(use, all, {
@@ -128,7 +130,7 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
         state: "nothing was changed",
         next: ["move it away, or choose another name"],
       });
-    const sizes = await sizesOf(from, use);
+    const sizes = await measured;
     await refuseFullDisk(
       use.host(to.server),
       use.layoutOf(to.server).sites,
@@ -142,6 +144,7 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
         webServer: to.webServer,
         sizes,
         pairs: pathPairs(from, to, use),
+        stays: await codeStays(from, to, use),
         sanitize: args.sanitize ?? null,
         made: saved === undefined,
         baseline: await siteBaseline(to, use),
@@ -152,18 +155,26 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
 
   async preflight(inputs, use) {
     const { from, to } = inputs;
-    await together(refuseUnwell(to, use), refusePool(to, use), use.db(to.dbServer).reach(), use.db(from.dbServer).reach());
-    await refuseIncompatible(inputs, from, to, use);
+    const db = use.db(to.dbServer);
+    db.beforehand?.(databaseOf(to, use, to.dbServer));
+    await together(
+      refuseUnwell(to, use),
+      refusePool(to, use),
+      db.reach(),
+      use.db(from.dbServer).reach(),
+      refuseIncompatible(inputs, from, to, use),
+    );
   },
 
   steps(inputs, use) {
-    const { from, to, sizes, pairs, sanitize, made } = inputs;
+    const { from, to, sizes, pairs, stays, sanitize, made } = inputs;
     const { name } = to.site;
     const engine = use.engine(to.core.engine);
     const code = siteCode(to, use);
     const db = use.db(to.dbServer);
     const database = databaseOf(to, use, to.dbServer);
     const salt = hashSalt(to, use);
+    const copy = copyDatabase(from, to, use, sizes.database);
     const otherCode = from.core.docroot !== to.core.docroot;
     const installed: Changes = new Map<string, Value>([
       ["generation", to.generation],
@@ -182,22 +193,26 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
       gateFile(to, use),
       ...db.create(database),
       siteDirectories(to, use),
-      ownCode(from, to, use),
       salt,
       ...accountForCommands(to, use, () => db.access(database)),
       settingsFile(to, use, () => db.access(database), salt),
       filesLink(to, use),
       siteEntries(to, use),
-      // As in a backup: the database as it is at one moment, then the files, of which it may name none that came later.
+      // As in a backup: the database as it is at one moment, then the files, of which it may name none that came later: those that did are brought over
+      // when the database is there, and the others meanwhile.
       ...[
-        copyDatabase(from, to, use, sizes.database),
-        copyFiles(from, to, use, sizes.files),
+        copy,
+        { ...copyFiles(from, to, use, sizes.files), alongside: copy.id },
+        { ...ownCode(from, to, use), alongside: copy.id },
         filesUpToDate(from, to, use),
         modesAgain(to, use),
-        ...codeMoved(engine, code, use, { from: from.site.profile, to: to.site.profile }),
-        ...(otherCode ? [updates(engine, code)] : []),
-        ...paths(engine, code, pairs),
-        renewed(to, use),
+        ...renamed(engine, code, use, {
+          stays,
+          profile: { from: from.site.profile, to: to.site.profile },
+          pairs,
+          between: otherCode ? [updates(engine, code)] : [],
+          newKeys: true,
+        }),
         ...(sanitize === null ? [] : [sanitized(to, sanitize, use)]),
       ].map((step: Step) => takenBack(step)),
       clientLink(to, use),

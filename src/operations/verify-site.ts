@@ -4,6 +4,7 @@ import { ProvisionError } from "../core/errors.js";
 import { Secret } from "../core/secret.js";
 import type { Operation, Run, Step } from "../core/step.js";
 import { detectCore } from "../engines/index.js";
+import { isAway } from "../host/host.js";
 import type { DatabaseOf } from "../services/db/service.js";
 import { file } from "../steps/files.js";
 import { type Baseline, differences } from "./parts/baseline.js";
@@ -248,7 +249,7 @@ async function frontPage({ site, webServer }: Pick<Inputs, "site" | "webServer">
   try {
     return (await use.http(webServer).request({ uri: site.uri, path: "/" })).status;
   } catch (error) {
-    if (!(error instanceof ProvisionError)) throw error;
+    if (!(error instanceof ProvisionError) || isAway(error)) throw error;
     return null;
   }
 }

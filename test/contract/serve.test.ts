@@ -225,6 +225,15 @@ describe("provision serve", () => {
     expect(new Set(pids).size).toBe(4);
   });
 
+  test("a process that takes its time to end is not met by who comes next", async () => {
+    const php = join(hub, "php");
+    writeFileSync(php, '#!/bin/sh\nphp "$@"\nsleep 0.3\n', { mode: 0o755 });
+    await activate({ ...site, php });
+    const serving = await startServe();
+    expect((await get(serving, "/?die=1")).status).toBe(502);
+    expect((await get(serving, "/")).status).toBe(200);
+  });
+
   test("a process that dies is replaced; only its own request is lost", async () => {
     await activate(site);
     const serving = await startServe();

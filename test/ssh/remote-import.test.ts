@@ -131,7 +131,13 @@ describe.skipIf(absent !== undefined)(`import from another hub over SSH${absent 
       ]);
     await source.ok("save @client_acme --context_type=client");
     await hub.ok("save @client_acme --context_type=client");
-    await source.saveSite("s.test", "--aliases=www.s.test", "--client_name=acme", "--site_mail=people@s.test");
+    await source.saveSite(
+      "s.test",
+      "--aliases=www.s.test",
+      "--client_name=acme",
+      "--site_mail=people@s.test",
+      "--nginx_snippet=location / { root /; }",
+    );
     await source.saveSite("m.test", "--db_server=@server_db");
     await source.saveSite("new.test");
     await source.ok("install @s.test");
@@ -191,7 +197,10 @@ describe.skipIf(absent !== undefined)(`import from another hub over SSH${absent 
     expect([rehearsed.outcome, rehearsed.error]).toEqual(["would_change", undefined]);
     const { outcome, error, data } = await hub.document(ours("@s.test"));
     expect([outcome, error]).toEqual(["changed", undefined]);
-    expect(data).toMatchObject({ known: false, platform: "@platform_p", left: [], from: `127.0.0.1:${sshd.port}:${source.root}/@s.test` });
+    const left = [
+      "nginx_snippet: lines for the web server are not taken over unread; provision save --nginx_snippet=… once you have read them",
+    ];
+    expect(data).toMatchObject({ known: false, platform: "@platform_p", left, from: `127.0.0.1:${sshd.port}:${source.root}/@s.test` });
     expect(readFileSync(join(filesOf("s.test"), "link.txt"), "utf8")).toBe("of s.test\n");
     expect(existsSync(join(hub.docroot, "sites/s.test/modules/own/own.info"))).toBe(true);
     const context = contextOf("s.test");

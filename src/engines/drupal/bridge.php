@@ -110,10 +110,7 @@ function provision_run(array $request) {
 
     case 'renew_keys':
       provision_boot($request);
-      // Of tokens in forms and links, and of the address of cron.
-      foreach (array('system.private_key', 'system.cron_key') as $name) {
-        \Drupal::state()->set($name, bin2hex(random_bytes(32)));
-      }
+      provision_renew_keys();
       return array();
 
     case 'log':
@@ -951,8 +948,20 @@ function provision_rename_in_export($from, $to) {
 }
 
 /** Text and link fields of every entity type that is kept in tables, with their revisions; configuration; state. */
+/** Of tokens in forms and links, and of the address of cron. */
+function provision_renew_keys() {
+  foreach (array('system.private_key', 'system.cron_key') as $name) {
+    \Drupal::state()->set($name, bin2hex(random_bytes(32)));
+  }
+}
+
 function provision_rewrite_paths(array $request) {
-  provision_boot($request);
+  $fresh = !empty($request['fresh']);
+  if ($fresh) {
+    // What is cached may name the old places, and a start goes by it.
+    provision_empty_caches(provision_installed($request));
+  }
+  provision_boot($request, DrupalKernel::class, $fresh);
   require_once dirname(__DIR__) . '/rewrite.php';
   $database = Database::getConnection();
   $rewrite = new ProvisionRewrite($request['pairs']);
@@ -982,6 +991,9 @@ function provision_rewrite_paths(array $request) {
     drupal_flush_all_caches();
     ProvisionBridge::trap();
     provision_collect_messages();
+  }
+  if (!empty($request['new_keys'])) {
+    provision_renew_keys();
   }
   return $result;
 }

@@ -8,7 +8,7 @@ import type { Json } from "../../core/json.js";
 import { withInnerLock } from "../../core/lock.js";
 import type { Secret } from "../../core/secret.js";
 import type { Decision, Run, Step, Undo } from "../../core/step.js";
-import type { Host } from "../../host/host.js";
+import { type Host, isAway } from "../../host/host.js";
 import { configName } from "../../services/http/config-name.js";
 import { type Certificate, daysLeft, isDue, isNearEnd, isPair, readCertificate, uncovered } from "../../services/tls/certificate.js";
 import {
@@ -321,7 +321,7 @@ export function certificateSteps(
           ),
         };
       } catch (error) {
-        if (!soft || run.signal.aborted || !(error instanceof ProvisionError)) throw error;
+        if (!soft || run.signal.aborted || !(error instanceof ProvisionError) || isAway(error)) throw error;
         run.warn(`${site.name} has no new certificate: ${told(error)}; provision certificates renew ${site.name} --force tries again`);
         return { version: null };
       }
@@ -410,6 +410,7 @@ async function got(
     state = { ...state, ...more };
     await writeOrder(host, plan.directory, state);
   };
+  let away = false;
   try {
     const key = await keyOfOrder(host, plan.directory, state.url !== undefined);
     await remember({});
@@ -423,11 +424,13 @@ async function got(
     await removeOrder(host, plan.directory);
     return version;
   } catch (error) {
-    if (run.signal.aborted || !(error instanceof ProvisionError)) throw error;
+    away = isAway(error);
+    if (away || run.signal.aborted || !(error instanceof ProvisionError)) throw error;
     await failed(error, state, remember);
     throw error;
   } finally {
-    for (const token of state.tokens) await removeAnswer(inputs, use, token);
+    // Where the machine is away the next order finds them in what was remembered.
+    for (const token of away ? [] : state.tokens) await removeAnswer(inputs, use, token);
   }
 }
 
@@ -488,7 +491,7 @@ async function answer(
     if (status === 200 && body.trim() === text) return;
     got = `it answers ${status}`;
   } catch (error) {
-    if (!(error instanceof ProvisionError)) throw error;
+    if (!(error instanceof ProvisionError) || isAway(error)) throw error;
     got = told(error);
   }
   throw new ProvisionError("SERVICE_UNAVAILABLE", `the web server of ${webServer.name} does not answer the challenge for ${name}`, {

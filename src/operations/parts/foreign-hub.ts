@@ -57,7 +57,7 @@ export interface ForeignSite {
 const KEPT: readonly string[] = [
   ...["uri", "profile", "language", "client_name", "site_name", "site_mail", "aliases", "redirection", "site_enabled", "quarantine"],
   ...["http_allow", "http_basic_auth_username", "http_basic_auth_message", "http_basic_auth_whitelist", "http_headers"],
-  ...["php_paths", "write_paths", "nginx_snippet", "apache_snippet"],
+  ...["php_paths", "write_paths"],
 ];
 /** What every site has of its own here. */
 const OURS: readonly string[] = ["context_type", "platform", "db_server", "generation", "directory", "db_name", "db_user", "imported_from"];
@@ -221,6 +221,9 @@ function isDefault(type: "site", key: string, value: unknown): boolean {
 }
 
 function leftOver(key: string, value: string): string {
+  // Whoever wrote them there could have this machine's web server do anything.
+  if (key.endsWith("_snippet"))
+    return `${key}: lines for the web server are not taken over unread; provision save --${key}=… once you have read them`;
   if (key.startsWith("ssl")) return `${key}: ${value}; provision save --${key}=… once its name leads here`;
   return `${key}: ${quoted(value)} is not taken over`;
 }

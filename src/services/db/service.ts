@@ -35,6 +35,8 @@ export interface Counts {
 export interface DumpOptions {
   /** Tables that are dumped without their rows (caches, sessions); those that do not exist are passed over. */
   readonly structureOnly?: readonly string[];
+  /** Called once when it is certain which moment the dump tells of; where a kind of database does not say, never. */
+  readonly onSnapshot?: () => void;
 }
 
 /** A program that writes a whole database to its standard output, or reads one from its standard input. */
@@ -44,6 +46,8 @@ export interface Flow {
   readonly through?: readonly Argv[];
   readonly secretFile?: Secret;
   readonly env?: Readonly<Record<string, string | undefined>>;
+  /** What the program that writes says on its standard error. */
+  readonly onStderr?: (text: string) => void;
   /** What a person is to know when it fails, made of what the programs said. */
   failure(error: unknown): unknown;
 }

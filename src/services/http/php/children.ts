@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { createServer, type Socket } from "node:net";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -12,6 +13,8 @@ const ROUTER = join(PACKAGE_ROOT, "src/services/http/php/router.php");
 
 const START_TIMEOUT = 15_000;
 const TERMINATE_GRACE = 2_000;
+/** From a connection that breaks to the end of the process that had it. */
+const END_GRACE = 2_000;
 
 /** A laptop's php.ini is anybody's guess; these are what the vhosts of a real web server give. */
 const SETTINGS = [
@@ -105,12 +108,22 @@ export class PhpPool {
     this.#noteDrained();
   }
 
-  /** The process has hung or broken; it is ended and never given out again. */
+  /** Instead of `release`, when the process broke the connection: it is given out again only when it does not end now. */
+  async releaseBroken(child: PhpChild): Promise<void> {
+    const { process: program } = child;
+    if (child.alive && program.exitCode === null && program.signalCode === null)
+      await once(program, "exit", { signal: AbortSignal.timeout(END_GRACE) }).catch(() => {});
+    this.release(child);
+  }
+
+  /** Instead of `release`, when the process has hung; it is ended and never given out again. */
   discard(child: PhpChild): void {
     if (child.alive) {
       this.#forget(child);
       void end(child);
     }
+    this.#noteDrained();
+    this.#startForWaiting();
   }
 
   /** Takes no new request, lets those under way finish for `grace` milliseconds, then ends all processes. */

@@ -207,8 +207,9 @@ export class Front {
         return plain(answer, 503, error instanceof ProvisionError ? `${error.message}.` : "PHP could not be started.");
       }
       const outcome = await this.#exchange(child, asked, answer, headers);
-      if (outcome === "hung") pool.discard(child);
-      pool.release(child);
+      if (outcome === "done") pool.release(child);
+      else if (outcome === "hung") pool.discard(child);
+      else await pool.releaseBroken(child);
       if (outcome !== "not taken" || attempt === 2) {
         if (outcome !== "done") plain(answer, outcome === "hung" ? 504 : 502, "PHP did not answer; see the output of provision serve.");
         return;
@@ -224,6 +225,7 @@ export class Front {
   ): Promise<"done" | "not taken" | "broken" | "hung"> {
     return new Promise((resolve) => {
       let connected = false;
+      let left = false;
       const upstream = request({
         host: "127.0.0.1",
         port: child.port,
@@ -244,10 +246,11 @@ export class Front {
         resolve("hung");
         upstream.destroy();
       });
-      upstream.once("error", () => resolve(connected ? "broken" : "not taken"));
+      upstream.once("error", () => resolve(left ? "done" : connected ? "broken" : "not taken"));
       // A visitor who goes away while sending leaves PHP waiting for the rest.
       asked?.once("close", () => {
-        if (!asked.complete) upstream.destroy();
+        left = !asked.complete;
+        if (left) upstream.destroy();
       });
       upstream.once("response", (response) => {
         response.once("error", () => {
