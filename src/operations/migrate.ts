@@ -125,10 +125,10 @@ type Inputs = {
       readonly now: SiteInputs;
       readonly next: SiteInputs;
       readonly pairs: readonly Pair[];
-      /** Directory of the old name's certificates, which nobody else has. */
-      readonly certificates?: string;
       /** Its code does. */
       readonly stays: boolean;
+      /** Directory of the old name's certificates, which nobody else has. */
+      readonly certificates?: string;
     }
 );
 
@@ -188,8 +188,8 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
         });
       const pairs = pathPairs(now, next, use);
       const baseline = { ...(await siteBaseline(now, use)), ...(await siteBaseline(next, use)) };
-      const stays = await codeStays(now, next, use);
       const certificates = await certificatesToForget(use, all, [{ site: wanted.site, webServer: wanted.platform.web_server }], name);
+      const stays = await codeStays(now, next, use);
       return {
         inputs: { ...common, kind: "rename", now, next, pairs, stays, baseline, ...(certificates === undefined ? {} : { certificates }) },
         locks,

@@ -219,12 +219,8 @@ describe.skipIf(absent !== undefined)(`faults of other machines (${absent ?? whe
     const plain = (root: string) => treeOf(realpathSync(root)).filter((line) => !line.startsWith("sites"));
     expect(plain(web1.path("platforms/t"))).toEqual(plain(hub.path("platforms/t")));
     const { data } = await document("backups list");
-    const [first, ...more] = data?.["backups"] as readonly { readonly backup: string }[];
-    expect(more, JSON.stringify(data)).toEqual([]);
-    // It is whole; that it cannot be tried there is no reason to throw it away.
-    const tried = await hub.document("backups verify --all --restore");
-    expect([tried.exit, told(tried)]).toEqual([6, expect.stringContaining("is not done on another machine")]);
-    expect(tried.error?.next).toEqual([expect.stringMatching(`^provision backups verify ${first?.backup} --restore `)]);
+    expect(data?.["backups"], JSON.stringify(data)).toHaveLength(1);
+    await document("backups verify --all --restore");
   }, 120_000);
 
   test("the link cut while a migrate has the web server reloaded: it serves where it was, and is on the other machine when it was resumed", async () => {
