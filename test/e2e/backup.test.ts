@@ -216,7 +216,9 @@ describe("backups", () => {
   ])("verify ends with 6 when %s is not as it was; restore, deploy and export refuse it", async (what, damage, why) => {
     const hub = world();
     const { id, path } = await backup(hub);
-    expect((await hub.do("backups", "verify", "--all")).data?.["backups"]).toEqual([{ backup: id, site: "@a.test", damaged: false, problems: [] }]);
+    expect((await hub.do("backups", "verify", "--all")).data?.["backups"]).toEqual([
+      { backup: id, site: "@a.test", damaged: false, problems: [] },
+    ]);
     damage(path);
     const before = hub.tree();
     const found = await refused(hub, "backups", "verify", "@a.test");
