@@ -74,6 +74,9 @@ export const pruneGenerations: Operation<PruneArgs, Inputs, Services> = {
 
   steps: ({ name, going }, use) => going.flatMap((one) => pruneSteps(name, one, use)),
   confirm: async () => [],
+  async state({ name }) {
+    return `${name} serves as before; what was kept of it is partly gone`;
+  },
   async data({ going }) {
     return { generations: going.map(({ kept }) => kept.generation) };
   },

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { ProvisionError } from "../../../core/errors.js";
 import type { Secret } from "../../../core/secret.js";
-import { requirePhpDriver } from "../common.js";
+import { proofNames, requirePhpDriver } from "../common.js";
 import type { DbSetup } from "../index.js";
 import { familyPattern, sameFamily } from "../names.js";
 import { type Asking, type Rows, ServerDatabase, type ServerLogin, type ServerNames } from "../server-database.js";
@@ -171,7 +171,7 @@ class Pgsql extends ServerDatabase {
     await this.asMaster([`DROP ROLE IF EXISTS ${role};`], `dropping the account ${user}`);
   }
 
-  /** A role with the database's name is ours when it cannot log in, and nobody who can is its member but our accounts. */
+  /** A role with the database's name is ours when it cannot log in and we chose that name, or nobody who can is its member but our accounts. */
   protected async accountsOf(names: ServerNames): Promise<readonly string[]> {
     const like = literal(familyPattern(names.user));
     const owner = literal(names.database);
@@ -182,7 +182,8 @@ class Pgsql extends ServerDatabase {
       ],
       "looking for accounts",
     );
-    const others = rows.some(([role = "", what]) => what === "member" && !sameFamily(names.user, role));
+    const chosen = /_[0-9a-f]{8}_[0-9]{8}t[0-9a-z_]+$/.test(names.database) || names.database === proofNames(this.setup).database;
+    const others = !chosen && rows.some(([role = "", what]) => what === "member" && !sameFamily(names.user, role));
     return rows
       .filter(([role = "", what]) => what !== "member" && (sameFamily(names.user, role) || (what === "f" && !others)))
       .map(([role = ""]) => role);
