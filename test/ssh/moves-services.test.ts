@@ -328,13 +328,6 @@ describe.skipIf(absent !== undefined)(
                 ...[own, far].flatMap((server) => stands(server).map((name) => `database ${name}`)),
                 ...visits().map((id) => `visit ${id}`),
               ].join("\n");
-            /** What was undone last is a reload of PHP-FPM, which does not answer while it begins anew. */
-            const settled = async () => {
-              for (let turn = 0; turn < 50; turn++) {
-                if ((await hub.document(`verify ${at}`)).error?.code !== "SERVICE_UNAVAILABLE") return;
-                await sleep(200);
-              }
-            };
             const killed = async (point: number, verb: "abort" | "resume") => {
               const from = standing();
               const { to, args } = ways[from];
@@ -356,7 +349,6 @@ describe.skipIf(absent !== undefined)(
               try {
                 await servedOn(place, site);
                 expect(await shown(place, site)).toBe(print);
-                if (way === "abort") await settled();
                 await unchanged(at);
               } catch (error) {
                 return `${what} ${String(error)}`;

@@ -12,6 +12,8 @@ import { markerText, type Pool, poolHash, poolText, readPool } from "./pool.js";
 import type { Program } from "./program.js";
 import type { FpmOf, Member, PoolEdit } from "./service.js";
 
+/** Milliseconds. */
+const BEGINS_ANEW = 2_000;
 const COMMAND_TIMEOUT = 120_000;
 const ASK_TIMEOUT = 10_000;
 
@@ -296,8 +298,12 @@ function poolSays({ host, place }: Served, user: string): Promise<string | undef
 
 /** See FpmService.needIncluded. */
 export async function needIncluded(served: Served): Promise<void> {
-  if ((await generationServed(served)) !== undefined) return;
   const there = await served.host.stat(served.place.top);
+  // Somebody may have had it begin anew just now, and meanwhile it does not answer.
+  for (const deadline = Date.now() + BEGINS_ANEW; ; await sleep(100)) {
+    if ((await generationServed(served)) !== undefined) return;
+    if (!there || Date.now() >= deadline) break;
+  }
   throw new ProvisionError("SERVICE_UNAVAILABLE", `PHP-FPM of ${served.server} does not read ${served.place.top}, or does not run`, {
     state: "nothing was replaced",
     next: there ? [await served.include()] : [`provision verify ${served.server}`],
