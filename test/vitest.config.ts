@@ -10,6 +10,8 @@ const LONG = [
   "ssh/moves",
   "ssh/spoke",
   "ssh/faults",
+  "ssh/cluster-moves",
+  "ssh/cluster",
   "e2e/engine-kill",
   "e2e/bad-input",
   "e2e/backup",
