@@ -12,6 +12,7 @@ const LONG = [
   "ssh/faults",
   "ssh/cluster-moves",
   "ssh/cluster",
+  "ssh/kill",
   "e2e/engine-kill",
   "e2e/bad-input",
   "e2e/backup",

@@ -117,25 +117,31 @@ async function verify(invocation: Invocation, use: Services, names: readonly str
   const found = await meant(invocation, use, names);
   await session.subject({ command: "backups", target: names.length === 1 ? names[0] : undefined }, async (emit) => {
     const begun = Date.now();
-    const checked: { backup: string; site: string; problems: readonly string[] }[] = [];
+    const checked: { backup: string; site: string; damaged: boolean; problems: readonly string[] }[] = [];
     for (const one of found) {
       if (session.stop.reason)
         throw new ProvisionError("STOPPED", `stopped by ${session.stop.reason.label}, ${checked.length} of ${found.length} verified`);
       const parts = one.manifest === undefined ? [one.problem.message, ...one.problem.why] : await partProblems(use.local, one);
       const problems = parts.length === 0 && options["restore"] === true ? await drilled(invocation, use, one.directory) : parts;
-      checked.push({ backup: one.id, site: one.manifest?.site ?? one.of, problems });
+      checked.push({ backup: one.id, site: one.manifest?.site ?? one.of, damaged: parts.length > 0, problems });
     }
     const bad = checked.filter(({ problems }) => problems.length > 0);
-    emit({ type: "data", data: { backups: checked } });
+    emit({ type: "data", data: { backups: checked.map(({ backup, site, problems }) => ({ backup, site, problems })) } });
     emit({
       type: "text",
-      lines: checked.map(({ backup, site, problems }) => `${problems.length === 0 ? "ok     " : "DAMAGED"}  ${backup}  ${site}`),
+      lines: checked.map(({ backup, site, damaged, problems }) => {
+        const verdict = damaged ? "DAMAGED" : problems.length > 0 ? "FAILED " : "ok     ";
+        return `${verdict}  ${backup}  ${site}`;
+      }),
     });
     if (bad.length > 0) {
       const error = new ProvisionError("PROBLEMS_FOUND", `${bad.length} of ${checked.length} backups cannot be relied on`, {
         why: bad.flatMap(({ backup, problems }) => problems.map((problem) => `${backup}: ${problem}`)),
         state: "nothing was changed",
-        next: bad.map(({ backup }) => `provision backups delete ${backup} --yes`),
+        // What could not be restored may be as it was: a machine may be away, a platform gone.
+        next: bad.map(({ backup, damaged }) =>
+          damaged ? `provision backups delete ${backup} --yes` : `provision backups verify ${backup} --restore    # once that is mended`,
+        ),
       });
       emit({ type: "failed", error, outcome: "failed", exit: error.exit });
     }

@@ -1,4 +1,5 @@
 import type { Json } from "../core/json.js";
+import type { Unseen } from "../operations/certificates.js";
 import type { CommandDefinition, Invocation } from "./definition.js";
 import { SELECTORS } from "./selectors.js";
 
@@ -52,24 +53,45 @@ async function list(invocation: Invocation, use: Use, named: boolean): Promise<v
   const { certificatesOf } = await import("../operations/certificates.js");
   const wanted = named ? new Set(await selectedNames(invocation, use, "certificates", ["site"])) : undefined;
   const contexts = await use.store.all();
-  const reports = await certificatesOf(
+  const { reports, unseen } = await certificatesOf(
     use,
     contexts.filter(({ name }) => wanted?.has(name) !== false),
   );
-  const lines = columns(
-    reports.map((report) => [
+  const rows = [
+    ...reports.map((report) => [
       report.site,
       report.self_signed ? "self-signed" : (report.issuer ?? "none"),
       report.valid_until === null ? "" : `until ${report.valid_until.slice(0, 10)}`,
       report.days_left === null ? "" : `${report.days_left} days`,
       report.problem ?? report.names.join(" "),
     ]),
-  );
-  await invocation.session.answer(
-    { command: "certificates", target: undefined },
-    { certificates: reports as unknown as Json },
-    lines.length === 0 ? ["no installed site has https"] : lines,
-  );
+    ...unseen.map(({ site, server }) => [site, "?", "", "", `${server} was not asked`]),
+  ].toSorted(([a = ""], [b = ""]) => (a < b ? -1 : 1));
+  await answerWithUnseen(invocation, "certificates", { certificates: reports as unknown as Json }, unseen, [
+    ...(rows.length === 0 ? ["no installed site has https"] : columns(rows)),
+  ]);
+}
+
+/** An answer about several sites; those of which nothing could be said make it one that failed in part. */
+export async function answerWithUnseen(
+  { session }: Invocation,
+  command: string,
+  data: { readonly [key: string]: Json },
+  unseen: readonly Unseen[],
+  lines: readonly string[],
+): Promise<void> {
+  const { unseenError } = await import("../operations/certificates.js");
+  const { EXIT } = await import("../core/errors.js");
+  const begun = Date.now();
+  await session.subject({ command, target: undefined }, async (emit) => {
+    emit({
+      type: "data",
+      data: { ...data, ...(unseen.length === 0 ? {} : { unseen: unseen.map(({ site, server }) => ({ site, server })) }) },
+    });
+    emit({ type: "text", lines });
+    if (unseen.length > 0) emit({ type: "failed", error: unseenError(unseen), outcome: "failed", exit: EXIT.SOME_FAILED });
+    emit({ type: "ended", ms: Date.now() - begun });
+  });
 }
 
 async function renew(

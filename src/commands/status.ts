@@ -24,7 +24,8 @@ const run: Action = async (invocation) => {
     const count = (type: string) => contexts.filter(({ context_type }) => context_type === type).length;
     const sites = contexts.filter((context) => context.context_type === "site");
     const { certificatesOf } = await import("../operations/certificates.js");
-    const troubled = (await certificatesOf(use, contexts)).filter(({ problem }) => problem !== null);
+    const { reports, unseen } = await certificatesOf(use, contexts);
+    const troubled = reports.filter(({ problem }) => problem !== null);
     const open = use.operations.open().map((id) => use.operations.read(id));
     const data = {
       hub: use.layout.root,
@@ -49,7 +50,8 @@ const run: Action = async (invocation) => {
         ({ id, state, open: began }) => `! ${state}: ${began?.command ?? ""} ${began?.target ?? ""} (provision operations show ${id})`,
       ),
     ];
-    await session.answer({ command: "status", target: undefined }, data as unknown as { readonly [key: string]: Json }, lines);
+    const { answerWithUnseen } = await import("./certificates.js");
+    await answerWithUnseen(invocation, "status", data as unknown as { readonly [key: string]: Json }, unseen, lines);
     return;
   }
   const { siteStatus } = await import("../operations/status.js");

@@ -48,6 +48,15 @@ class KnownAfter extends Error {
   }
 }
 
+/** A step whose intent is written. */
+interface Begun {
+  readonly step: Step;
+  readonly run: Run;
+  readonly began: number;
+  readonly changes: readonly string[];
+  readonly journal: Journal;
+}
+
 /** A stop was asked for and reached the next place where an operation can stop. */
 class Stopped extends Error {}
 
@@ -260,10 +269,30 @@ function phaseOf(step: Step): NonNullable<Step["phase"]> {
   return step.phase ?? "undoable";
 }
 
+/** Steps that are applied at the same time, the others alone. */
+function groupsOf(steps: readonly Step[]): readonly (readonly Step[])[] {
+  const groups: Step[][] = [];
+  for (const step of steps) {
+    const last = groups.at(-1);
+    if (step.alongside !== undefined && last) last.push(step);
+    else groups.push([step]);
+  }
+  return groups;
+}
+
 /** A plan that breaks the rules is a bug in provision, found before anything is done. */
 function checkPlan(steps: readonly Step[]): void {
   const seen = new Map<string, Step>();
   let last = 0;
+  for (const group of groupsOf(steps)) {
+    const first = group[0] as Step;
+    for (const step of group) {
+      if (step.alongside !== undefined && (step === first || step.alongside !== first.id))
+        throw new Error(`step ${step.id} is alongside ${step.alongside}, which is not just before it`);
+      if (group.length > 1 && (phaseOf(step) !== "undoable" || step.uninterruptible || step.keep))
+        throw new Error(`step ${step.id} cannot be applied at the same time as others`);
+    }
+  }
   for (const step of steps) {
     if (seen.has(step.id)) throw new Error(`step id ${step.id} occurs twice`);
     const order = ["undoable", "finish", "cleanup"].indexOf(phaseOf(step));
@@ -377,9 +406,10 @@ class Execution<Inputs, Use> {
       await this.#run(id, async () => {
         const until = journal.undoing;
         if (until !== undefined) await this.#undo(until);
-        const unfinished = [...journal.standing.values()].find((record) => record.t === "intent");
-        const step = unfinished && this.#steps.find((candidate) => candidate.id === unfinished.step);
-        if (step && phaseOf(step) === "undoable") await this.#undo(step.undoneBy ?? step.id);
+        const unfinished = this.#steps.filter((step) => phaseOf(step) === "undoable" && journal.standing.get(step.id)?.t === "intent");
+        // Of several that ran at the same time, down to where all of them are undone.
+        const places = unfinished.map((step) => planned.indexOf(step.undoneBy ?? step.id));
+        if (places.length > 0) await this.#undo(planned[Math.min(...places)] as string);
         await this.#forward(id);
       });
       return undefined;
@@ -443,92 +473,126 @@ class Execution<Inputs, Use> {
     // Written with the first intent: a run that changes nothing has no journal.
     const early: string[] = [];
     this.#emit({ type: "planned", steps: this.#steps.map(({ id: step, title }) => ({ id: step, title })) });
-    for (const step of this.#steps) {
-      const phase = phaseOf(step);
-      const known = this.#journal?.standing.get(step.id);
-      if (known && known.t !== "intent") continue;
+    for (const group of groupsOf(this.#steps)) {
+      const todo = group.filter(({ id: step }) => {
+        const known = this.#journal?.standing.get(step);
+        return known === undefined || known.t === "intent";
+      });
+      const [first] = todo;
+      if (first === undefined) continue;
       if (stop.signal.aborted) throw new Stopped();
+      const phase = phaseOf(first);
       if (phase !== "undoable" && this.#journal && !this.#journal.committed) this.#journal.add({ t: "commit" });
-      const run = this.#runOf(id, step);
-      const began = Date.now();
-      this.#emit({ type: "started", step: step.id, title: step.title });
+      // One of several that fails ends the programs of the others.
+      const over = todo.length > 1 ? new AbortController() : undefined;
       // A stop ends the running program before the commit; after it, programs end by themselves.
-      scope.signal = step.uninterruptible || phase !== "undoable" ? undefined : stop.signal;
+      const signal = first.uninterruptible || phase !== "undoable" ? undefined : stop.signal;
+      scope.signal = over && signal ? AbortSignal.any([signal, over.signal]) : signal;
       scope.kill = stop.now;
       scope.keepOutput = (text) => {
-        if (this.#journal) this.#around.operations.keepOutput(id, step.id, text);
+        if (this.#journal) this.#around.operations.keepOutput(id, first.id, text);
       };
       try {
-        const decision = await step.check(run);
-        // A step with an intent and no done is applied even if it looks right: its reload may be missing.
-        const changes = decision.changes.length === 0 && known ? ["finish what was interrupted"] : decision.changes;
-        if (changes.length === 0) {
-          if (this.#journal) this.#journal.add({ t: "ok", step: step.id });
-          else early.push(step.id);
-          this.#emit({ type: "finished", step: step.id, title: step.title, outcome: "ok", changes, ms: Date.now() - began });
-          continue;
+        const begun: Begun[] = [];
+        for (const step of todo) {
+          const one = await this.#begin(id, step, early);
+          if (one) begun.push(one);
         }
-        const undo = decision.undo ?? [];
-        if (phase === "undoable" && undo.length === 0 && step.undoneBy === undefined && !step.keep)
-          throw new Error(`step ${step.id} would change something and says no undo`);
-        if (phase !== "undoable" && (undo.length > 0 || step.undoneBy !== undefined))
-          throw new Error(`step ${step.id} comes after the commit and says an undo`);
-        const journal = this.#journal ?? this.#firstIntent(id, early);
-        if (phase !== "undoable" && !journal.committed) journal.add({ t: "commit" });
-        for (const before of decision.before ?? [])
-          await this.#around.world.copyBefore(before, join(journal.directory, "before", before.name));
-        journal.add({ t: "intent", step: step.id, title: step.title, undo, ...(step.keep ? { keep: true as const } : {}) });
-        const out = await step.apply(run);
-        killPoint();
-        journal.add({ t: "done", step: step.id, out, changes });
-        this.#outs.set(step.id, out);
-        this.#changes.push(...changes);
-        this.#emit({ type: "finished", step: step.id, title: step.title, outcome: "changed", changes, ms: Date.now() - began });
-      } catch (error) {
-        if (stop.signal.aborted && phase === "undoable") {
-          this.#emit({
-            type: "finished",
-            step: step.id,
-            title: step.title,
-            outcome: "failed",
-            changes: [`ended by ${stop.reason?.label}`],
-            ms: Date.now() - began,
-          });
-          throw new Stopped();
-        }
-        if (phase === "cleanup" && error instanceof ProvisionError) {
-          this.#emit({
-            type: "finished",
-            step: step.id,
-            title: step.title,
-            outcome: "failed",
-            changes: [error.message],
-            ms: Date.now() - began,
-          });
-          this.#emit({ type: "warning", message: `${step.title}: ${error.message} (what is left is cleaned up by the next run)` });
-          continue;
-        }
-        this.#emit({
-          type: "finished",
-          step: step.id,
-          title: step.title,
-          outcome: "failed",
-          changes: [messageOf(error)],
-          ms: Date.now() - began,
-        });
-        this.#journal?.add({
-          t: "failed",
-          step: step.id,
-          code: error instanceof ProvisionError ? error.code : "BUG",
-          message: messageOf(error),
-        });
-        throw error;
+        if (over) await this.#applyAll(begun, over);
+        else for (const one of begun) await this.#apply(one);
       } finally {
         scope.signal = undefined;
         scope.keepOutput = undefined;
       }
     }
     if (stop.signal.aborted) this.#emit({ type: "note", message: `${stop.reason?.label} came when everything was done` });
+  }
+
+  /** Check and intent; undefined when there is nothing to do. */
+  async #begin(id: string, step: Step, early: string[]): Promise<Begun | undefined> {
+    const phase = phaseOf(step);
+    const run = this.#runOf(id, step);
+    const began = Date.now();
+    this.#emit({ type: "started", step: step.id, title: step.title });
+    return this.#attempt(step, began, async () => {
+      const known = this.#journal?.standing.get(step.id);
+      const decision = await step.check(run);
+      // A step with an intent and no done is applied even if it looks right: its reload may be missing.
+      const changes = decision.changes.length === 0 && known ? ["finish what was interrupted"] : decision.changes;
+      if (changes.length === 0) {
+        if (this.#journal) this.#journal.add({ t: "ok", step: step.id });
+        else early.push(step.id);
+        this.#emit({ type: "finished", step: step.id, title: step.title, outcome: "ok", changes, ms: Date.now() - began });
+        return undefined;
+      }
+      const undo = decision.undo ?? [];
+      if (phase === "undoable" && undo.length === 0 && step.undoneBy === undefined && !step.keep)
+        throw new Error(`step ${step.id} would change something and says no undo`);
+      if (phase !== "undoable" && (undo.length > 0 || step.undoneBy !== undefined))
+        throw new Error(`step ${step.id} comes after the commit and says an undo`);
+      const journal = this.#journal ?? this.#firstIntent(id, early);
+      if (phase !== "undoable" && !journal.committed) journal.add({ t: "commit" });
+      for (const before of decision.before ?? [])
+        await this.#around.world.copyBefore(before, join(journal.directory, "before", before.name));
+      journal.add({ t: "intent", step: step.id, title: step.title, undo, ...(step.keep ? { keep: true as const } : {}) });
+      return { step, run, began, changes, journal };
+    });
+  }
+
+  async #apply({ step, run, began, changes, journal }: Begun): Promise<void> {
+    await this.#attempt(step, began, async () => {
+      const out = await step.apply(run);
+      killPoint();
+      journal.add({ t: "done", step: step.id, out, changes });
+      this.#outs.set(step.id, out);
+      this.#changes.push(...changes);
+      this.#emit({ type: "finished", step: step.id, title: step.title, outcome: "changed", changes, ms: Date.now() - began });
+    });
+  }
+
+  /** All at once. When one fails the others are ended, and nothing runs any more when this rejects with why that one failed. */
+  async #applyAll(begun: readonly Begun[], over: AbortController): Promise<void> {
+    const failures: unknown[] = [];
+    await Promise.all(
+      begun.map(async (one) => {
+        try {
+          await this.#apply(one);
+        } catch (error) {
+          failures.push(error);
+          over.abort();
+        }
+      }),
+    );
+    // What a lost machine has done is not known, whoever failed before.
+    if (failures.length > 0) throw failures.find(linkLost) ?? failures[0];
+  }
+
+  /** What goes wrong is told and written down; of a cleanup step it is no failure. */
+  async #attempt<T>(step: Step, began: number, action: () => Promise<T>): Promise<T | undefined> {
+    const { stop } = this.#around;
+    const phase = phaseOf(step);
+    const failed = (why: string) =>
+      this.#emit({ type: "finished", step: step.id, title: step.title, outcome: "failed", changes: [why], ms: Date.now() - began });
+    try {
+      return await action();
+    } catch (error) {
+      if (stop.signal.aborted && phase === "undoable") {
+        failed(`ended by ${stop.reason?.label}`);
+        throw new Stopped();
+      }
+      failed(messageOf(error));
+      if (phase === "cleanup" && error instanceof ProvisionError) {
+        this.#emit({ type: "warning", message: `${step.title}: ${error.message} (what is left is cleaned up by the next run)` });
+        return undefined;
+      }
+      this.#journal?.add({
+        t: "failed",
+        step: step.id,
+        code: error instanceof ProvisionError ? error.code : "BUG",
+        message: messageOf(error),
+      });
+      throw error;
+    }
   }
 
   #firstIntent(id: string, early: readonly string[]): Journal {

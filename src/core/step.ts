@@ -35,6 +35,11 @@ export interface Step<Out extends Json = Json> {
   readonly keep?: true;
   /** Ends by itself before a stop takes effect. */
   readonly uninterruptible?: true;
+  /**
+   * The step before it, or the one that is alongside of: they are applied at the same time, and neither needs what the other gives. Both come before the
+   * commit. Only the first of them may run a core's code.
+   */
+  readonly alongside?: string;
   /** Only reads, and bears that earlier steps have not happened yet. */
   check(run: Run): Promise<Decision>;
   apply(run: Run): Promise<Out>;

@@ -92,7 +92,7 @@ export interface Found {
   readonly others: readonly string[];
   /** Why the database does not answer. */
   readonly problem: string | undefined;
-  /** By which a MySQL server is known (parts/found-server.ts). */
+  /** By which the server of the database is known (parts/found-server.ts); undefined for SQLite. */
   readonly identity: string | undefined;
   readonly installed: boolean;
   readonly profile: string | undefined;
@@ -282,11 +282,17 @@ export interface Engine {
    * afterwards. `from` is found as a whole only, never as the beginning of a longer name or host; all pairs in one pass,
    * so that they may swap. Serialized values are changed as what they hold, never as text. All or nothing.
    *
-   * `left`: values that still say `from`, because a change was not safe (objects, keys of rows, no room).
+   * `left`: values that still say `from`, because a change was not safe (objects, keys of rows, no room). `fresh`: the site is another one than its caches
+   * tell of, on code that has not moved; they are emptied before it starts, which takes the place of a rebuild. `newKeys`: as renewKeys, when all else is
+   * done.
    */
   rewritePaths(
     site: SiteCode,
-    rewrite: { readonly pairs: readonly { readonly from: string; readonly to: string }[] },
+    rewrite: {
+      readonly pairs: readonly { readonly from: string; readonly to: string }[];
+      readonly fresh?: boolean;
+      readonly newKeys?: boolean;
+    },
   ): Promise<Answer<{ readonly changed: readonly Place[]; readonly left: readonly Place[] }>>;
   /**
    * For a copy: mails, names of accounts and passwords replaced (no password fits afterwards), sessions and logs emptied,

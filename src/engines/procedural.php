@@ -76,10 +76,7 @@ function provision_run(array $request) {
 
     case 'renew_keys':
       provision_boot_full($request);
-      // Of tokens in forms and links, and of cron.php, which takes a word that everybody knows where there is no key.
-      foreach (array('private_key', 'cron_key') as $name) {
-        provision_set_key($name, bin2hex(random_bytes(32)));
-      }
+      provision_renew_keys();
       return array();
 
     case 'log':
@@ -115,8 +112,8 @@ function provision_found(array $request) {
 }
 
 function provision_found_identity() {
-  $mysql = $GLOBALS['databases']['default']['default']['driver'] === 'mysql';
-  return $mysql ? (string) db_query(provision_identity_query())->fetchField() : NULL;
+  $query = provision_identity_query($GLOBALS['databases']['default']['default']['driver']);
+  return $query === NULL ? NULL : (string) db_query($query)->fetchField();
 }
 
 /** What the site wrote into its log after an entry; no module is loaded for it. */
@@ -438,7 +435,19 @@ function provision_content_tables(array $schema) {
   return $schema;
 }
 
+/** Of tokens in forms and links, and of cron.php, which takes a word that everybody knows where there is no key. */
+function provision_renew_keys() {
+  foreach (array('private_key', 'cron_key') as $name) {
+    provision_set_key($name, bin2hex(random_bytes(32)));
+  }
+}
+
 function provision_rewrite_paths(array $request) {
+  if (!empty($request['fresh'])) {
+    // What is cached may name the old places, and a start goes by it.
+    provision_boot_database($request);
+    provision_empty_caches();
+  }
   provision_boot_full($request);
   require_once __DIR__ . '/rewrite.php';
   $rewrite = new ProvisionRewrite($request['pairs']);
@@ -457,6 +466,9 @@ function provision_rewrite_paths(array $request) {
   if ($result['changed']) {
     provision_empty_caches();
     provision_flush_caches();
+  }
+  if (!empty($request['new_keys'])) {
+    provision_renew_keys();
   }
   return $result;
 }

@@ -174,8 +174,8 @@ export function bridgeOps(label: string, script: string, { deploys = false }: { 
     },
     rebuild: (site) => ask(site, "rebuild", {}, () => ({})),
     renameProfile: (site, { from, to }) => ask(site, "rename_profile", { from, to }, (result) => ({ renamed: flag(result, "renamed") })),
-    rewritePaths: (site, { pairs }) =>
-      ask(site, "rewrite_paths", { pairs: pairs.map(({ from, to }) => ({ from, to })) }, (result) => ({
+    rewritePaths: (site, { pairs, fresh = false, newKeys = false }) =>
+      ask(site, "rewrite_paths", { pairs: pairs.map(({ from, to }) => ({ from, to })), fresh, new_keys: newKeys }, (result) => ({
         changed: list(result, "changed").map(place),
         left: list(result, "left").map(place),
       })),

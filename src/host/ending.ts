@@ -10,7 +10,7 @@ export const KEPT_STDERR = 100_000;
 
 export interface Watch {
   timedOut(): boolean;
-  /** Ends it as the scope's signal would: TERM, KILL ten seconds later. */
+  /** Ends it as the scope's signal would: TERM, KILL ten seconds later. Nothing when it is over. */
   terminate(): void;
   /** It is over. */
   done(): void;
@@ -19,8 +19,11 @@ export interface Watch {
 /** Ends a program's process group, by `send`, when the scope says so or its time is over. */
 export function watch({ signal, kill }: Scope, send: (signal: "SIGTERM" | "SIGKILL") => void, timeout: number | undefined): Watch {
   let timedOut = false;
+  let over = false;
   const timers: NodeJS.Timeout[] = [];
   const terminate = () => {
+    // Its number may be another's by now, and nobody would stop the timer.
+    if (over) return;
     send("SIGTERM");
     timers.push(setTimeout(() => send("SIGKILL"), TERMINATE_GRACE));
   };
@@ -40,6 +43,7 @@ export function watch({ signal, kill }: Scope, send: (signal: "SIGTERM" | "SIGKI
     timedOut: () => timedOut,
     terminate,
     done: () => {
+      over = true;
       for (const timer of timers) clearTimeout(timer);
       signal?.removeEventListener("abort", terminate);
       kill?.removeEventListener("abort", killNow);

@@ -151,7 +151,10 @@ export interface Host {
   freeSpace(path: string): Promise<number>;
   /** Whether something accepts TCP connections there, seen from this host. */
   connect(port: number, address?: string): Promise<boolean>;
-  /** A connection from this host to a port or a Unix socket of it; rejects when nobody listens there. Whoever asked for it ends it. */
+  /**
+   * A connection from this host to a port or a Unix socket of it; rejects when nobody listens there. Whoever asked for it ends it. It breaks with a
+   * HostError (`errored` of the stream, too) when the host is lost meanwhile.
+   */
   dial(to: Listener): Promise<Duplex>;
 }
 
@@ -189,4 +192,12 @@ export class HostError extends ProvisionError {
     this.exitCode = details.exitCode;
     this.machine = details.machine;
   }
+}
+
+/**
+ * The machine was not reached, or lets nobody in, or was lost meanwhile: what is there is not known now, which is not that it is down or gone, and
+ * nothing can be put back there.
+ */
+export function isAway(error: unknown): error is HostError {
+  return error instanceof HostError && error.reached !== "yes";
 }

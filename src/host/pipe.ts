@@ -73,7 +73,10 @@ async function connected(left: Chain, right: Chain, limit: Limit | undefined): P
     if (outcomes.some(({ failure }) => failure)) right.end();
   });
   const unread = right.ended.then(() => {
-    if (!whole) left.end();
+    if (whole) return;
+    left.end();
+    // A reader that was over before the two were connected is none that breaks: what is written for it would wait for ever, and its writer with it.
+    output.destroy();
   });
   await Promise.race([flow, Promise.all([broken, unread])]);
 }

@@ -17,7 +17,11 @@ import { fingerprint, type KnownKeys, knownKeys, type SshSettings, type SshTarge
 /** sshd allows ten sessions on a connection unless it is told otherwise; the others are for files, locks and for ending programs. */
 const PROGRAMS_AT_ONCE = 4;
 const LOCKS_AT_ONCE = 4;
-const CONNECT_TIMEOUT = 15_000;
+const CONNECT = 15_000;
+/** A machine that does not answer is not asked again for so long by the same run, which may have many sites there. Milliseconds. */
+const AWAY = 60_000;
+/** What takes longer than this to be refused is not tried for each site. Milliseconds. */
+const SLOW = 2000;
 const KEEPALIVE = 15_000;
 const SILENT_KEEPALIVES = 3;
 /** For the locks of a run that has just ended, or was just killed. Seconds. */
@@ -80,6 +84,8 @@ export interface Patience {
   readonly keepalive: number;
   /** Seconds for which locks of a run that is over are waited for. */
   readonly locks: number;
+  /** Milliseconds within which a machine has to answer, and again to let one in. */
+  readonly connect: number;
 }
 
 /** An open connection. Everything on it ends with it. */
@@ -98,6 +104,7 @@ export class Link {
   readonly #lost = new Set<() => void>();
   #open = true;
   #why: string | undefined;
+  #silence: string | undefined;
   #sftp: Promise<Sftp> | undefined;
   /** Somebody waits for something: this process stays for it. */
   #uses = 0;
@@ -119,6 +126,11 @@ export class Link {
 
   get open(): boolean {
     return this.#open;
+  }
+
+  /** For how long nothing had come when it was given up; undefined: it was not. */
+  get silence(): string | undefined {
+    return this.#silence;
   }
 
   /** For the machine and its port in messages. */
@@ -223,7 +235,13 @@ export class Link {
         if ("socket" in to) this.#client.openssh_forwardOutStreamLocal(to.socket, answer);
         else this.#client.forwardOut("127.0.0.1", 0, to.address ?? "127.0.0.1", to.port, answer);
       });
-      const forget = this.whenLost(() => channel.destroy());
+      // Whoever listens for errors hears of it; to others it is the end of the connection.
+      channel.on("error", () => undefined);
+      const forget = this.whenLost(() => {
+        // Its own destroy() tells no error.
+        Duplex.prototype.destroy.call(channel, this.lostError("while one of its daemons was asked"));
+        done();
+      });
       channel.once("close", () => {
         forget();
         done();
@@ -326,7 +344,8 @@ export class Link {
       silent = received === seen ? silent + 1 : 0;
       seen = received;
       if (silent > SILENT_KEEPALIVES) {
-        this.#why ??= `nothing came for ${Math.round((silent * every) / 1000)} s`;
+        this.#silence = `nothing came for ${Math.round((silent * every) / 1000)} s`;
+        this.#why ??= this.#silence;
         this.#wire.end();
         return this.#close();
       }
@@ -443,27 +462,39 @@ function commandWire(child: ChildProcess): Wire {
 /** One connection for each machine that a run works on, opened when it is first needed and shared by all its operations. */
 export class SshConnections {
   readonly #links = new Map<string, Promise<Link>>();
+  /** What was said of machines that did not answer, and until when it holds. */
+  readonly #away = new Map<string, { readonly error: unknown; readonly until: number }>();
   readonly #patience: Patience;
 
   constructor(patience: Partial<Patience> = {}) {
-    this.#patience = { keepalive: KEEPALIVE, locks: LOCK_PATIENCE, ...patience };
+    this.#patience = { keepalive: KEEPALIVE, locks: LOCK_PATIENCE, connect: CONNECT, ...patience };
   }
 
   /** Rejects with HostError, `reached: "no"`: nothing was done there. */
-  to(target: SshTarget): Promise<Link> {
+  async to(target: SshTarget): Promise<Link> {
     const key = JSON.stringify(target);
     const known = this.#links.get(key);
     if (known) return known;
+    const away = this.#away.get(key);
+    if (away !== undefined && performance.now() < away.until) throw away.error;
+    const remember = (error: unknown) => this.#away.set(key, { error, until: performance.now() + AWAY });
     const forget = () => {
       if (this.#links.get(key) === opening) this.#links.delete(key);
     };
+    const begun = performance.now();
     const opening = openLink(target, this.#patience).then(
       (link) => {
-        link.whenLost(forget);
+        link.whenLost(() => {
+          forget();
+          if (link.silence !== undefined) remember(connectionError(target, link.settings, new Error(link.silence), []));
+        });
         return link;
       },
       (error: unknown) => {
         forget();
+        // Who says no at once may say yes a moment later, and costs no time.
+        const slow = performance.now() - begun >= Math.min(SLOW, this.#patience.connect);
+        if (slow && error instanceof HostError && error.code === "HOST_UNAVAILABLE") remember(error);
         throw error;
       },
     );
@@ -539,7 +570,7 @@ async function connectOnce(
       sock: wire.stream as Socket,
       username: settings.user,
       authHandler: offered.methods as never,
-      readyTimeout: CONNECT_TIMEOUT,
+      readyTimeout: patience.connect,
       keepaliveInterval: 0,
       algorithms: { serverHostKey: types.flatMap((type) => SIGNING[type] ?? []) as never },
       hostVerifier: (key: Buffer) => {
@@ -587,11 +618,11 @@ async function openWire(target: SshTarget, settings: SshSettings, patience: Pati
       const command = settings.proxyCommand.replace(/%([a-z%])/g, (whole, token: string) => tokens[token] ?? whole);
       return commandWire(spawn("sh", ["-c", `exec ${command}`], { stdio: ["pipe", "pipe", "inherit"], detached: true }));
     }
-    const socket = connectSocket({ host, port, timeout: CONNECT_TIMEOUT });
+    const socket = connectSocket({ host, port, timeout: patience.connect });
     await new Promise<void>((resolve, reject) => {
       socket.once("connect", resolve);
       socket.once("error", reject);
-      socket.once("timeout", () => reject(new Error(`no answer within ${CONNECT_TIMEOUT / 1000} s`)));
+      socket.once("timeout", () => reject(new Error(`no answer within ${patience.connect / 1000} s`)));
     }).catch((error: unknown) => {
       socket.destroy();
       throw error;

@@ -139,8 +139,14 @@ async function across(
   ];
   // The other side cannot go on alone.
   void near.ended.then(([outcome]) => outcome?.failure && far.end());
-  void far.ended.then(([outcome]) => outcome?.failure && near.end());
-  const [[nearEnd], [farEnd]] = await Promise.all([near.ended, far.ended, ...flows]);
+  void far.ended.then(([outcome]) => {
+    if (outcome?.failure) near.end();
+    // What still comes for it goes nowhere: it may have ended before the two were connected.
+    output.resume();
+  });
+  const [[nearEnd], [farEnd]] = await Promise.all([near.ended, far.ended]);
+  for (const stream of [output, far.output]) stream?.destroy();
+  await Promise.all(flows);
   const outcomes = [nearEnd, farEnd].filter((outcome): outcome is Outcome => outcome !== undefined);
   return { stderr: said, outcomes };
 }

@@ -3,20 +3,21 @@ import { resolveSite } from "../context/references.js";
 import type { Site } from "../context/schema.js";
 import { ProvisionError } from "../core/errors.js";
 import type { Operation, Step } from "../core/step.js";
-import { together } from "../core/together.js";
+import { meanwhile, together } from "../core/together.js";
 import type { SanitizeRules } from "../engines/engine.js";
 import { detectCore } from "../engines/index.js";
 import { file } from "../steps/files.js";
 import { locksOf, newUri, takenBack } from "./migrate.js";
 import { type Baseline, differences } from "./parts/baseline.js";
 import { onEach, placesOf, refuseDown } from "./parts/cluster.js";
-import { codeMoved, type Pair, pathPairs, paths, refuseCore, told, updates } from "./parts/code-moved.js";
+import { codeStays, type Pair, pathPairs, refuseCore, renamed, told, updates } from "./parts/code-moved.js";
 import { comparison, refuseIncompatible, warningsOf } from "./parts/compatible.js";
 import { copyDatabase, copyFiles, filesUpToDate, sizesOf } from "./parts/copy.js";
 import { forecastOf } from "./parts/forecast.js";
 import { answers, arrived, ownCode, ownDirectories, reloaded, resolveAs, siteTree, spreadGeneration } from "./parts/generation.js";
 import { poolSteps, refusePool } from "./parts/pool.js";
 import {
+  generationOf,
   refuseConflicts,
   refuseForeignDatabase,
   refuseFullDisk,
@@ -64,6 +65,7 @@ interface Inputs {
   readonly webServer: SiteInputs["webServer"];
   readonly sizes: { readonly files: number; readonly database: number };
   readonly pairs: readonly Pair[];
+  readonly stays: boolean;
   readonly sanitize: SanitizeRules | null;
   /** The context is ours to make. */
   readonly made: boolean;
@@ -82,12 +84,7 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
     const all = await resolveSite(use.store, use.settings, name, "all");
     refuseOtherUser(all.server);
     await refuseDown(all, use);
-    const { generation } = all.site;
-    if (generation === undefined)
-      throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, {
-        state: "a context without a site",
-        next: [`provision install ${name}`],
-      });
+    const generation = generationOf(all.site);
     if (newName === name)
       throw new ProvisionError("USAGE", "a copy needs another name", {
         next: [`provision clone ${name} @copy.${all.site.uri.replace("/", ".")}`],
@@ -97,6 +94,7 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
     // Of a cluster it is what the first member has.
     const { cluster: _cluster, ...first } = all;
     const from = await siteInputs(use, first, await detectCore(use.host(all.server), use.rootOf(all)), generation);
+    const measured = meanwhile(sizesOf(from, use));
     const platform = args.platform ?? saved?.platform ?? all.site.platform;
     const base = saved ?? withoutNames(all.site);
     const properties = {
@@ -131,7 +129,7 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
         },
       );
     const to = await siteInputs(use, next, core, id);
-    const sizes = await sizesOf(from, use);
+    const sizes = await measured;
     for (const { server, siteDirectory } of placesOf(to)) {
       await refuseTaken(use.host(server), siteDirectory);
       await refuseFullDisk(
@@ -148,6 +146,7 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
         webServer: to.webServer,
         sizes,
         pairs: pathPairs(from, to, use),
+        stays: await codeStays(from, to, use),
         sanitize: args.sanitize ?? null,
         made: saved === undefined,
         baseline: await siteBaseline(to, use),
@@ -158,16 +157,18 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
 
   async preflight(inputs, use) {
     const { from, to } = inputs;
+    const db = use.db(to.dbServer);
+    db.beforehand?.(databaseOf(to, use, to.dbServer));
     await together(
       ...placesOf(to).flatMap((at) => [refuseUnwell(at, use), refusePool(at, use)]),
-      use.db(to.dbServer).reach(),
+      db.reach(),
       use.db(from.dbServer).reach(),
+      refuseIncompatible(inputs, from, to, use),
     );
-    await refuseIncompatible(inputs, from, to, use);
   },
 
   steps(inputs, use) {
-    const { from, to, sizes, pairs, sanitize, made } = inputs;
+    const { from, to, sizes, pairs, stays, sanitize, made } = inputs;
     const { name } = to.site;
     const engine = use.engine(to.core.engine);
     const code = siteCode(to, use);
@@ -176,6 +177,7 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
     const access = (at: SiteInputs) => () => db.access(databaseOf(at, use, at.dbServer));
     const each = (part: (at: SiteInputs) => readonly Step[]) => onEach<SiteInputs>(to, part);
     const salt = hashSalt(to, use);
+    const copy = copyDatabase(from, to, use, sizes.database);
     const otherCode = from.core.docroot !== to.core.docroot;
     const installed: Changes = new Map<string, Value>([
       ["generation", to.generation],
@@ -192,7 +194,6 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
       ...each((at) => [...poolSteps(at, use), ownDirectories(at, use), gateFile(at, use)]),
       ...db.create(database),
       ...each((at) => [siteTree(at, use)]),
-      ownCode(from, to, use),
       salt,
       ...each((at) => [
         ...accountForCommands(at, use, access(at)),
@@ -200,16 +201,21 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
         filesLink(at, use),
         siteEntries(at, use),
       ]),
-      // As in a backup: the database as it is at one moment, then the files, of which it may name none that came later.
+      // As in a backup: the database as it is at one moment, then the files, of which it may name none that came later: those that did are brought over
+      // when the database is there, and the others meanwhile.
       ...[
-        copyDatabase(from, to, use, sizes.database),
-        copyFiles(from, to, use, sizes.files),
+        copy,
+        { ...copyFiles(from, to, use, sizes.files), alongside: copy.id },
+        { ...ownCode(from, to, use), alongside: copy.id },
         filesUpToDate(from, to, use),
         modesAgain(to, use),
-        ...codeMoved(engine, code, use, { from: from.site.profile, to: to.site.profile }),
-        ...(otherCode ? [updates(engine, code)] : []),
-        ...paths(engine, code, pairs),
-        renewed(to, use),
+        ...renamed(engine, code, use, {
+          stays,
+          profile: { from: from.site.profile, to: to.site.profile },
+          pairs,
+          between: otherCode ? [updates(engine, code)] : [],
+          newKeys: true,
+        }),
         ...(sanitize === null ? [] : [sanitized(to, sanitize, use)]),
       ].map((step: Step) => takenBack(step)),
       ...spreadGeneration(to, use),

@@ -5,6 +5,7 @@ import { ProvisionError } from "../core/errors.js";
 import type { Operation, Step } from "../core/step.js";
 import type { Core } from "../engines/engine.js";
 import { detectCore } from "../engines/index.js";
+import { isAway } from "../host/host.js";
 import { activateTogether } from "../services/http/together.js";
 import { gone, moved } from "../steps/files.js";
 import { type BackupInputs, backupData, backupInputs, backupSteps, refuseNoRoom } from "./parts/backup.js";
@@ -138,7 +139,11 @@ export const deleteSite: Operation<DeleteSiteArgs, Inputs, Services> = {
 async function coreOf(all: SiteAndAll, use: Services): Promise<Core | undefined> {
   const host = use.host(all.server);
   const root = use.rootOf(all);
-  return (await host.stat(root)) ? detectCore(host, root).catch(() => undefined) : undefined;
+  if (!(await host.stat(root))) return undefined;
+  return detectCore(host, root).catch((error: unknown) => {
+    if (isAway(error)) throw error;
+    return undefined;
+  });
 }
 
 async function placeOf(all: SiteAndAll, use: Services, id: string): Promise<Place> {

@@ -7,11 +7,10 @@ import { ProvisionError } from "../core/errors.js";
 import type { Operation, Step } from "../core/step.js";
 import { detectCore } from "../engines/index.js";
 import { loadStep } from "../services/db/transfer.js";
-import { onLoopback } from "../services/http/loopback.js";
 import { gone } from "../steps/files.js";
 import { type Baseline, differences } from "./parts/baseline.js";
 import { codeMoved, refuseCore } from "./parts/code-moved.js";
-import { ownDirectories } from "./parts/generation.js";
+import { ownDirectories, unseenPage } from "./parts/generation.js";
 import type { Manifest } from "./parts/manifest.js";
 import { originOf } from "./parts/origin.js";
 import {
@@ -26,10 +25,8 @@ import {
   siteDirectories,
   siteEntries,
   siteInputs,
-  vhostOf,
 } from "./parts/site.js";
 import { sitesPhpEntries } from "./parts/sites-php.js";
-import { refuseElsewhere } from "./parts/spoke.js";
 import { backupNamed } from "./parts/stored-backups.js";
 import { allExtensions, dumpOf, filesStep, ownCodeStep, refuseUnfit, type Unpacking } from "./parts/unpack.js";
 import { refuseOtherUser, type Services } from "./services.js";
@@ -73,9 +70,6 @@ export const drillBackup: Operation<{ readonly directory: string }, Inputs, Serv
       client: await use.store.need(clientOf(site, use.settings), "client"),
     };
     refuseOtherUser(all.server);
-    refuseElsewhere(all.server, "a drill of a backup", [
-      `provision deploy @drill ${manifest.id} --platform=@platform_…    # on a platform of this machine`,
-    ]);
     const host = use.host(all.server);
     const core = await detectCore(host, use.rootOf(all));
     const { type } = use.db(all.dbServer);
@@ -83,7 +77,9 @@ export const drillBackup: Operation<{ readonly directory: string }, Inputs, Serv
       throw new ProvisionError("REFUSED", `it has a database of ${manifest.database.type}, and ${all.dbServer.name} has ${type}`);
     const running = { site: { name: manifest.id, profile: manifest.profile }, core: { engine: manifest.engine, version: manifest.core } };
     const profile = await refuseCore(running, { core, name: all.platform.name, host }, use);
-    const inputs = await siteInputs(use, { ...all, site: { ...site, profile } }, core, id);
+    // Nobody makes a Unix user for it.
+    const webServer = { ...all.webServer, php_pool: "shared" as const };
+    const inputs = await siteInputs(use, { ...all, webServer, site: { ...site, profile } }, core, id);
     return {
       inputs: {
         ...inputs,
@@ -171,10 +167,7 @@ function bootStep(inputs: Inputs, use: Services): Step {
     undoneBy: "database/create",
     check: async () => ({ changes: ["fetch the front page on loopback"] }),
     async apply() {
-      const { status, body } = await onLoopback(
-        { vhost: vhostOf(inputs, use, true), generation: undefined, port: inputs.webServer.http_port },
-        (get) => get("/"),
-      );
+      const { status, body } = await unseenPage(inputs, use, undefined);
       if (status >= 500 || status === 404)
         throw new ProvisionError("PROBE_FAILED", `GET / answered ${status}`, {
           why: [

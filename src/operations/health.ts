@@ -122,53 +122,35 @@ export async function hubFindings(use: Services): Promise<readonly Finding[]> {
     findings.push({ check: "contexts", ok: false, message: `${context} ${path.join(".")}: ${what}` });
   }
   if (broken.length === 0) findings.push({ check: "contexts", ok: true, message: `${contexts.length} contexts can be read` });
+  const away = new Set<string>();
   for (const server of contexts) {
     if (server.context_type !== "server") continue;
-    const lost = await unreached(use, server);
-    if (lost !== undefined) {
+    try {
+      await refuseUnreached(use, server);
+      findings.push(...(await serverFindings(use, server)));
+    } catch (error) {
+      if (!(error instanceof ProvisionError)) throw error;
+      away.add(server.name);
       findings.push({
         check: `machine of ${server.name}`,
         ok: false,
-        message: [messageOf(lost), ...whyOf(lost)].join("; "),
-        ...fixOf(lost),
-      });
-      continue;
-    }
-    // Of a cluster its members are looked at.
-    if (server.http_service_type !== "none" && server.http_service_type !== "cluster") {
-      const problems = await use.http(server).problems();
-      findings.push(
-        ...problems.map(({ message, blocks }) => ({
-          check: `http of ${server.name}`,
-          ok: !blocks,
-          ...(blocks ? {} : { note: true as const }),
-          message,
-        })),
-      );
-      const { fpmsWithPools, poolProblems } = await import("./parts/pool.js");
-      for (const message of await poolProblems(server, await fpmsWithPools(server, use), use))
-        findings.push({ check: `PHP-FPM of ${server.name}`, ok: false, message });
-      if (problems.length === 0)
-        findings.push({ check: `http of ${server.name}`, ok: true, message: `${server.http_service_type} is well` });
-    }
-    if (server.db_service_type !== "none") {
-      const problem = await use
-        .db(server)
-        .reach()
-        .then(
-          () => undefined,
-          (error: unknown) => error,
-        );
-      findings.push({
-        check: `db of ${server.name}`,
-        ok: problem === undefined,
-        message: problem === undefined ? `${server.db_service_type} can be used` : [messageOf(problem), ...whyOf(problem)].join("; "),
-        ...fixOf(problem),
+        message: [messageOf(error), ...whyOf(error)].join("; "),
+        ...fixOf(error),
       });
     }
   }
   const { certificatesOf } = await import("./certificates.js");
-  for (const report of await certificatesOf(use, contexts)) {
+  const { reports, unseen } = await certificatesOf(use, contexts);
+  // Of a machine that is away that is what is told.
+  for (const { site, server, error } of unseen)
+    if (!away.has(server))
+      findings.push({
+        check: `certificate of ${site}`,
+        ok: false,
+        message: `the certificate of ${site}: ${messageOf(error)}`,
+        ...fixOf(error),
+      });
+  for (const report of reports) {
     const { site, problem, urgent, fix } = report;
     findings.push({
       check: `certificate of ${site}`,
@@ -208,16 +190,46 @@ async function leftBuilds({ layout, local }: Services): Promise<readonly Finding
   return found;
 }
 
-/** Why another machine is not reached; undefined when it is. */
-async function unreached(use: Services, server: Server): Promise<unknown> {
-  if (isThisMachine(server.remote_host)) return undefined;
-  try {
-    await use.host(server).run(["true"], { timeout: 60_000 });
-    return undefined;
-  } catch (error) {
-    if (error instanceof ProvisionError) return error;
-    throw error;
+/** What serves on a machine that is reached. Rejects when it is lost meanwhile. */
+async function serverFindings(use: Services, server: Server): Promise<readonly Finding[]> {
+  const findings: Finding[] = [];
+  // Of a cluster its members are looked at.
+  if (server.http_service_type !== "none" && server.http_service_type !== "cluster") {
+    const problems = await use.http(server).problems();
+    findings.push(
+      ...problems.map(({ message, blocks }) => ({
+        check: `http of ${server.name}`,
+        ok: !blocks,
+        ...(blocks ? {} : { note: true as const }),
+        message,
+      })),
+    );
+    const { fpmsWithPools, poolProblems } = await import("./parts/pool.js");
+    for (const message of await poolProblems(server, await fpmsWithPools(server, use), use))
+      findings.push({ check: `PHP-FPM of ${server.name}`, ok: false, message });
+    if (problems.length === 0) findings.push({ check: `http of ${server.name}`, ok: true, message: `${server.http_service_type} is well` });
   }
+  if (server.db_service_type !== "none") {
+    const problem = await use
+      .db(server)
+      .reach()
+      .then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+    findings.push({
+      check: `db of ${server.name}`,
+      ok: problem === undefined,
+      message: problem === undefined ? `${server.db_service_type} can be used` : [messageOf(problem), ...whyOf(problem)].join("; "),
+      ...fixOf(problem),
+    });
+  }
+  return findings;
+}
+
+/** Rejects when it is another machine that is not reached. */
+async function refuseUnreached(use: Services, server: Server): Promise<void> {
+  if (!isThisMachine(server.remote_host)) await use.host(server).run(["true"], { timeout: 60_000 });
 }
 
 function whyOf(error: unknown): readonly string[] {

@@ -8,6 +8,7 @@ import type { Operation, Step } from "../core/step.js";
 import type { Core, Engine } from "../engines/engine.js";
 import { detectCore } from "../engines/index.js";
 import { makeCodeCache } from "../host/code-cache.js";
+import { pipeBetween } from "../host/pipe.js";
 import type { HttpProblem } from "../services/http/service.js";
 import { gone, moved } from "../steps/files.js";
 import { type BackupInputs, backupData, backupInputs, backupSteps, refuseNoRoom } from "./parts/backup.js";
@@ -41,7 +42,6 @@ import {
   siteEntries,
   siteInputs,
 } from "./parts/site.js";
-import { refuseElsewhere } from "./parts/spoke.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
 interface Inputs extends SiteInputs {
@@ -121,10 +121,6 @@ export const install: Operation<InstallArgs, Inputs, Services> = {
         next: [`provision save ${name} --profile=${core.profiles.includes("standard") ? "standard" : (core.profiles[0] ?? "…")}`],
       });
     }
-    if (configuration !== undefined)
-      refuseElsewhere(server, "an installation from exported configuration", [
-        `install ${name} without it, and import the configuration there`,
-      ]);
     if (configuration !== undefined) await refuseConfiguration(use.engine(core.engine), site, configuration, use);
     const inputs = await siteInputs(use, all, core, id);
     const former = present.site.generation === undefined ? undefined : await formerOf(present, present.site.generation, core, use, id);
@@ -319,7 +315,10 @@ function configurationOf({ server, paths: { configSync } }: Inputs, directory: s
     undoneBy: made.id,
     check: async () => ({ changes: [`copy ${directory} to ${configSync}`] }),
     async apply() {
-      await use.host(server).run(["cp", "-RL", "--no-preserve=mode,ownership", `${directory}/.`, configSync], { timeout: 600_000 });
+      // What links lead to, under our own modes.
+      const pack = ["tar", "--create", "--file=-", "--dereference", "--mode=u=rwX,go=rX", `--directory=${directory}`, "."] as const;
+      const unpack = ["tar", "--extract", "--file=-", "--no-same-owner", "--no-same-permissions", "--no-overwrite-dir"] as const;
+      await pipeBetween(use.local, pack, use.host(server), [...unpack, `--directory=${configSync}`], { timeout: 600_000 });
       return null;
     },
   };

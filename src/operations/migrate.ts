@@ -5,16 +5,16 @@ import type { Site } from "../context/schema.js";
 import { ProvisionError } from "../core/errors.js";
 import type { Json } from "../core/json.js";
 import type { Lock, Operation, Run, Step } from "../core/step.js";
-import { together } from "../core/together.js";
+import { meanwhile, together } from "../core/together.js";
 import { detectCore } from "../engines/index.js";
 import { file, gone } from "../steps/files.js";
 import { type BackupInputs, backupInputs, backupSteps, refuseNoRoom } from "./parts/backup.js";
 import { type Baseline, differences } from "./parts/baseline.js";
-import { certificateSteps } from "./parts/certificate.js";
-import { refuseDown } from "./parts/cluster.js";
-import { codeMoved, type Pair, pathPairs, paths, refuseCore, updates } from "./parts/code-moved.js";
+import { certificateSteps, certificatesToForget } from "./parts/certificate.js";
+import { placesOf, refuseDown } from "./parts/cluster.js";
+import { codeMoved, codeStays, type Pair, pathPairs, paths, refuseCore, renamed, updates } from "./parts/code-moved.js";
 import { comparison, refuseIncompatible, warningsOf } from "./parts/compatible.js";
-import { copyDatabase, sizesOf } from "./parts/copy.js";
+import { copyDatabase, filesUpToDate, sizesOf } from "./parts/copy.js";
 import { isSameMachine } from "./parts/database-way.js";
 import { forecastOf } from "./parts/forecast.js";
 import {
@@ -25,7 +25,7 @@ import {
   closeGates,
   copyFilesOnAll,
   countRows,
-  filesUpToDateOnAll,
+  filesUpToDateOnOthers,
   finishSwitch,
   formerName,
   formerUri,
@@ -49,7 +49,15 @@ import { switchedChanges, switchedProperties } from "./parts/kept.js";
 import { lateWrites, marksOf } from "./parts/late-writes.js";
 import { siteLocks } from "./parts/locks.js";
 import { dropPoolUser, leavePool, poolSteps, refusePool } from "./parts/pool.js";
-import { refuseConflicts, refuseForeignDatabase, refuseFullDisk, refuseLocked, refuseUnwell, siteState } from "./parts/preflight.js";
+import {
+  generationOf,
+  refuseConflicts,
+  refuseForeignDatabase,
+  refuseFullDisk,
+  refuseLocked,
+  refuseUnwell,
+  siteState,
+} from "./parts/preflight.js";
 import { type Rehearsed, refuseChanged, rehearsed } from "./parts/rehearsal-record.js";
 import {
   accountForCommands,
@@ -63,6 +71,7 @@ import {
   generationDirectories,
   groupOfAll,
   hashSalt,
+  modesAgain,
   publish,
   publishCertificate,
   type SiteInputs,
@@ -118,7 +127,16 @@ type Inputs = {
       readonly maxWriteBlock: number | null;
       readonly rehearsed: Rehearsed | null;
     }
-  | { readonly kind: "rename"; readonly now: SiteInputs; readonly next: SiteInputs; readonly pairs: readonly Pair[] }
+  | {
+      readonly kind: "rename";
+      readonly now: SiteInputs;
+      readonly next: SiteInputs;
+      readonly pairs: readonly Pair[];
+      /** Its code does. */
+      readonly stays: boolean;
+      /** Directory of the old name's certificates, which nobody else has. */
+      readonly certificates?: string;
+    }
 );
 
 /** Room beside what is copied: for what updates and caches write. */
@@ -139,12 +157,7 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
     const all = await resolveSite(use.store, use.settings, name, "all");
     refuseOtherUser(all.server);
     await refuseDown(all, use);
-    const { generation } = all.site;
-    if (generation === undefined)
-      throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, {
-        state: "a context without a site",
-        next: [`provision install ${name}`],
-      });
+    const generation = generationOf(all.site);
     const host = use.host(all.server);
     const now = await siteInputs(use, all, await detectCore(host, use.rootOf(all)), generation);
     const newName = args.newName ?? name;
@@ -186,7 +199,12 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
         });
       const pairs = pathPairs(now, next, use);
       const baseline = { ...(await siteBaseline(now, use)), ...(await siteBaseline(next, use)) };
-      return { inputs: { ...common, kind: "rename", now, next, pairs, baseline }, locks };
+      const certificates = await certificatesToForget(use, all, [{ site: wanted.site, webServer: wanted.platform.web_server }], name);
+      const stays = await codeStays(now, next, use);
+      return {
+        inputs: { ...common, kind: "rename", now, next, pairs, stays, baseline, ...(certificates === undefined ? {} : { certificates }) },
+        locks,
+      };
     }
     refuseForeignDatabase(use.engine(target.engine), wanted);
     const profile = await refuseCore(now, { core: target, name: platform, host: use.host(wanted.server) }, use);
@@ -199,15 +217,16 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
           state: "nothing was changed",
         },
       );
+    const measured = meanwhile(sizesOf(now, use));
     const next = await resolveAs(use, wanted, { profile, generation: id, db_name: undefined, db_user: undefined });
     const s = await succession(use, now, next, { generation: id, command: "migrate", operation: id });
-    const sizes = await sizesOf(now, use);
+    const sizes = await measured;
     // Another group would be one for both.
     const linked =
       use.settings.files_copy === "link" &&
       sidesOf(s).every((side) => side.now.gid === side.next.gid && side.now.pool?.uid === side.next.pool?.uid);
     const copied = linked ? 0 : sizes.files;
-    for (const { server } of [s.next, ...(s.next.others ?? [])])
+    for (const { server } of placesOf(s.next))
       await refuseFullDisk(
         use.host(server),
         use.layoutOf(server).sites,
@@ -239,14 +258,16 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
   async preflight(inputs, use) {
     if (inputs.kind === "nothing") return;
     const { next, now } = inputs.kind === "move" ? inputs.succession : inputs;
+    const db = use.db(next.dbServer);
+    if (inputs.kind === "move") db.beforehand?.(databaseOf(next, use, next.dbServer));
     await together(
       inputs.kind === "move" && inputs.backup !== null ? refuseNoRoom(now, use) : Promise.resolve(),
-      ...[next, ...(next.others ?? [])].flatMap((at) => [refuseUnwell(at, use), refusePool(at, use)]),
-      use.db(next.dbServer).reach(),
+      ...placesOf(next).flatMap((at) => [refuseUnwell(at, use), refusePool(at, use)]),
+      db.reach(),
       use.db(now.dbServer).reach(),
+      inputs.kind === "move" ? refuseIncompatible(inputs, now, next, use) : Promise.resolve(),
     );
     if (inputs.kind !== "move") return;
-    await refuseIncompatible(inputs, now, next, use);
     if (inputs.rehearsed !== null) await refuseChanged(use, inputs.rehearsed, now, next);
   },
 
@@ -255,7 +276,18 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
       case "nothing":
         return [];
       case "rename":
-        return renameSteps(inputs.now, inputs.next, inputs.pairs, use);
+        return [
+          ...renameSteps(inputs, use),
+          ...(inputs.certificates === undefined
+            ? []
+            : [
+                gone(use.host(inputs.now.webServer), [inputs.certificates], {
+                  id: "certificate/former-name",
+                  title: `Remove certificates of ${inputs.now.site.uri}`,
+                  phase: "cleanup",
+                }),
+              ]),
+        ];
       case "move":
         return moveSteps(inputs, use);
     }
@@ -364,8 +396,10 @@ function moveSteps(inputs: Extract<Inputs, { kind: "move" }>, use: Services): re
   const otherCode = otherMachine || now.core.docroot !== next.core.docroot || now.directory !== next.directory;
   const [close, ...closeOthers] = closeGates(now, use, maxWriteBlock ?? undefined);
   const marks = marksOf(now, use);
+  const copy = copyDatabase(now, next, use, sizes.database);
   const rows = countRows(next, use);
-  const within = <T extends Json>(step: Step<T>) => withinLimit(takenBack(step), close, maxWriteBlock, use);
+  const limited = withinLimit(close, maxWriteBlock, use);
+  const within = <T extends Json>(step: Step<T>) => limited(takenBack(step));
   return [
     comparison(inputs, next),
     ...(backup === null ? [] : backupSteps(now, backup, use)),
@@ -375,8 +409,10 @@ function moveSteps(inputs: Extract<Inputs, { kind: "move" }>, use: Services): re
     ...[
       ...closeOthers,
       marks,
-      ...filesUpToDateOnAll(s, use),
-      copyDatabase(now, next, use, sizes.database),
+      copy,
+      { ...filesUpToDate(now, next, use), alongside: copy.id },
+      modesAgain(next, use),
+      ...filesUpToDateOnOthers(s, use),
       ...arrived(now, s.staged, use),
       // On the same code the lists of files are right as they are, and would be wrong under the name of a generation beside.
       ...(otherCode ? [...codeMoved(engine, code, use, { from: now.site.profile, to: next.site.profile }), updates(engine, code)] : []),
@@ -385,7 +421,7 @@ function moveSteps(inputs: Extract<Inputs, { kind: "move" }>, use: Services): re
       ...smokeTests(s, use),
       ...switchSteps(s, use),
       rows,
-      lateWrites(now, use, marks, acceptLateWrites),
+      { ...lateWrites(now, use, marks, acceptLateWrites), alongside: rows.id },
     ].map(within),
     ...finishSwitch(s, use, (run) => run.need(rows)),
   ];
@@ -409,39 +445,53 @@ export function takenBack<T extends Json>(step: Step<T>): Step<T> {
 }
 
 /** Before the commit nobody need wait longer than was allowed: a program that still runs then is ended, and the move is taken back. */
-function withinLimit<T extends Json>(
-  step: Step<T>,
+function withinLimit(
   close: Step<{ readonly at: number }>,
   limit: number | null,
   { scope }: Services,
-): Step<T> {
-  if (limit === null) return step;
+): <T extends Json>(step: Step<T>) => Step<T> {
+  if (limit === null) return (step) => step;
   const left = (run: Run) => limit - (Date.now() - (run.out(close)?.at ?? Date.now()));
-  const tooLong = (cause?: unknown) =>
+  const tooLong = ({ title }: Pick<Step, "title">, cause?: unknown) =>
     new ProvisionError(
       "TIMED_OUT",
       `writes have been blocked for longer than the ${limit / 1000} s that were allowed (--max-write-block)`,
       {
-        why: [`it was at the step "${step.title}"`],
+        why: [`it was at the step "${title}"`],
         next: ["try again with more time, or when there is less to do"],
         cause,
       },
     );
-  return {
+  // Of steps that are applied at the same time, which are ended together.
+  let running = 0;
+  let over = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  let signal: AbortSignal | undefined;
+  const begin = (run: Run) => {
+    if (running++ > 0) return;
+    over = new AbortController();
+    const mine = over;
+    timer = setTimeout(() => mine.abort(), Math.max(0, left(run)));
+    ({ signal } = scope);
+    // What ends by itself before a stop takes effect ends so before this one, too.
+    if (signal) scope.signal = AbortSignal.any([signal, over.signal]);
+  };
+  const end = () => {
+    if (--running > 0) return;
+    clearTimeout(timer);
+    scope.signal = signal;
+  };
+  return (step) => ({
     ...step,
     check: (run) => {
-      if (left(run) < 0) throw tooLong();
+      if (left(run) < 0) throw tooLong(step);
       return step.check(run);
     },
     async apply(run) {
-      const over = new AbortController();
-      const timer = setTimeout(() => over.abort(), Math.max(0, left(run)));
-      const { signal } = scope;
-      // What ends by itself before a stop takes effect ends so before this one, too.
-      if (signal) scope.signal = AbortSignal.any([signal, over.signal]);
+      begin(run);
       try {
         const out = await step.apply(run);
-        if (left(run) < 0) throw tooLong();
+        if (left(run) < 0) throw tooLong(step);
         return out;
       } catch (error) {
         // A link that was lost keeps its own words, by which it is known.
@@ -451,20 +501,19 @@ function withinLimit<T extends Json>(
           (error instanceof ProvisionError && "reached" in error && error.reached === "unknown")
         )
           throw error;
-        throw tooLong(error);
+        throw tooLong(step, error);
       } finally {
-        clearTimeout(timer);
-        scope.signal = signal;
+        end();
       }
     },
-  };
+  });
 }
 
 /**
  * The same database and files under another name. Until the commit the site answers by both names; what the database says of the old one is changed after
  * it, and can be repeated: an abort has nothing there to put back.
  */
-function renameSteps(now: SiteInputs, next: SiteInputs, pairs: readonly Pair[], use: Services): readonly Step[] {
+function renameSteps({ now, next, pairs, stays }: Extract<Inputs, { kind: "rename" }>, use: Services): readonly Step[] {
   const { name } = next.site;
   const engine = use.engine(next.core.engine);
   const db = use.db(next.dbServer);
@@ -509,8 +558,7 @@ function renameSteps(now: SiteInputs, next: SiteInputs, pairs: readonly Pair[], 
       { mode: 0o644 },
       { id: "context", title: `Save ${name}`, ...finish },
     ),
-    ...codeMoved(engine, siteCode(next, use), use, { from: next.site.profile, to: next.site.profile }, finish),
-    ...paths(engine, siteCode(next, use), pairs, finish),
+    ...renamed(engine, siteCode(next, use), use, { stays, profile: { from: next.site.profile, to: next.site.profile }, pairs }, finish),
     ...formerAccounts(next, use),
     ...dropPoolUser(now, next, use),
     formerPlaces(now, use),

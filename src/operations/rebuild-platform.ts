@@ -8,9 +8,9 @@ import type { Core } from "../engines/engine.js";
 import { detectCore } from "../engines/index.js";
 import { file, gone } from "../steps/files.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { refuseDown } from "./parts/cluster.js";
 import { codePlace, sourceName } from "./parts/code-place.js";
 import {
-  type BuildInputs,
   buildStep,
   builtReport,
   changedTree,
@@ -23,11 +23,11 @@ import {
 } from "./parts/platform-code.js";
 import { inventoryFile, inventoryText } from "./parts/platform-inventory.js";
 import { answersOf, answersStep, type PlatformSite, reloadSites, reloadUndo, sitesOf } from "./parts/platform-sites.js";
+import { broughtAndServed, type PlatformPlace, placesOf, servedHere, spokesCleanup } from "./parts/platform-spoke.js";
 import { refuseConflicts } from "./parts/preflight.js";
-import { refuseElsewhere } from "./parts/spoke.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
-interface Inputs extends BuildInputs {
+interface Inputs extends PlatformPlace {
   /** Core of the build that serves now. */
   readonly core: Core;
   /** From the project to the docroot, wherever the context says it or the core was found. */
@@ -59,14 +59,12 @@ export const rebuildPlatform: Operation<RebuildPlatformArgs, Inputs, Services> =
   recovery: "automatic",
 
   async prepare({ name, offline, keepOld }, use, id) {
-    const all = await resolvePlatform(use.store, use.settings, name);
+    const all = await resolvePlatform(use.store, use.settings, name, "all");
     const { platform, server } = all;
     refuseOtherUser(server);
-    refuseElsewhere(server, "a rebuild below running sites", [
-      `save a new platform with the same source and web_server ${server.name}, verify it, and migrate the sites to it`,
-    ]);
     await refuseConflicts(use, platform);
-    const host = use.host(server);
+    await refuseDown(all, use);
+    const host = use.local;
     const place = codePlace(platform, use.layout);
     const { root, project } = place;
     const old = await oldBuild(name, sourceName(platform), place, use);
@@ -85,21 +83,20 @@ export const rebuildPlatform: Operation<RebuildPlatformArgs, Inputs, Services> =
         : changed.length > 0
           ? `it was changed since it was built, in ${changed.slice(0, 8).join(", ")}`
           : keepOld
-            ? "--keep-old"
+            ? KEEP_OLD
             : null;
     const build = join(use.layout.builds, `${basename(project)}-${id}`);
     const brought = new Set(Object.keys(record?.parts ?? {}));
     const carried = ((await host.list(join(core.docroot, "sites"))) ?? []).filter(
       (entry) => entry === "sites.php" || sites.some(({ directory }) => directory === entry) || !brought.has(join(inner, "sites", entry)),
     );
-    await refuseOwnFiles(host, core.docroot, sites);
+    const places = await placesOf(use, { ...all, ...place, build, offline }, sites, id, basename(build));
+    for (const { server: on, spoke } of [places.place, ...(places.place.others ?? [])])
+      await refuseOwnFiles(use.host(on), spoke ? join(spoke.place.project, inner) : core.docroot, sites);
     const paths = [project, build, recordFile(use.layout, build), inventoryFile(use, name), old, recordFile(use.layout, old)];
     return {
       inputs: {
-        ...all,
-        ...place,
-        build,
-        offline,
+        ...places.place,
         core,
         inner,
         sites,
@@ -107,15 +104,16 @@ export const rebuildPlatform: Operation<RebuildPlatformArgs, Inputs, Services> =
         oldTarget: (await host.readLink(project)) ?? "",
         carried,
         kept,
-        baseline: await baselineOf(host, paths),
+        baseline: { ...(await baselineOf(host, paths)), ...places.baseline },
       },
       locks,
     };
   },
 
   steps(inputs, use) {
-    const { platform, server, webServer, root, old, sites, kept } = inputs;
-    const host = use.host(server);
+    const { platform, root, old, kept } = inputs;
+    const host = use.local;
+    const { webServer, sites } = servedHere(inputs);
     const built = servedOn(buildStep(inputs, use, async () => true));
     const carried = carrySites(inputs, use, built);
     const exchanged = exchange(inputs, use, carried);
@@ -125,6 +123,7 @@ export const rebuildPlatform: Operation<RebuildPlatformArgs, Inputs, Services> =
       carried,
       exchanged,
       answersStep(use, webServer, sites, exchanged),
+      ...broughtAndServed(inputs, use, exchanged, async () => true),
       file(
         host,
         inventoryFile(use, platform.name),
@@ -143,17 +142,18 @@ export const rebuildPlatform: Operation<RebuildPlatformArgs, Inputs, Services> =
           phase: "cleanup",
         }),
       ),
+      ...(kept === KEEP_OLD ? [] : spokesCleanup(inputs, use)),
     ];
   },
 
   confirm: ({ baseline }, use) => differences(use, baseline),
-  async state({ platform, server, root, project }, use) {
-    const host = use.host(server);
+  async state({ platform, root, project }, use) {
+    const host = use.local;
     const core = await detectCore(host, root);
     return `${platform.name} is ${core.engine} ${core.version}, served from ${basename((await host.realPath(project)) ?? project)}`;
   },
-  async data({ server, root, build, old, kept, core, sites }, run, use) {
-    const now = await detectCore(use.host(server), root);
+  async data({ root, build, old, kept, core, sites }, run, use) {
+    const now = await detectCore(use.local, root);
     const report = builtReport(run.out({ id: "platform/build" } as Step));
     return {
       core: now as unknown as Json,
@@ -165,6 +165,8 @@ export const rebuildPlatform: Operation<RebuildPlatformArgs, Inputs, Services> =
     };
   },
 };
+
+const KEEP_OLD = "--keep-old";
 
 /** The build that serves now. Rejects with REFUSED for code that provision did not build, or has nothing to build from. */
 async function oldBuild(
@@ -214,7 +216,8 @@ function servedOn(step: Step): Step {
       try {
         return await step.apply(run);
       } catch (error) {
-        if (!(error instanceof ProvisionError)) throw error;
+        // A link that was lost keeps its own words, by which it is known.
+        if (!(error instanceof ProvisionError) || "reached" in error) throw error;
         const { reasons: why, failures, next } = error;
         throw new ProvisionError(error.code, error.message, { why, failures, next, cause: error });
       }
@@ -223,8 +226,8 @@ function servedOn(step: Step): Step {
 }
 
 /** Directories of sites, sites.php and whatever else the old build did not bring; they stay in the old one, too. */
-function carrySites({ server, build, inner, core, carried, sites, platform }: Inputs, use: Services, built: Step): Step {
-  const host = use.host(server);
+function carrySites({ build, inner, core, carried, sites, platform }: Inputs, use: Services, built: Step): Step {
+  const host = use.local;
   const from = join(core.docroot, "sites");
   const to = join(build, inner, "sites");
   return {
@@ -269,8 +272,10 @@ function carrySites({ server, build, inner, core, carried, sites, platform }: In
 
 /** The link leads to the new build, and PHP begins anew with it: one step, so that its undo ends with the old code running. */
 function exchange(inputs: Inputs, use: Services, carried: Step): Step {
-  const { server, webServer, project, build, oldTarget, sites } = inputs;
-  const host = use.host(server);
+  const { project, build, oldTarget } = inputs;
+  const host = use.local;
+  const here = servedHere(inputs);
+  const { webServer, sites } = here;
   const target = linkTarget(inputs, build, use.layout);
   return {
     id: "platform/exchange",
@@ -281,13 +286,13 @@ function exchange(inputs: Inputs, use: Services, carried: Step): Step {
       return {
         changes: [`point ${project} to ${target} (is ${oldTarget})`, ...(sites.length > 0 ? [`reload PHP of ${webServer.name}`] : [])],
         // Undone from the end: first the link, then PHP.
-        undo: [...reloadUndo(use, inputs, sites), restoreLink(host, project, oldTarget)],
+        undo: [...reloadUndo(use, here, sites), restoreLink(host, project, oldTarget)],
       };
     },
     async apply() {
       const before = await answersOf(use, webServer, sites);
       await host.symlink(target, project);
-      await reloadSites(use, inputs, sites);
+      await reloadSites(use, here, sites);
       return before;
     },
   };
@@ -299,7 +304,7 @@ function removeOld({ old, kept }: Inputs, step: Step): Step {
     ...step,
     title: kept === null ? step.title : "Keep the old build",
     async check(run) {
-      if (kept !== null && kept !== "--keep-old") run.warn(`the old build is kept at ${old}: ${kept}`);
+      if (kept !== null && kept !== KEEP_OLD) run.warn(`the old build is kept at ${old}: ${kept}`);
       return step.check(run);
     },
   };

@@ -16,7 +16,7 @@ import { fingerprintOf } from "./parts/fingerprint.js";
 import { refuseOtherMembers, resolveAs, succession } from "./parts/generation.js";
 import { pageDifferences, pageText } from "./parts/page-text.js";
 import { type Part, runPart } from "./parts/part-operation.js";
-import { refuseFullDisk, refuseLocked, siteState } from "./parts/preflight.js";
+import { generationOf, refuseFullDisk, refuseLocked, siteState } from "./parts/preflight.js";
 import { removeRehearsal } from "./parts/rehearsal.js";
 import { type ComparedPage, type Copied, foundBy, judged, type Looked, type Moved, STEPS } from "./parts/rehearsal-record.js";
 import { databaseOf, type SiteInputs, siteBaseline, siteInputs } from "./parts/site.js";
@@ -65,12 +65,7 @@ export const rehearse: Operation<RehearseArgs, Inputs, Services> = {
     const all = await resolveSite(use.store, use.settings, name, "all");
     refuseOtherUser(all.server);
     await refuseDown(all, use);
-    const { generation } = all.site;
-    if (generation === undefined)
-      throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, {
-        state: "a context without a site",
-        next: [`provision install ${name}`],
-      });
+    const generation = generationOf(all.site);
     if (platform === all.site.platform)
       throw new ProvisionError("REFUSED", `${name} is on ${platform} already: there is nothing to rehearse`, {
         state: "nothing was changed",

@@ -29,7 +29,7 @@ import { siteLocks } from "./parts/locks.js";
 import { type Origin, originOf } from "./parts/origin.js";
 import { currentBuild, readRecord } from "./parts/platform-code.js";
 import { refusePool } from "./parts/pool.js";
-import { refuseForeignDatabase, refuseLocked, refuseUnwell, siteState } from "./parts/preflight.js";
+import { generationOf, refuseForeignDatabase, refuseLocked, refuseUnwell, siteState } from "./parts/preflight.js";
 import { databaseOf, type SiteInputs, siteBaseline, siteCode, siteInputs } from "./parts/site.js";
 import { backupNamed } from "./parts/stored-backups.js";
 import { allExtensions, dumpOf, filesStep, ownCodeStep, pairsOf, refuseUnfit } from "./parts/unpack.js";
@@ -69,12 +69,7 @@ export const restore: Operation<RestoreArgs, Inputs, Services> = {
     const all = await resolveSite(use.store, use.settings, name, "all");
     refuseOtherUser(all.server);
     await refuseDown(all, use);
-    const { generation } = all.site;
-    if (generation === undefined)
-      throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, {
-        state: "nothing was changed",
-        next: [`provision deploy ${name} ${args.backup}    # makes a new site of the backup`],
-      });
+    const generation = generationOf(all.site, `provision deploy ${name} ${args.backup}    # makes a new site of the backup`);
     const stored = await backupNamed(use, args.backup, args.backup.includes("/") ? undefined : siteName(all.site.uri));
     if (stored.manifest.uri !== all.site.uri && stored.manifest.site !== name)
       throw new ProvisionError("REFUSED", `the backup ${stored.id} is one of ${stored.manifest.site}, not of ${name}`, {

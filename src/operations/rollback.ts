@@ -23,7 +23,7 @@ import {
 } from "./parts/generation.js";
 import { type Kept, keptGenerations } from "./parts/kept.js";
 import { poolSteps } from "./parts/pool.js";
-import { siteState } from "./parts/preflight.js";
+import { generationOf, siteState } from "./parts/preflight.js";
 import { type Rows, type Since, since } from "./parts/since.js";
 import { databaseOf, type SiteInputs, siteBaseline, siteInputs } from "./parts/site.js";
 import { refuseOtherUser, type Services } from "./services.js";
@@ -51,9 +51,7 @@ export const rollback: Operation<{ readonly name: string; readonly generation?: 
     const all = await resolveSite(use.store, use.settings, name, "all");
     refuseOtherUser(all.server);
     await refuseDown(all, use);
-    const serving = all.site.generation;
-    if (serving === undefined)
-      throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, { next: [`provision install ${name}`] });
+    const serving = generationOf(all.site);
     const kept = await keptGenerations(use, name);
     const back =
       generation === undefined ? kept[0] : kept.find((one) => one.generation === generation || one.generation.endsWith(`-${generation}`));

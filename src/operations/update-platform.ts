@@ -9,15 +9,16 @@ import type { Operation, Step } from "../core/step.js";
 import { detectCore } from "../engines/index.js";
 import { file } from "../steps/files.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { refuseDown } from "./parts/cluster.js";
 import { codePlace } from "./parts/code-place.js";
-import { type BuildInputs, type BuildRecord, currentBuild, platformCode, readRecord, recordFile } from "./parts/platform-code.js";
+import { type BuildRecord, currentBuild, platformCode, readRecord, recordFile } from "./parts/platform-code.js";
 import { inventoryFile, inventoryText } from "./parts/platform-inventory.js";
 import { answersOf, answersStep, type PlatformSite, reloadSites, reloadUndo, sitesOf } from "./parts/platform-sites.js";
+import { broughtAndServed, type PlatformPlace, placesOf, servedHere, spokesCleanup } from "./parts/platform-spoke.js";
 import { refuseConflicts } from "./parts/preflight.js";
-import { refuseElsewhere } from "./parts/spoke.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
-interface Inputs extends BuildInputs {
+interface Inputs extends PlatformPlace {
   readonly sites: readonly PlatformSite[];
   /** Commit and branch before. */
   readonly commit: string;
@@ -36,15 +37,13 @@ export const updatePlatform: Operation<{ readonly name: string }, Inputs, Servic
   name: "update-platform",
   recovery: "automatic",
 
-  async prepare({ name }, use) {
-    const all = await resolvePlatform(use.store, use.settings, name);
+  async prepare({ name }, use, id) {
+    const all = await resolvePlatform(use.store, use.settings, name, "all");
     const { platform, server } = all;
     refuseOtherUser(server);
-    refuseElsewhere(server, "bringing a working copy up to date", [
-      `save a platform with git_ref and web_server ${server.name}, verify it, and migrate the sites to it`,
-    ]);
     await refuseConflicts(use, platform);
-    const host = use.host(server);
+    await refuseDown(all, use);
+    const host = use.local;
     const place = codePlace(platform, use.layout);
     const build = await currentBuild(host, use.layout, place);
     const { git } = platformCode(all, use.layout);
@@ -64,30 +63,30 @@ export const updatePlatform: Operation<{ readonly name: string }, Inputs, Servic
       });
     const target = await commitAtOrigin(host, git.git, git.ref, mirrorPlaces(use.layout, use.settings.mirrors));
     const { sites, locks } = await sitesOf(all, use);
+    const places = await placesOf(use, { ...all, ...place, build, offline: false }, sites, id);
     return {
       inputs: {
-        ...all,
-        ...place,
-        build,
-        offline: false,
+        ...places.place,
         sites,
         commit: await commitOf(host, build),
         branch: (await branchOf(host, build)) ?? null,
         target,
         url: git.git,
-        baseline: await baselineOf(host, [recordFile(use.layout, build), inventoryFile(use, name)]),
+        baseline: { ...(await baselineOf(host, [recordFile(use.layout, build), inventoryFile(use, name)])), ...places.baseline },
       },
       locks,
     };
   },
 
   steps(inputs, use) {
-    const { platform, server, webServer, root, sites, build } = inputs;
-    const host = use.host(server);
+    const { platform, root, build } = inputs;
+    const host = use.local;
+    const { webServer, sites } = servedHere(inputs);
     const updated = checkout(inputs, use);
     return [
       updated,
       ...(inputs.commit === inputs.target ? [] : [answersStep(use, webServer, sites, updated)]),
+      ...broughtAndServed(inputs, use, updated, async () => inputs.commit !== inputs.target),
       file(
         host,
         inventoryFile(use, platform.name),
@@ -116,18 +115,17 @@ export const updatePlatform: Operation<{ readonly name: string }, Inputs, Servic
         { mode: 0o644 },
         { id: "platform/record", title: "Record what it is now" },
       ),
+      ...spokesCleanup(inputs, use),
     ];
   },
 
-  async confirm({ server, baseline, build, commit }, use) {
-    const host = use.host(server);
-    const now = await commitOf(host, build);
+  async confirm({ baseline, build, commit }, use) {
+    const now = await commitOf(use.local, build);
     return [...(now === commit ? [] : [`${build} is at ${now}, was at ${commit}`]), ...(await differences(use, baseline))];
   },
-  state: async ({ platform, server, build }, use) =>
-    `${platform.name} stands at commit ${(await commitOf(use.host(server), build)).slice(0, 12)}`,
-  async data({ server, root, commit, target, sites }, _run, use) {
-    const core = await detectCore(use.host(server), root);
+  state: async ({ platform, build }, use) => `${platform.name} stands at commit ${(await commitOf(use.local, build)).slice(0, 12)}`,
+  async data({ root, commit, target, sites }, _run, use) {
+    const core = await detectCore(use.local, root);
     return { core: core as unknown as Json, root, commit: { from: commit, to: target }, sites: sites.map(({ name }) => name) };
   },
 };
@@ -138,8 +136,10 @@ function text(record: BuildRecord): string {
 
 /** What git fetches and checks out; then PHP begins anew with it. */
 function checkout(inputs: Inputs, use: Services): Step {
-  const { platform, server, webServer, build, commit, branch, target, sites, url } = inputs;
-  const host = use.host(server);
+  const { platform, build, commit, branch, target, url } = inputs;
+  const host = use.local;
+  const here = servedHere(inputs);
+  const { webServer, sites } = here;
   return {
     id: "platform/checkout",
     title: `Bring ${platform.name} to ${target.slice(0, 12)}`,
@@ -150,7 +150,7 @@ function checkout(inputs: Inputs, use: Services): Step {
           `check out ${target.slice(0, 12)} (is ${commit.slice(0, 12)})`,
           ...(sites.length > 0 ? [`reload PHP of ${webServer.name}`] : []),
         ],
-        undo: [...reloadUndo(use, inputs, sites), { do: "git_checkout", host: host.name, path: build, commit, branch }],
+        undo: [...reloadUndo(use, here, sites), { do: "git_checkout", host: host.name, path: build, commit, branch }],
       };
     },
     async apply() {
@@ -170,13 +170,13 @@ function checkout(inputs: Inputs, use: Services): Step {
           },
         );
       await detectCore(host, inputs.root);
-      await reloadSites(use, inputs, sites);
+      await reloadSites(use, here, sites);
       return answers;
     },
   };
 }
 
-async function dependencies({ server, build }: Inputs, use: Services): Promise<readonly (string | undefined)[]> {
-  const host = use.host(server);
+async function dependencies({ build }: Inputs, use: Services): Promise<readonly (string | undefined)[]> {
+  const host = use.local;
   return [await host.readFile(`${build}/composer.json`), await host.readFile(`${build}/composer.lock`)];
 }

@@ -8,34 +8,18 @@ import type { Core } from "../engines/engine.js";
 import { detectCore } from "../engines/index.js";
 import { file } from "../steps/files.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
-import { membersOf, onEach, onMember, refuseDown } from "./parts/cluster.js";
+import { membersOf, onEach, refuseDown } from "./parts/cluster.js";
 import { codePlace, sourceName } from "./parts/code-place.js";
 import { platformLocks } from "./parts/locks.js";
-import {
-  type BuildInputs,
-  buildStep,
-  builtReport,
-  driftStep,
-  linkTarget,
-  recordFile,
-  recordStep,
-  restoreLink,
-} from "./parts/platform-code.js";
+import { buildStep, builtReport, driftStep, linkTarget, recordFile, recordStep, restoreLink } from "./parts/platform-code.js";
 import { inventoryFile, inventoryText } from "./parts/platform-inventory.js";
 import { sitesOf } from "./parts/platform-sites.js";
-import { type Spoke, spokeCleanup, spokeOf, spokeSteps } from "./parts/platform-spoke.js";
+import { broughtAndServed, type PlatformPlace, placesOf, spokesCleanup } from "./parts/platform-spoke.js";
 import { refuseConflicts } from "./parts/preflight.js";
 import { sitesPhpEntries } from "./parts/sites-php.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
-interface Place extends BuildInputs {
-  /** Where the code runs, when that is another machine. */
-  readonly spoke?: Spoke;
-  /** The other members of a cluster. */
-  readonly others?: readonly Place[];
-}
-
-interface Inputs extends Place {
+interface Inputs extends PlatformPlace {
   readonly full: boolean;
   readonly baseline: Baseline;
 }
@@ -77,19 +61,11 @@ export const verifyPlatform: Operation<VerifyPlatformArgs, Inputs, Services> = {
     } else await detectCore(host, root);
     const build = join(use.layout.builds, `${basename(project)}-${id}`);
     const paths = [project, build, recordFile(use.layout, build), inventoryFile(use, name)];
-    const members = membersOf({ ...all, ...place, build, offline });
-    const { sites, locks } = members.every((member) => isThisMachine(member.server.remote_host))
+    const { sites, locks } = membersOf(all).every((member) => isThisMachine(member.server.remote_host))
       ? { sites: [], locks: platformLocks(all) }
       : await sitesOf(all, use);
-    const places: Place[] = [];
-    let baseline = await baselineOf(host, paths);
-    for (const member of members) {
-      const spoke = await spokeOf(use, member, sites, id);
-      places.push({ ...member, ...(spoke ? { spoke } : {}) });
-      if (spoke) baseline = { ...baseline, ...(await baselineOf(use.host(member.server), [spoke.place.project, spoke.build])) };
-    }
-    const [first, ...others] = places as [Place, ...Place[]];
-    return { inputs: { ...first, ...(others.length === 0 ? {} : { others }), full, baseline }, locks };
+    const places = await placesOf(use, { ...all, ...place, build, offline }, sites, id);
+    return { inputs: { ...places.place, full, baseline: { ...(await baselineOf(host, paths)), ...places.baseline } }, locks };
   },
 
   steps(inputs, use) {
@@ -115,9 +91,9 @@ export const verifyPlatform: Operation<VerifyPlatformArgs, Inputs, Services> = {
         },
       ),
       ...broughtAndServed(inputs, use, build),
-      ...onEach<Place>(inputs, (at) => [emptySitesPhp(at, use, build)]),
+      ...onEach<PlatformPlace>(inputs, (at) => [emptySitesPhp(at, use, build)]),
       driftStep(inputs, use, inputs.full),
-      ...onEach<Place>(inputs, (at) => (at.spoke ? [spokeCleanup(at, at.spoke, use)] : [])),
+      ...spokesCleanup(inputs, use),
     ];
   },
 
@@ -159,17 +135,8 @@ function place(inputs: Inputs, use: Services, built: Step): Step {
   };
 }
 
-/** On other machines. It is brought to all members of a cluster before the first of them serves it; one where a site fails takes it back on all. */
-function broughtAndServed(inputs: Place, use: Services, build: Step): readonly Step[] {
-  const parts = [inputs, ...(inputs.others ?? [])].map((at) => {
-    const steps = at.spoke ? spokeSteps(at, at.spoke, use, build) : [];
-    return at === inputs ? steps : onMember(at.webServer, steps);
-  });
-  return [...parts.flatMap(([brought]) => brought ?? []), ...parts.flatMap(([, ...served]) => served)];
-}
-
 /** Core looks at the names of sites only when sites.php is there. */
-function emptySitesPhp({ server, root: onHub, spoke }: Place, use: Services, built: Step): Step {
+function emptySitesPhp({ server, root: onHub, spoke }: PlatformPlace, use: Services, built: Step): Step {
   const host = use.host(server);
   const root = spoke?.place.root ?? onHub;
   const step = async () => {

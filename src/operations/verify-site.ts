@@ -4,6 +4,7 @@ import { ProvisionError } from "../core/errors.js";
 import { Secret } from "../core/secret.js";
 import type { Operation, Run, Step } from "../core/step.js";
 import { detectCore } from "../engines/index.js";
+import { isAway } from "../host/host.js";
 import type { DatabaseOf } from "../services/db/service.js";
 import { file } from "../steps/files.js";
 import { type Baseline, differences } from "./parts/baseline.js";
@@ -12,7 +13,7 @@ import { filesMarker, onEach, refuseDown, refuseUnwell, spreadFiles } from "./pa
 import { contextFile } from "./parts/contexts.js";
 import { siteLocks } from "./parts/locks.js";
 import { dropPoolUsers, leavePools, poolSteps, refusePool, reloadPhp, reloadPhpUndo } from "./parts/pool.js";
-import { refuseConflicts, siteState } from "./parts/preflight.js";
+import { generationOf, refuseConflicts, siteState } from "./parts/preflight.js";
 import {
   accountForCommands,
   accountForRequests,
@@ -70,13 +71,7 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
     const all = await resolveSite(use.store, use.settings, name, "all");
     refuseOtherUser(all.server);
     await refuseDown(all, use);
-    const { generation } = all.site;
-    if (generation === undefined) {
-      throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, {
-        state: "a context without a site",
-        next: [`provision install ${name}`],
-      });
-    }
+    const generation = generationOf(all.site);
     await refuseConflicts(use, all.site);
     const core = await detectCore(use.host(all.server), use.rootOf(all));
     const inputs = await siteInputs(use, all, core, generation);
@@ -254,7 +249,7 @@ async function frontPage({ site, webServer }: Pick<Inputs, "site" | "webServer">
   try {
     return (await use.http(webServer).request({ uri: site.uri, path: "/" })).status;
   } catch (error) {
-    if (!(error instanceof ProvisionError)) throw error;
+    if (!(error instanceof ProvisionError) || isAway(error)) throw error;
     return null;
   }
 }

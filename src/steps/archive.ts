@@ -15,6 +15,12 @@ function summing(host: Host): Promise<Argv> {
   return known;
 }
 
+/** Looks which program that is, for what is written there soon. */
+export function beforeWriting(host: Host): void {
+  // Whoever writes hears of it.
+  summing(host).catch(() => {});
+}
+
 async function sumProgram(host: Host): Promise<Argv> {
   try {
     if ((await host.run(["openssl", "version"], { anyExit: true, timeout: 60_000 })).code === 0)

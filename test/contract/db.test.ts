@@ -508,6 +508,31 @@ describe.skipIf(missingServer("mysql") !== undefined)("mysql", () => {
     expect([after.rows, after.marks["a"], after.marks["b"]]).toEqual([{ a: 41, b: 2 }, counted.marks["a"], undefined]);
   });
 
+  test("a dump says when its moment has come, while it still writes: what is changed from then on is not in it", async () => {
+    const one = rig.database("moment.test");
+    await drive(db.create(one));
+    const name = one.names["database"];
+    rig.server?.sql("CREATE TABLE a (body LONGTEXT); CREATE TABLE b (n INT); INSERT INTO a VALUES (REPEAT('x', 4000000));", name);
+    const [file, go] = [join(rig.root, "moment.sql"), join(rig.root, "go")];
+    let times = 0;
+    const flow = await db.out(one, {
+      onSnapshot() {
+        times++;
+        rig.server?.sql("INSERT INTO b VALUES (1);", name);
+        writeFileSync(go, "");
+      },
+    });
+    // Whoever reads it begins only then: more than pipes hold is still to come.
+    await host.pipe(flow.argv, ["sh", "-c", 'until [ -e "$2" ]; do sleep 0.02; done; cat > "$1"', "sh", file, go], {
+      ...(flow.through ? { through: flow.through } : {}),
+      ...(flow.onStderr ? { onStderr: flow.onStderr } : {}),
+      secretFiles: { from: flow.secretFile },
+      timeout: 60_000,
+    });
+    const dump = readFileSync(file, "utf8");
+    expect([times, dump.includes("CREATE TABLE `b`"), dump.includes("INSERT INTO `b`")]).toEqual([1, true, false]);
+  });
+
   test("a dump made by root's views, triggers, routines and events loads under the site's account, and they work", async () => {
     const [from, to] = [rig.database("from.test"), rig.database("to.test")];
     for (const each of [from, to]) await drive(db.create(each));

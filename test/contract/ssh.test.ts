@@ -1,17 +1,20 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { Scope } from "../../src/core/scope.js";
 import { Secret } from "../../src/core/secret.js";
-import { type Argv, type Host, HostError, SECRET_FILE } from "../../src/host/host.js";
+import { type Argv, type ChainOptions, type Host, HostError, SECRET_FILE } from "../../src/host/host.js";
 import { LocalHost } from "../../src/host/local.js";
 import { pipeBetween } from "../../src/host/pipe.js";
 import { SshHost } from "../../src/host/ssh.js";
 import { SshConnections } from "../../src/host/ssh-connection.js";
 import type { SshTarget } from "../../src/host/ssh-settings.js";
 import { syncTree } from "../../src/host/sync-tree.js";
+import { askFpm } from "../../src/services/fpm/fastcgi.js";
+import { ask } from "../../src/services/http/ask.js";
 import { failure } from "../support/failure.js";
 import { missingSshd, type Sshd, startSshd } from "../support/sshd.js";
 
@@ -227,6 +230,44 @@ describe.skipIf(absent !== undefined)("over SSH (sshd on loopback)", () => {
       expect((await host.run(["echo", "again"])).stdout).toBe("again\n");
     });
 
+    it("daemons that are asked while it is lost are not said to be down: by http, by https and by FastCGI", async () => {
+      const silent = createServer((socket) => {
+        socket.on("error", () => undefined);
+        void odd.cut();
+      });
+      await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+      const { port } = silent.address() as AddressInfo;
+      const question = { port, path: "/", headers: { host: "a.test" }, timeout: 60_000 };
+      const ways: readonly ((host: Host) => Promise<unknown>)[] = [
+        (from) => ask({ ...question, from }),
+        (from) => ask({ ...question, from, tls: "a.test" }),
+        (from) => askFpm(from, `127.0.0.1:${port}`, "/index.php", 60_000),
+      ];
+      try {
+        for (const way of ways) {
+          await odd?.remove();
+          expect(await refused(way(await oddly([])))).toMatchObject({ code: "HOST_UNAVAILABLE", reached: "unknown" });
+        }
+      } finally {
+        silent.close();
+      }
+    });
+
+    it("one that never says anything is given up once for all of a run", async () => {
+      await oddly([]);
+      let asked = 0;
+      const silent = createServer(() => {
+        asked++;
+      });
+      await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+      await connections.close();
+      connections = new SshConnections({ connect: 500 });
+      const host = hostOf(odd.target({ port: (silent.address() as AddressInfo).port, hostKey: odd.hostKey }));
+      for (const _ of [1, 2]) expect(await refused(host.run(["true"]))).toMatchObject({ code: "HOST_UNAVAILABLE", reached: "no" });
+      expect(asked).toBe(1);
+      silent.close();
+    });
+
     it("one that says nothing any more is given up", async () => {
       await connections.close();
       connections = new SshConnections({ keepalive: 3_600_000 });
@@ -237,6 +278,13 @@ describe.skipIf(absent !== undefined)("over SSH (sshd on loopback)", () => {
       const error = await refused(host.run(sh('echo "$PPID $$" > "$1"; kill -STOP $PPID; sleep 300', pid)));
       expect(error).toMatchObject({ code: "HOST_UNAVAILABLE", reached: "unknown" });
       expect(error.why[0]).toMatch(/^nothing came for /);
+      // A run with many sites there does not wait for it each time, though somebody else may get through.
+      const again = await refused(host.run(["true"]));
+      expect([again.code, again.reached, again.message]).toEqual([
+        "HOST_UNAVAILABLE",
+        "no",
+        expect.stringContaining(": nothing came for "),
+      ]);
       const [connection, program] = readFileSync(pid, "utf8").trim().split(" ").map(Number);
       process.kill(connection as number, "SIGKILL");
       process.kill(-(program as number), "SIGKILL");
@@ -269,6 +317,26 @@ describe.skipIf(absent !== undefined)("over SSH (sshd on loopback)", () => {
         expect(second.message).toContain(`${to.name}: sh`);
         expect((await refused(pipeBetween(from, ["sleep", "300"], to, ["no-such-program-4711"]))).code).toBe("PROGRAM_MISSING");
         expect((await refused(pipeBetween(from, ["no-such-program-4711"], to, ["cat"]))).code).toBe("PROGRAM_MISSING");
+      }
+    });
+
+    it("are told as they are, and at once, when the reader was over before anything was written", async () => {
+      for (const [way, from, to] of machines().slice(0, 3)) {
+        const early = {
+          name: to.name,
+          chain: async (programs: readonly Argv[], options: ChainOptions) => {
+            const chain = await to.chain(programs, options);
+            await chain.ended;
+            return chain;
+          },
+        } as Host;
+        const error = await refused(pipeBetween(from, ["yes"], early, sh("echo no room >&2; exit 5")));
+        expect([way, error.exitCode, error.why[0]]).toEqual([way, 5, "no room"]);
+        // On this machine rsync is the one that begins.
+        if (to.name === "local") continue;
+        const ended = { ...early, chain: (_: unknown, options: ChainOptions) => early.chain([sh("exit 5")], options) } as Host;
+        writeFileSync(at("large"), Buffer.alloc(4_000_000, way));
+        expect([way, (await refused(syncTree(from, dir, ended, at("copy")))).code]).toEqual([way, "COMMAND_FAILED"]);
       }
     });
 

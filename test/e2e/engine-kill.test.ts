@@ -207,6 +207,19 @@ describe("failing and stopping", () => {
     expect(readdirSync(world)).toContain("backup-1");
   });
 
+  it("of two that are applied at the same time one fails: the other is ended, and both are undone", async () => {
+    const world = newWorld();
+    const { said, code } = await act("run", world, { TOY_FAIL_BESIDE: "1" });
+    expect(code).toBe(4);
+    expect(said).toMatchObject({ code: "DISK_FULL", outcome: "rolled_back" });
+    const ended = said?.finished.filter(({ outcome }) => outcome === "failed").map(({ step, changes }) => [step, changes.join()]);
+    expect(ended).toEqual([
+      ["files", "no room"],
+      ["database/load", expect.stringMatching(/sleep was ended by SIGTERM/)],
+    ]);
+    expect(await ending(world)).toBe("back");
+  });
+
   it("what cannot be told once all is done is a warning, never a failure that says nothing was changed", async () => {
     const world = newWorld();
     const { said, code } = await act("run", world, { TOY_DATA_FAILS: "1" });

@@ -15,18 +15,11 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { composerProject } from "../support/composer-project.js";
-import { makeFakeCore } from "../support/fake-core.js";
+import { makeFakeCore, release } from "../support/fake-core.js";
 import { type Serving, TestHub } from "../support/hub.js";
 import { start } from "../support/processes.js";
 
 const GIT = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"];
-
-/** New code, which a visitor can tell from the old by a header. */
-function release(core: string, version: string): void {
-  const index = join(core, "index.php");
-  const text = readFileSync(index, "utf8").replace(/header\('X-Code: .*'\);\n/, "");
-  writeFileSync(index, text.replace("<?php\n", `<?php\nheader('X-Code: ${version}');\n`));
-}
 
 function builds(hub: TestHub): readonly string[] {
   return readdirSync(hub.path("platforms/.builds"));

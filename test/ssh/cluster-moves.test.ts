@@ -386,7 +386,6 @@ describe.skipIf(absent !== undefined)(`a site of a cluster changes its generatio
       "migrate @c.test @other.test",
       "sync @c.test @e.test --yes",
       "install @c.test --force-reinstall --yes",
-      "verify @platform_p --rebuild",
     ]) {
       const { exit, error } = await hub.document(line);
       found.push([line, exit, error?.code]);

@@ -97,12 +97,12 @@ describe.skipIf(absent !== undefined)(`between machines (${absent ?? whereSpokes
     execFileSync("mkfifo", [fifo]);
     all = await spokeWorld(EXHAUSTIVE);
     const { hub, spokes } = all;
+    state = "base";
+    if (!EXHAUSTIVE) return;
     await hub.do(
       ...["save", "@b.test", "--context_type=site", "--uri=b.test", "--platform=@platform_w1", "--db_server=@web1", "--profile=minimal"],
     );
     all.keep("base");
-    state = "base";
-    if (!EXHAUSTIVE) return;
     await hub.do("migrate", "@a.test", "@platform_w2", "--db_server=@web2", "--no-backup");
     all.keep("moved");
     await all.putBack("base");
@@ -256,7 +256,7 @@ describe.skipIf(absent !== undefined)(`between machines (${absent ?? whereSpokes
       );
       const verdicts: string[] = [];
       for (const one of drawn(walks)) verdicts.push(await one());
-      counted(`${name}, killed at ${indices.length} records`, verdicts);
+      counted(`${name}, killed: of ${walks.length} at ${indices.length} records`, verdicts);
       expect(verdicts.filter((verdict) => verdict !== "right")).toEqual([]);
     }, 7_200_000);
 
@@ -280,7 +280,7 @@ describe.skipIf(absent !== undefined)(`between machines (${absent ?? whereSpokes
           : [];
       const verdicts: string[] = [];
       for (const one of [...drawn(walks), ...silent]) verdicts.push(await one());
-      counted(`${name}, cut off at ${indices.length} records`, verdicts);
+      counted(`${name}, cut off: of ${walks.length} at ${indices.length} records`, verdicts);
       expect(verdicts.filter((verdict) => verdict !== "right")).toEqual([]);
     }, 7_200_000);
   });

@@ -1,3 +1,4 @@
+import { readFileSync, writeFileSync } from "node:fs";
 import { appendFile, cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -118,4 +119,11 @@ export async function trapped<T>(docroot: string, traps: readonly Trap[], action
   } finally {
     await clearTraps(docroot);
   }
+}
+
+/** New code, which a visitor can tell from the old by a header. */
+export function release(core: string, version: string): void {
+  const index = join(core, "index.php");
+  const text = readFileSync(index, "utf8").replace(/header\('X-Code: .*'\);\n/, "");
+  writeFileSync(index, text.replace("<?php\n", `<?php\nheader('X-Code: ${version}');\n`));
 }

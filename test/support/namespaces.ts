@@ -252,11 +252,12 @@ const HOLD = `#!/bin/sh
 mkdir AT/first 2>/dev/null || exec REAL "$@"
 wait() { touch AT/begun; while [ ! -e AT/go ] && kill -0 $PPID 2>/dev/null; do sleep 0.05; done; }
 # Byte by byte: what is kept in a buffer would hold up the program at the other end before its time.
-held() { dd bs=1 count=BYTES status=none; wait; cat; }
+held() { dd bs=1 count=BYTES status=none; wait; exec cat; }
 `;
 const HOW: Readonly<Record<"before" | "input" | "output", string>> = {
   before: 'wait\nexec REAL "$@"\n',
-  input: 'held | REAL "$@"\n',
+  // In a pipe the shell would wait for `cat`, and that for more, when the program has ended without having read all.
+  input: 'mkfifo AT/in; exec 3<&0; held <&3 >AT/in 2>/dev/null 3<&- & REAL "$@" <AT/in 3<&-; end=$?; kill $! 2>/dev/null; exit $end\n',
   output: '{ REAL "$@"; echo $? >AT/status; } | held\nread -r status <AT/status\nexit "$status"\n',
 };
 

@@ -60,6 +60,7 @@ export async function spokeWorld(whole: boolean): Promise<SpokeWorld> {
       await makeFakeCore(join(test.base, "core")),
       await makeFakeCore(join(test.base, "newer"), { traps: ["pending-updates"] }),
     ];
+    const platforms: string[] = [];
     for (const [word, code, server] of [
       ["p", core, "@server_master"],
       ["w1", core, "@web1"],
@@ -77,8 +78,9 @@ export async function spokeWorld(whole: boolean): Promise<SpokeWorld> {
         `--makefile=${file}`,
         `--web_server=${server}`,
       );
-      await hub.do("verify", `@platform_${word}`);
+      platforms.push(`@platform_${word}`);
     }
+    await hub.do("verify", ...platforms);
     for (const [uri, platform, db] of [
       ["h.test", "p", "@server_master"],
       ["a.test", "w1", "@web1"],
@@ -116,7 +118,7 @@ export async function spokeWorld(whole: boolean): Promise<SpokeWorld> {
       for (const root of roots) execFileSync("rsync", ["-a", "--delete", "--modify-window=-1", `${keptIn(name, root)}/`, `${root}/`]);
       for (const spoke of spokes) spoke.reload();
       // It waits until the daemons serve what is on disk.
-      for (const spoke of spokes) await hub.do("verify", spoke.name);
+      await hub.do("verify", ...spokes.map(({ name }) => name));
     },
     world() {
       const records = existsSync(hub.path("state/generations"))

@@ -110,10 +110,7 @@ function provision_run(array $request) {
 
     case 'renew_keys':
       provision_boot($request);
-      // Of tokens in forms and links, and of the address of cron.
-      foreach (array('system.private_key', 'system.cron_key') as $name) {
-        \Drupal::state()->set($name, bin2hex(random_bytes(32)));
-      }
+      provision_renew_keys();
       return array();
 
     case 'log':
@@ -191,6 +188,7 @@ function provision_found(array $request) {
   try {
     $database = provision_database();
     if ($database !== NULL) {
+      $identity = provision_identity_query($found['database']['driver']);
       $extensions = (array) provision_stored($database, 'config', '', 'core.extension');
       $system = (array) provision_stored($database, 'config', '', 'system.site') + array('langcode' => 'en', 'name' => NULL, 'mail' => NULL);
       $site = array(
@@ -199,7 +197,7 @@ function provision_found(array $request) {
         'language' => provision_found_text(isset($system['default_langcode']) ? $system['default_langcode'] : $system['langcode']),
         'site_name' => provision_found_text($system['name']),
         'site_mail' => provision_found_text($system['mail']),
-        'identity' => $found['database']['driver'] === 'mysql' ? (string) $database->query(provision_identity_query())->fetchField() : NULL,
+        'identity' => $identity === NULL ? NULL : (string) $database->query($identity)->fetchField(),
       );
     }
     elseif ($found['database'] !== NULL) {
@@ -950,8 +948,20 @@ function provision_rename_in_export($from, $to) {
 }
 
 /** Text and link fields of every entity type that is kept in tables, with their revisions; configuration; state. */
+/** Of tokens in forms and links, and of the address of cron. */
+function provision_renew_keys() {
+  foreach (array('system.private_key', 'system.cron_key') as $name) {
+    \Drupal::state()->set($name, bin2hex(random_bytes(32)));
+  }
+}
+
 function provision_rewrite_paths(array $request) {
-  provision_boot($request);
+  $fresh = !empty($request['fresh']);
+  if ($fresh) {
+    // What is cached may name the old places, and a start goes by it.
+    provision_empty_caches(provision_installed($request));
+  }
+  provision_boot($request, DrupalKernel::class, $fresh);
   require_once dirname(__DIR__) . '/rewrite.php';
   $database = Database::getConnection();
   $rewrite = new ProvisionRewrite($request['pairs']);
@@ -981,6 +991,9 @@ function provision_rewrite_paths(array $request) {
     drupal_flush_all_caches();
     ProvisionBridge::trap();
     provision_collect_messages();
+  }
+  if (!empty($request['new_keys'])) {
+    provision_renew_keys();
   }
   return $result;
 }

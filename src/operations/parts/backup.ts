@@ -5,16 +5,17 @@ import type { Json } from "../../core/json.js";
 import { PACKAGE_ROOT } from "../../core/package-root.js";
 import type { Step, Undo } from "../../core/step.js";
 import { together } from "../../core/together.js";
-import type { Host } from "../../host/host.js";
+import { type Host, isAway } from "../../host/host.js";
 import type { Counts, DatabaseOf } from "../../services/db/service.js";
 import { writeDump } from "../../services/db/transfer.js";
-import { type Packed, pack, synced, type Written } from "../../steps/archive.js";
+import { beforeWriting, type Packed, pack, synced, type Written } from "../../steps/archive.js";
 import type { Services } from "../services.js";
 import { codePlace } from "./code-place.js";
 import { databaseAmongFiles, inSiteDirectory } from "./in-place.js";
 import { FILES_PART, MANIFEST, type Manifest, manifestText, SITE_PART } from "./manifest.js";
 import { currentBuild, readRecord } from "./platform-code.js";
 import { databaseOf, type SiteInputs, siteCode } from "./site.js";
+import { toldInventory } from "./told-inventory.js";
 
 /** What is decided of a backup before its steps. */
 export interface BackupInputs {
@@ -57,6 +58,7 @@ export function backupInputs(
 }
 
 const PARTIAL = "backup/directory";
+const DATABASE = "backup/database";
 
 /** Parts of the site's generation that are its data; tmp/ is not, and a SQLite database is dumped. */
 const MEMBERS = ["files", "private", "config"];
@@ -111,12 +113,16 @@ export function backupSteps(inputs: SiteInputs, backup: BackupInputs, use: Servi
   const { site, paths, server } = inputs;
   const host = use.host(server);
   const { partial } = backup;
-  const dump = dumpStep(inputs, backup, use);
+  const snapshot = new Snapshot();
+  const dump = dumpStep(inputs, backup, use, snapshot);
   const files = packStep("backup/files", `Pack the files of ${site.uri}`, join(partial, FILES_PART), async (to) => {
+    // The database may name no file that came later.
+    await snapshot.taken;
     const members = await dereferenced(inputs, use);
     return pack(host, { directory: paths.root, members, exclude: excluded(inputs, backup, use) }, to, use.local);
   });
   const code = packStep("backup/site", `Pack the site's own code`, join(partial, SITE_PART), async (to) => {
+    await snapshot.taken;
     const members = ((await host.list(inputs.siteDirectory)) ?? []).filter((name) => !NOT_THE_SITES_OWN.includes(name));
     return pack(host, { directory: inputs.siteDirectory, members, exclude: inSiteDirectory(inputs) }, to, use.local);
   });
@@ -154,41 +160,64 @@ interface Dumped extends Written {
   readonly unknown: string | null;
 }
 
-function dumpStep(inputs: SiteInputs, { partial, full }: BackupInputs, use: Services): Step<Json> {
+/** The moment that a dump tells of. A resumed run that has the dump already does not wait for it. */
+class Snapshot {
+  /** Rejects when there will be none. */
+  taken: Promise<void> = Promise.resolve();
+
+  /** Makes the dump; `action` says when the moment has come, which it has at the latest when the dump is made. */
+  async of<T>(action: (taken: () => void) => Promise<T>): Promise<T> {
+    let settle = (_failure?: ProvisionError) => {};
+    this.taken = new Promise((resolve, reject) => {
+      settle = (failure) => (failure ? reject(failure) : resolve());
+    });
+    // Whoever waits hears of it.
+    this.taken.catch(() => {});
+    try {
+      const made = await action(() => settle());
+      settle();
+      return made;
+    } catch (error) {
+      // Later than the dump, which is the cause.
+      setImmediate(() => settle(new ProvisionError("STOPPED", "not begun, for the database could not be dumped")));
+      throw error;
+    }
+  }
+}
+
+function dumpStep(inputs: SiteInputs, { partial, full }: BackupInputs, use: Services, snapshot: Snapshot): Step<Json> {
   const { site, core, dbServer } = inputs;
   const db = use.db(dbServer);
   const database = databaseOf(inputs, use, dbServer);
   return {
-    id: "backup/database",
+    id: DATABASE,
     title: `Dump the database of ${site.uri}`,
     undoneBy: PARTIAL,
     check: async () => ({ changes: [`write ${join(partial, `${db.dumpName}.zst`)}`] }),
-    async apply() {
-      const asked = enabledExtensions(inputs, use);
+    apply: () => snapshot.of(apply),
+  };
+
+  async function apply(taken: () => void): Promise<Json> {
+    const asked = enabledExtensions(inputs, use);
+    beforeWriting(use.local);
+    try {
       const tables = await db.tables(database);
       const structureOnly = full ? [] : tables.filter((table) => matches(table, use.engine(core.engine).tables.structureOnly));
       const counted = tables.filter((table) => !structureOnly.includes(table));
       const before = await db.counts(database, counted);
-      try {
-        const written = await writeDump(
-          use.host(dbServer),
-          db,
-          database,
-          join(partial, `${db.dumpName}.zst`),
-          { structureOnly },
-          use.local,
-        );
-        const after = await rowsAfter(inputs, use, database, before);
-        const rows = Object.fromEntries(
-          counted.map((table) => [table, [before.rows[table] ?? 0, after.rows[table] ?? before.rows[table] ?? 0] as const]),
-        );
-        return { ...written, structureOnly, rows, ...(await asked) } satisfies Dumped as unknown as Json;
-      } finally {
-        // Its PHP would go on, and hold the operation's locks.
-        await asked;
-      }
-    },
-  };
+      const to = join(partial, `${db.dumpName}.zst`);
+      const options = { structureOnly, onSnapshot: taken };
+      const written = await writeDump(use.host(dbServer), db, database, to, options, use.local);
+      const after = await rowsAfter(inputs, use, database, before);
+      const rows = Object.fromEntries(
+        counted.map((table) => [table, [before.rows[table] ?? 0, after.rows[table] ?? before.rows[table] ?? 0] as const]),
+      );
+      return { ...written, structureOnly, rows, ...(await asked) } satisfies Dumped as unknown as Json;
+    } finally {
+      // Its PHP would go on, and hold the operation's locks.
+      await asked;
+    }
+  }
 }
 
 /** A table that was dropped meanwhile is in the dump all the same. */
@@ -209,13 +238,14 @@ function matches(table: string, patterns: readonly string[]): boolean {
 /** What the site says is enabled. A site that is broken is backed up too: then it says why it does not tell. */
 async function enabledExtensions(inputs: SiteInputs, use: Services): Promise<Pick<Dumped, "extensions" | "unknown">> {
   try {
-    const { result } = await use.engine(inputs.core.engine).inventory(siteCode(inputs, use));
-    const extensions = result.extensions
+    const known = toldInventory(inputs);
+    const { extensions: all } = known ?? (await use.engine(inputs.core.engine).inventory(siteCode(inputs, use))).result;
+    const extensions = all
       .filter(({ enabled }) => enabled)
       .map(({ name, type, version, schema }) => ({ name, type, version: version ?? null, schema: schema ?? null }));
     return { extensions, unknown: null };
   } catch (error) {
-    if (!(error instanceof ProvisionError)) throw error;
+    if (!(error instanceof ProvisionError) || isAway(error)) throw error;
     return { extensions: null, unknown: [messageOf(error), ...error.why].slice(0, 2).join(": ") };
   }
 }
@@ -248,6 +278,7 @@ function packStep(id: string, title: string, to: string, action: (to: string) =>
     id,
     title,
     undoneBy: PARTIAL,
+    alongside: DATABASE,
     check: async () => ({ changes: [`write ${to}`] }),
     apply: async () => ({ ...(await action(to)) }),
   };

@@ -8,7 +8,7 @@ import type { Json } from "../../core/json.js";
 import { withInnerLock } from "../../core/lock.js";
 import type { Secret } from "../../core/secret.js";
 import type { Decision, Run, Step, Undo } from "../../core/step.js";
-import type { Host } from "../../host/host.js";
+import { type Host, isAway } from "../../host/host.js";
 import { configName } from "../../services/http/config-name.js";
 import { type Certificate, daysLeft, isDue, isNearEnd, isPair, readCertificate, uncovered } from "../../services/tls/certificate.js";
 import {
@@ -71,12 +71,14 @@ function placeOf(use: Services, { site, webServer }: Pick<SiteAndAll, "site" | "
 }
 
 /**
- * Of a generation that goes: where its web server has its certificates, when nobody else's are there. `others`: those of the site that stay.
+ * Of a generation that goes: where its web server has its certificates, when nobody else's are there. `others`: those of the site that
+ * stay. `renamed`: a context that is not to be looked at, for it goes.
  */
 export async function certificatesToForget(
   use: Services,
   gone: Pick<SiteAndAll, "site" | "webServer">,
   others: readonly { readonly site: Site; readonly webServer: string }[],
+  renamed?: string,
 ): Promise<string | undefined> {
   const { webServer } = gone;
   if (webServer.http_service_type === "none") return undefined;
@@ -89,7 +91,7 @@ export async function certificatesToForget(
     if (cluster.context_type === "server" && cluster.cluster_web_servers?.includes(webServer.name)) serving.add(cluster.name);
   const needed = (site: Site) => placeOf(use, { site, webServer }).directory === directory;
   const shared = contexts.some((site) => {
-    if (site.context_type !== "site") return false;
+    if (site.context_type !== "site" || site.name === renamed) return false;
     const platform = serves(site.platform);
     return platform?.context_type === "platform" && serving.has(platform.web_server) && needed(site);
   });
@@ -319,7 +321,7 @@ export function certificateSteps(
           ),
         };
       } catch (error) {
-        if (!soft || run.signal.aborted || !(error instanceof ProvisionError)) throw error;
+        if (!soft || run.signal.aborted || !(error instanceof ProvisionError) || isAway(error)) throw error;
         run.warn(`${site.name} has no new certificate: ${told(error)}; provision certificates renew ${site.name} --force tries again`);
         return { version: null };
       }
@@ -408,6 +410,7 @@ async function got(
     state = { ...state, ...more };
     await writeOrder(host, plan.directory, state);
   };
+  let away = false;
   try {
     const key = await keyOfOrder(host, plan.directory, state.url !== undefined);
     await remember({});
@@ -421,11 +424,13 @@ async function got(
     await removeOrder(host, plan.directory);
     return version;
   } catch (error) {
-    if (run.signal.aborted || !(error instanceof ProvisionError)) throw error;
+    away = isAway(error);
+    if (away || run.signal.aborted || !(error instanceof ProvisionError)) throw error;
     await failed(error, state, remember);
     throw error;
   } finally {
-    for (const token of state.tokens) await removeAnswer(inputs, use, token);
+    // Where the machine is away the next order finds them in what was remembered.
+    for (const token of away ? [] : state.tokens) await removeAnswer(inputs, use, token);
   }
 }
 
@@ -486,7 +491,7 @@ async function answer(
     if (status === 200 && body.trim() === text) return;
     got = `it answers ${status}`;
   } catch (error) {
-    if (!(error instanceof ProvisionError)) throw error;
+    if (!(error instanceof ProvisionError) || isAway(error)) throw error;
     got = told(error);
   }
   throw new ProvisionError("SERVICE_UNAVAILABLE", `the web server of ${webServer.name} does not answer the challenge for ${name}`, {

@@ -55,6 +55,7 @@ export function onMember({ name }: Pick<Server, "name">, steps: readonly Step[])
     title: `${name}: ${step.title}`,
     // What is done once for all is undone by its own step.
     ...(step.undoneBy === undefined || ONCE.test(step.undoneBy) ? {} : { undoneBy: idOf(step.undoneBy) }),
+    ...(step.alongside === undefined ? {} : { alongside: idOf(step.alongside) }),
     async check(run) {
       const decision = await step.check(seen(run));
       return {

@@ -4,6 +4,7 @@ import type { Core, Engine, SiteCode, Update } from "../../engines/engine.js";
 import { makeCodeCache } from "../../host/code-cache.js";
 import type { Host } from "../../host/host.js";
 import type { Services } from "../services.js";
+import { hasOwnCode } from "./generation.js";
 import type { SiteInputs } from "./site.js";
 
 /** A pair of engine.rewritePaths. */
@@ -129,13 +130,27 @@ export function codeMoved(
       ...more,
       check: async () => ({ changes: ["make lists of files and caches anew"] }),
       async apply(run) {
-        // What is compiled for this serves updates and all that follows.
-        if (code.codeCache !== undefined) await makeCodeCache(code.host, code.codeCache, operations.locks);
+        await compiled(code, operations.locks);
         told(run, await engine.rebuild(code));
         return null;
       },
     },
   ];
+}
+
+/** What is compiled for the first that asks the core serves updates and all that follows. */
+async function compiled({ host, codeCache }: SiteCode, locks: string): Promise<void> {
+  if (codeCache !== undefined) await makeCodeCache(host, codeCache, locks);
+}
+
+/**
+ * Whether a site that is given another name, or copied under one, has all its code where it was: the platform stays, and below sites/ it has none. Then
+ * only caches tell of the old place.
+ */
+export async function codeStays(now: SiteInputs, next: SiteInputs, use: Services): Promise<boolean> {
+  if (now.core.docroot !== next.core.docroot || now.server.name !== next.server.name || now.site.profile !== next.site.profile)
+    return false;
+  return !(await hasOwnCode(now, use));
 }
 
 /** Runs all that waits. Rejects with UPDATEDB_FAILED. */
@@ -159,20 +174,71 @@ export function paths(
   pairs: readonly Pair[],
   more: Partial<Pick<Step, "undoneBy" | "phase">> = UNDONE,
 ): readonly Step[] {
-  if (pairs.length === 0) return [];
+  return pairs.length === 0 ? [] : [rewritten(engine, code, pairs, { title: "Paths in the database" }, more)];
+}
+
+/**
+ * All that the database of a site under another name says of the old one. `stays`: codeStays, else lists of files are made anew first, and `between` comes
+ * before paths. `newKeys`: it is a copy, with keys of its own.
+ */
+export function renamed(
+  engine: Engine,
+  code: SiteCode,
+  use: Pick<Services, "operations">,
+  {
+    stays,
+    profile,
+    pairs,
+    between = [],
+    newKeys = false,
+  }: {
+    readonly stays: boolean;
+    readonly profile: { readonly from: string; readonly to: string };
+    readonly pairs: readonly Pair[];
+    readonly between?: readonly Step[];
+    readonly newKeys?: boolean;
+  },
+  more: Partial<Pick<Step, "undoneBy" | "phase">> = UNDONE,
+): readonly Step[] {
+  const title = [...(stays ? ["Caches"] : []), stays ? "paths" : "Paths", ...(newKeys ? ["keys"] : [])];
+  const told = `${title.slice(0, -1).join(", ")}${title.length > 1 ? " and " : ""}${title.at(-1)} in the database`;
+  const step = rewritten(engine, code, pairs, { title: told, fresh: stays, newKeys }, more);
+  if (!stays) return [...codeMoved(engine, code, use, profile, more), ...between, step];
   return [
     {
-      id: "engine/paths",
-      title: "Paths in the database",
-      ...more,
-      check: async () => ({ changes: pairs.map(({ from, to }) => `${from} becomes ${to}`) }),
+      ...step,
       async apply(run) {
-        const { changed, left } = told(run, await engine.rewritePaths(code, { pairs }));
-        for (const { where, count } of left) run.warn(`${where} still names what is called otherwise now (${count}); look at it by hand`);
-        return { changed: changed.map(({ where, count }) => `${where}: ${count}`) };
+        await compiled(code, use.operations.locks);
+        return step.apply(run);
       },
     },
   ];
+}
+
+function rewritten(
+  engine: Engine,
+  code: SiteCode,
+  pairs: readonly Pair[],
+  { title, fresh = false, newKeys = false }: { readonly title: string; readonly fresh?: boolean; readonly newKeys?: boolean },
+  more: Partial<Pick<Step, "undoneBy" | "phase">>,
+): Step {
+  return {
+    id: "engine/paths",
+    title,
+    ...more,
+    check: async () => ({
+      changes: [
+        ...(fresh ? ["empty all caches"] : []),
+        ...pairs.map(({ from, to }) => `${from} becomes ${to}`),
+        ...(newKeys ? ["make a new private key and key of cron"] : []),
+      ],
+    }),
+    async apply(run) {
+      const { changed, left } = told(run, await engine.rewritePaths(code, { pairs, fresh, newKeys }));
+      for (const { where, count } of left) run.warn(`${where} still names what is called otherwise now (${count}); look at it by hand`);
+      return { changed: changed.map(({ where, count }) => `${where}: ${count}`) };
+    },
+  };
 }
 
 /** What the core said beside its answer is a warning. */

@@ -4,6 +4,7 @@ import type { Services } from "../services.js";
 import { gatherComparison } from "./compare-facts.js";
 import { compareSite, type Finding } from "./findings.js";
 import type { SiteInputs } from "./site.js";
+import { rememberInventory } from "./told-inventory.js";
 
 /** What was found before the steps began, by the inputs that it is about: a resumed run has asked nobody. */
 const WARNINGS = new WeakMap<object, readonly Finding[]>();
@@ -15,6 +16,7 @@ const WARNINGS = new WeakMap<object, readonly Finding[]>();
 export async function refuseIncompatible(inputs: object, now: SiteInputs, next: SiteInputs, use: Services): Promise<void> {
   if (now.core.docroot === next.core.docroot) return;
   const found = await gatherComparison(use, now, next, { uri: next.site.uri, dbServer: next.dbServer });
+  rememberInventory(now, found.site.inventory);
   const { blockers, warnings } = compareSite(found.site, found.target, found.facts);
   WARNINGS.set(inputs, warnings);
   const against = blockers.filter(({ kind }) => kind !== "name-taken" && kind !== "platform-locked");

@@ -7,7 +7,7 @@ import { messageOf, ProvisionError } from "../../core/errors.js";
 import type { Run, Step, UndoKinds } from "../../core/step.js";
 import type { SiteCode } from "../../engines/engine.js";
 import { detectCore } from "../../engines/index.js";
-import { besidePath, type Host } from "../../host/host.js";
+import { besidePath, type Host, isAway } from "../../host/host.js";
 import { syncTree } from "../../host/sync-tree.js";
 import { fpmPage } from "../../services/fpm/page.js";
 import { onLoopback } from "../../services/http/loopback.js";
@@ -279,14 +279,16 @@ export function copyFilesOnAll(s: Succession, use: Services, bytes: number, link
   );
 }
 
-/** The same, exactly as they are now. What a member has got alone it goes on to have. */
-export function filesUpToDateOnAll(s: Succession, use: Services): readonly Step[] {
-  return onSides(s, ({ now, next }) => [
-    ...(s.shared.includes(next.server.name)
-      ? []
-      : [filesUpToDate(now, next, use), ...(next.server.name === s.next.server.name ? [] : [compiledAway(next, use)])]),
-    modesAgain(next, use),
-  ]);
+/** The same on the other members, exactly as they are now. What one has got alone it goes on to have. */
+export function filesUpToDateOnOthers(s: Succession, use: Services): readonly Step[] {
+  return sidesOf(s)
+    .slice(1)
+    .flatMap(({ now, next }) =>
+      onMember(next.webServer, [
+        ...(s.shared.includes(next.server.name) ? [] : [filesUpToDate(now, next, use), compiledAway(next, use)]),
+        modesAgain(next, use),
+      ]),
+    );
 }
 
 /** What the former code was compiled to on this member; the core takes away that of the first only. */
@@ -368,6 +370,15 @@ export function secretsOf(now: SiteInputs, next: SiteInputs, use: Services): Ste
   );
 }
 
+/** Whether a site has more in its directory below sites/ than what provision makes there: code or settings of its own, or data that it was imported with. */
+export async function hasOwnCode({ siteDirectory, inPlace, server }: SiteInputs, use: Services): Promise<boolean> {
+  if (inPlace.length > 0) return true;
+  const host = use.host(server);
+  const names = ((await host.list(siteDirectory)) ?? []).filter((name) => name !== "settings.php" && name !== "files");
+  const inside = await Promise.all(names.map((name) => host.list(join(siteDirectory, name))));
+  return !names.every((name, index) => ["modules", "themes", "libraries"].includes(name) && inside[index]?.length === 0);
+}
+
 /** The site's own modules, themes and libraries, and local.settings.php: all but what provision writes itself. */
 export function ownCode(now: SiteInputs, staged: SiteInputs, use: Services): Step {
   const host = use.host(staged.server);
@@ -376,7 +387,7 @@ export function ownCode(now: SiteInputs, staged: SiteInputs, use: Services): Ste
     id: "site/own-code",
     title: "The site's own modules, themes and libraries",
     undoneBy: "site/directories",
-    check: async () => ({ changes: [`copy what is in ${now.siteDirectory}`] }),
+    check: async () => ({ changes: (await hasOwnCode(now, use)) ? [`copy what is in ${now.siteDirectory}`] : [] }),
     async apply() {
       if (from.name !== host.name) {
         const exclude = [
@@ -510,7 +521,7 @@ export function smokeTest({ now, next, staged }: Succession, use: Services, undo
 }
 
 /** The front page of a site that no web server knows yet: by PHP's own server on this machine, on another by the PHP-FPM that is to run it. */
-async function unseenPage(staged: SiteInputs, use: Services, generation: string | undefined): Promise<HttpAnswer> {
+export async function unseenPage(staged: SiteInputs, use: Services, generation: string | undefined): Promise<HttpAnswer> {
   const { server, webServer } = staged;
   if (isThisMachine(server.remote_host))
     return onLoopback(
@@ -560,7 +571,7 @@ async function frontPage({ site, webServer }: SiteInputs, use: Services): Promis
   try {
     return (await use.http(webServer).request({ uri: site.uri, path: "/", tls: site.ssl === "required" })).status;
   } catch (error) {
-    if (!(error instanceof ProvisionError)) throw error;
+    if (!(error instanceof ProvisionError) || isAway(error)) throw error;
     return null;
   }
 }

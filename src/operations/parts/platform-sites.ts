@@ -3,6 +3,7 @@ import { type PlatformAndServers, resolveSite } from "../../context/references.j
 import type { Server } from "../../context/schema.js";
 import { ProvisionError } from "../../core/errors.js";
 import type { Run, Step } from "../../core/step.js";
+import { isAway } from "../../host/host.js";
 import type { Services } from "../services.js";
 import { platformLocks, siteLocks } from "./locks.js";
 import { reloadPhp, reloadPhpUndo } from "./pool.js";
@@ -61,7 +62,7 @@ export async function answersOf(use: Services, webServer: Server, sites: readonl
     try {
       answers[uri] = (await use.http(webServer).request({ uri, path: "/" })).status;
     } catch (error) {
-      if (!(error instanceof ProvisionError)) throw error;
+      if (!(error instanceof ProvisionError) || isAway(error)) throw error;
       answers[uri] = null;
     }
   }

@@ -7,6 +7,8 @@ import type { Host } from "../../host/host.js";
 import { syncTree } from "../../host/sync-tree.js";
 import { gone } from "../../steps/files.js";
 import type { Services } from "../services.js";
+import { type Baseline, baselineOf } from "./baseline.js";
+import { membersOf, onEach, onMember } from "./cluster.js";
 import { type CodePlace, codePlace } from "./code-place.js";
 import { type BuildInputs, currentBuild, linkTarget, restoreLink } from "./platform-code.js";
 import { answersOf, answersStep, type PlatformSite, reloadSites, reloadUndo } from "./platform-sites.js";
@@ -22,15 +24,68 @@ export interface Spoke {
   readonly sites: readonly PlatformSite[];
 }
 
+/** A platform as one machine has it. */
+export interface PlatformPlace extends BuildInputs {
+  /** Where the code runs, when that is another machine. */
+  readonly spoke?: Spoke;
+  /** The other members of a cluster. */
+  readonly others?: readonly PlatformPlace[];
+}
+
+/**
+ * Every machine that a platform is on, the first with the others in it, and what stands there of it. `name`: of the next build there; default: as the
+ * hub's is called. Rejects as `spokeOf`.
+ */
+export async function placesOf(use: Services, all: BuildInputs, sites: readonly PlatformSite[], id: string, name?: string) {
+  const places: PlatformPlace[] = [];
+  let baseline: Baseline = {};
+  for (const member of membersOf(all)) {
+    const spoke = await spokeOf(use, member, sites, id, name);
+    places.push({ ...member, ...(spoke ? { spoke } : {}) });
+    if (spoke) baseline = { ...baseline, ...(await baselineOf(use.host(member.server), [spoke.place.project, spoke.build])) };
+  }
+  const [first, ...others] = places as [PlatformPlace, ...PlatformPlace[]];
+  return { place: { ...first, ...(others.length === 0 ? {} : { others }) } satisfies PlatformPlace, baseline };
+}
+
+/**
+ * On other machines. It is brought to all members of a cluster before the first of them serves it; one where a site fails takes it back on all. `ahead`:
+ * whether `built` makes another code of it than the hub has now.
+ */
+export function broughtAndServed(
+  inputs: PlatformPlace,
+  use: Services,
+  built: Step,
+  ahead: () => Promise<boolean> = async () => !(await use.local.stat(inputs.root)),
+): readonly Step[] {
+  const parts = [inputs, ...(inputs.others ?? [])].map((at) => {
+    const steps = at.spoke ? spokeSteps(at, at.spoke, use, built, ahead) : [];
+    return at === inputs ? steps : onMember(at.webServer, steps);
+  });
+  return [...parts.flatMap(([brought]) => brought ?? []), ...parts.flatMap(([, ...served]) => served)];
+}
+
+/** What the hub itself serves of it; of a platform on other machines its build is only a source. */
+export function servedHere(inputs: PlatformPlace & { readonly sites: readonly PlatformSite[] }) {
+  const here = [inputs, ...(inputs.others ?? [])].find(({ spoke }) => spoke === undefined);
+  return here ? { ...here, sites: inputs.sites } : { ...inputs, sites: [] };
+}
+
+/** The code that served there before goes when other serves. */
+export function spokesCleanup(inputs: PlatformPlace, use: Services): readonly Step[] {
+  return onEach<PlatformPlace>(inputs, (at) => (at.spoke ? [spokeCleanup(at, at.spoke, use)] : []));
+}
+
 /**
  * The code is built on the hub, whose build keeps no sites, and brought to the machine of its web server (never the directories of sites). Undefined for
  * a platform of the hub itself. Rejects with NAME_TAKEN when something that is not ours stands there.
  */
-export async function spokeOf(
+async function spokeOf(
   use: Services,
   { platform, server, project, build }: BuildInputs,
   sites: readonly PlatformSite[],
   id: string,
+  next?: string,
 ): Promise<Spoke | undefined> {
   if (isThisMachine(server.remote_host)) return undefined;
   const host = use.host(server);
@@ -44,17 +99,17 @@ export async function spokeOf(
     });
   // By the name of the hub's build, which its record has, too.
   const ours = await currentBuild(use.local, use.layout, { project });
-  const name = basename(ours ?? build);
+  const name = next ?? basename(ours ?? build);
   const free = (await host.stat(join(layout.builds, name))) === undefined;
   return { place, old, build: join(layout.builds, free ? name : `${basename(project)}-${id}`), sites };
 }
 
 /** The hub's code is brought there and takes its place by one rename, and the sites answer. Nothing when it is the same. */
-export function spokeSteps(inputs: BuildInputs, spoke: Spoke, use: Services, built: Step): readonly Step[] {
+function spokeSteps(inputs: BuildInputs, spoke: Spoke, use: Services, built: Step, ahead: () => Promise<boolean>): readonly Step[] {
   const { server, webServer } = inputs;
   const { place, old, build, sites } = spoke;
   const host = use.host(server);
-  const brought = bring(inputs, spoke, use, built);
+  const brought = bring(inputs, spoke, use, built, ahead);
   const placed: Step = {
     id: "spoke/place",
     title: `Serve it from ${host.name}:${place.project}`,
@@ -89,8 +144,7 @@ export function spokeSteps(inputs: BuildInputs, spoke: Spoke, use: Services, bui
   ];
 }
 
-/** The code that served before goes when other serves. */
-export function spokeCleanup({ server }: BuildInputs, { place, old }: Spoke, use: Services): Step {
+function spokeCleanup({ server }: BuildInputs, { place, old }: Spoke, use: Services): Step {
   const host = use.host(server);
   const step = gone(host, old === null ? [] : [old], { id: "spoke/old", title: "Remove the code that served before", phase: "cleanup" });
   return {
@@ -103,13 +157,19 @@ export function spokeCleanup({ server }: BuildInputs, { place, old }: Spoke, use
 }
 
 /** A copy of what serves is brought up to date beside it: sites go on meanwhile, and come along. */
-function bring({ server, root, project }: BuildInputs, { place, old, build }: Spoke, use: Services, built: Step): Step {
+function bring(
+  { server, project }: BuildInputs,
+  { place, old, build }: Spoke,
+  use: Services,
+  built: Step,
+  ahead: () => Promise<boolean>,
+): Step {
   const host = use.host(server);
   return {
     id: "spoke/code",
     title: `Bring the code to ${host.name}`,
     async check(run) {
-      if (!(await use.local.stat(root))) run.need(built);
+      if (await ahead()) run.need(built);
       const undo = [{ do: "remove_tree", host: host.name, path: build }];
       if (old === null) return { changes: [`copy ${project} to ${host.name}:${build}`], undo };
       const { created, updated, deleted, sample } = await sync(use, host, await hubCode(use, project), old, place.docroot, true);
@@ -145,7 +205,8 @@ async function sync(use: Services, host: Host, from: string, to: string, docroot
   const ours = (await use.local.list(join(from, at))) ?? [];
   for (const name of ours) if (await use.local.stat(join(from, at, name, "settings.php"))) sites.add(name);
   for (const name of (await host.list(join(to, at))) ?? []) if (!ours.includes(name)) sites.add(name);
-  const exclude = [...sites].map((name) => `${at}/${name.replace(/[[\]*?\\]/g, "\\$&")}`);
+  // Of a working copy git is the hub's alone: it writes there whenever somebody looks at it.
+  const exclude = ["/.git", ...[...sites].map((name) => `${at}/${name.replace(/[[\]*?\\]/g, "\\$&")}`)];
   return syncTree(use.local, from, host, to, { delete: true, exclude, dryRun, timeout: COPY_TIMEOUT });
 }
 

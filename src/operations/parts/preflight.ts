@@ -81,3 +81,12 @@ export function refuseLocked({ name, locked }: Platform): void {
       next: [`provision unlock ${name}`],
     });
 }
+
+/** The generation that a site serves from. `next`: how there will be one. Rejects with NOT_INSTALLED. */
+export function generationOf({ name, generation }: Site, next = `provision install ${name}`): string {
+  if (generation !== undefined) return generation;
+  throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, {
+    state: "nothing was changed: it has a context alone",
+    next: [next],
+  });
+}

@@ -1,5 +1,5 @@
 import { dirname } from "node:path";
-import { isThisMachine, type Server } from "../../context/schema.js";
+import type { Server } from "../../context/schema.js";
 import { messageOf, ProvisionError } from "../../core/errors.js";
 import type { Host } from "../../host/host.js";
 import { phpProgram } from "../../services/php.js";
@@ -188,13 +188,4 @@ async function database(server: Server, use: Services, lacks: readonly Lack[]): 
       },
     ];
   }
-}
-
-/** What an operation cannot do yet on another machine, before anything is made. Rejects with REFUSED. */
-export function refuseElsewhere(server: Server, what: string, next: readonly string[]): void {
-  if (isThisMachine(server.remote_host)) return;
-  throw new ProvisionError("REFUSED", `${what} is not done on another machine (${server.name}) in this version`, {
-    state: "nothing was changed",
-    next,
-  });
 }

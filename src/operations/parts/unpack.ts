@@ -5,16 +5,17 @@ import type { Run, Step } from "../../core/step.js";
 import type { Extension } from "../../engines/engine.js";
 import { effective, packageKey } from "../../engines/packages.js";
 import type { Host } from "../../host/host.js";
+import { syncTree } from "../../host/sync-tree.js";
 import { examine, unpackTar } from "../../steps/archive.js";
 import type { Services } from "../services.js";
 import { type Pair, told } from "./code-moved.js";
+import { emptiedWhenFull } from "./copy.js";
 import { isSchemaBefore } from "./findings.js";
 import { FILES_PART, MANIFEST, readManifest, SITE_PART } from "./manifest.js";
 import { type Origin, unpackedParts } from "./origin.js";
 import { recordedInventory, takeInventory } from "./platform-inventory.js";
 import { refuseFullDisk } from "./preflight.js";
 import { grouped, type SiteInputs, siteCode } from "./site.js";
-import { refuseElsewhere } from "./spoke.js";
 import { backupIn, refuseDamaged } from "./stored-backups.js";
 
 /** A generation that is made of a backup or of what else a site can be made of. */
@@ -30,11 +31,6 @@ export const MAX_ENTRIES = 5_000_000;
 export async function refuseUnfit(inputs: Unpacking, use: Services): Promise<void> {
   const { origin, server } = inputs;
   const host = use.host(server);
-  // Those are unpacked beside the site and renamed into place.
-  if (origin.kind !== "backup")
-    refuseElsewhere(server, `a deploy of ${origin.word}, which is no backup of this hub,`, [
-      `deploy it on a platform of this machine, and migrate the site to ${inputs.platform.name}`,
-    ]);
   await refuseUnwell(inputs, use);
   const free = await host.freeSpace(use.layoutOf(server).sites);
   const limits = { entries: MAX_ENTRIES, bytes: free, links: origin.own ? ("any" as const) : ("inside" as const) };
@@ -43,8 +39,8 @@ export async function refuseUnfit(inputs: Unpacking, use: Services): Promise<voi
     const stored = await backupIn(use.local, origin.path);
     if (stored) await refuseDamaged(use.local, stored);
     for (const part of [FILES_PART, SITE_PART]) bytes += (await examine(use.local, join(origin.path, part), limits)).bytes;
-  } else if (origin.kind !== "dump") bytes = (await examine(host, origin.path, limits)).bytes * 2;
-  else if (origin.files !== null) bytes = await sizeOf(origin.files, inputs, use);
+  } else if (origin.kind !== "dump") bytes = (await examine(use.local, origin.path, limits)).bytes * 2;
+  else if (origin.files !== null) bytes = await sizeOf(origin.files, use);
   await refuseFullDisk(host, use.layoutOf(server).sites, bytes + SLACK);
 }
 
@@ -59,8 +55,8 @@ export async function refuseUnwell({ webServer, dbServer }: SiteInputs, use: Ser
   await use.db(dbServer).reach();
 }
 
-async function sizeOf(directory: string, { server }: SiteInputs, use: Services): Promise<number> {
-  const { stdout } = await use.host(server).run(["du", "-s", "--block-size=1", "--apparent-size", "--", directory], { anyExit: true });
+async function sizeOf(directory: string, use: Services): Promise<number> {
+  const { stdout } = await use.local.run(["du", "-s", "--block-size=1", "--apparent-size", "--", directory], { anyExit: true });
   return Number(stdout.split("\t")[0] ?? 0);
 }
 
@@ -95,7 +91,7 @@ export function unpackStep(inputs: Unpacking, use: Services): Step {
     check: async () => ({ changes: [`unpack ${origin.word} below ${inputs.paths.root}`] }),
     async apply() {
       await host.mkdir(staging, { mode: 0o700 });
-      await unpackTar(host, (origin as { readonly path: string }).path, staging);
+      await unpackTar(host, (origin as { readonly path: string }).path, staging, {}, use.local);
       if (origin.kind !== "export") return null;
       const parts = unpackedParts(origin, staging);
       const manifest = readManifest((await host.readFile(join(parts, MANIFEST))) ?? "", `${origin.word}: ${MANIFEST}`);
@@ -115,6 +111,11 @@ export function dumpOf(inputs: Unpacking): string {
   return origin.kind === "aegir" ? join(stagingOf(inputs), "database.sql") : join(unpackedParts(origin, stagingOf(inputs)), origin.part);
 }
 
+/** The machine of the dump and the parts: what this hub has stays here, what is unpacked is beside the site. */
+export function heldOn({ origin, server }: Unpacking, use: Services): Host {
+  return origin.kind === "backup" || origin.kind === "dump" ? use.local : use.host(server);
+}
+
 /** What provision writes itself, also when an archive brings it along. */
 const OURS = ["settings.php", "files", "drushrc.php", "local.drushrc.php", "private", "database.sql"];
 
@@ -131,7 +132,7 @@ export function ownCodeStep(inputs: Unpacking, use: Services): Step {
       const staging = stagingOf(inputs);
       if (origin.kind === "backup" || origin.kind === "export") {
         const exclude = OURS.flatMap((name) => [name, `./${name}`]);
-        await unpackTar(host, join(unpackedParts(origin, staging), SITE_PART), siteDirectory, { exclude }, use.local);
+        await unpackTar(host, join(unpackedParts(origin, staging), SITE_PART), siteDirectory, { exclude }, heldOn(inputs, use));
         return null;
       }
       for (const name of (await host.list(staging)) ?? []) {
@@ -150,7 +151,7 @@ export function ownCodeStep(inputs: Unpacking, use: Services): Step {
 export function filesStep(inputs: Unpacking, use: Services): Step {
   const { origin, server, paths: to } = inputs;
   const host = use.host(server);
-  return {
+  return emptiedWhenFull(host, inputs, {
     id: "site/files-loaded",
     title: `Files of ${inputs.site.uri}`,
     undoneBy: "site/directories",
@@ -160,10 +161,12 @@ export function filesStep(inputs: Unpacking, use: Services): Step {
     async apply() {
       const staging = stagingOf(inputs);
       if (origin.kind === "backup" || origin.kind === "export")
-        await unpackTar(host, join(unpackedParts(origin, staging), FILES_PART), to.root, {}, use.local);
+        await unpackTar(host, join(unpackedParts(origin, staging), FILES_PART), to.root, {}, heldOn(inputs, use));
       else if (origin.kind === "dump") {
         if (origin.files !== null)
-          await host.run(["cp", "-R", "--preserve=timestamps,links", "--reflink=auto", "--", `${origin.files}/.`, to.files]);
+          if (host.name === use.local.name)
+            await host.run(["cp", "-R", "--preserve=timestamps,links", "--reflink=auto", "--", `${origin.files}/.`, to.files]);
+          else await syncTree(use.local, origin.files, host, to.files, { plain: true });
       } else
         for (const [from, place] of [
           // Before the files, in which it may be.
@@ -181,7 +184,7 @@ export function filesStep(inputs: Unpacking, use: Services): Step {
       if (!origin.own) await shared(inputs, use);
       return null;
     },
-  };
+  });
 }
 
 /**

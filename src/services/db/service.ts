@@ -35,6 +35,8 @@ export interface Counts {
 export interface DumpOptions {
   /** Tables that are dumped without their rows (caches, sessions); those that do not exist are passed over. */
   readonly structureOnly?: readonly string[];
+  /** Called once when it is certain which moment the dump tells of; where a kind of database does not say, never. */
+  readonly onSnapshot?: () => void;
 }
 
 /** A program that writes a whole database to its standard output, or reads one from its standard input. */
@@ -44,6 +46,8 @@ export interface Flow {
   readonly through?: readonly Argv[];
   readonly secretFile?: Secret;
   readonly env?: Readonly<Record<string, string | undefined>>;
+  /** What the program that writes says on its standard error. */
+  readonly onStderr?: (text: string) => void;
   /** What a person is to know when it fails, made of what the programs said. */
   failure(error: unknown): unknown;
 }
@@ -76,6 +80,8 @@ export interface DbService {
   createAccount(database: DatabaseOf): readonly Step[];
   /** The account logs in and has its rights; else it is given password and rights anew. A finish step. */
   account(database: DatabaseOf): readonly Step[];
+  /** Rejects with REFUSED when a database that somebody else made cannot be used by an account of ours, or not be dropped with its site. */
+  refuseForeign?(database: DatabaseOf): Promise<void>;
   /** Drops accounts that this one replaced, once nobody is logged in by them. A cleanup step. */
   dropFormer(database: DatabaseOf): readonly Step[];
   /** Removes database and accounts, also while others are connected to it; a finish step of delete. */

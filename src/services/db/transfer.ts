@@ -31,7 +31,7 @@ export async function writeDump(
   options: DumpOptions = {},
   at: Host = host,
 ): Promise<Written> {
-  const { argv, through, secretFile, env, failure } = await db.out(database, options);
+  const { argv, through, secretFile, env, onStderr, failure } = await db.out(database, options);
   try {
     return await compressed(
       host,
@@ -40,6 +40,7 @@ export async function writeDump(
       {
         ...(through === undefined ? {} : { through }),
         ...(env === undefined ? {} : { env }),
+        ...(onStderr === undefined ? {} : { onStderr }),
         secretFiles: { from: secretFile },
       },
       at,

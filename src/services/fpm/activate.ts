@@ -5,7 +5,7 @@ import { messageOf, ProvisionError } from "../../core/errors.js";
 import type { Json } from "../../core/json.js";
 import { withInnerLock } from "../../core/lock.js";
 import type { Step } from "../../core/step.js";
-import { type Argv, besidePath, type Host } from "../../host/host.js";
+import { type Argv, besidePath, type Host, isAway } from "../../host/host.js";
 import { askFpm } from "./fastcgi.js";
 import { type Place, socketPath } from "./place.js";
 import { markerText, type Pool, poolHash, poolText, readPool } from "./pool.js";
@@ -139,6 +139,8 @@ async function exchange(served: Served, edits: readonly PoolEdit[]): Promise<voi
       reloaded = true;
       await reloadAndProve(served, files);
     } catch (error) {
+      // On a machine that was lost nothing is put back: how far it came is not known, and resume or abort goes on from there.
+      if (isAway(error)) throw error;
       await writeAll(served, before);
       if (generation !== undefined) await served.host.writeFile(served.place.marker, generation);
       if (reloaded)
@@ -241,6 +243,7 @@ export async function reloadAndProve(served: Served, files: readonly PoolFile[])
   try {
     await host.run(command, { timeout: COMMAND_TIMEOUT });
   } catch (error) {
+    if (isAway(error)) throw error;
     throw new ProvisionError("SERVICE_UNAVAILABLE", `${host.name}: PHP-FPM could not be reloaded`, {
       why: [messageOf(error), ...(error instanceof ProvisionError ? error.why : [])],
       cause: error,
@@ -274,7 +277,8 @@ async function says(host: Host, socket: string, script: string): Promise<string 
   try {
     const { pool } = JSON.parse(await askFpm(host, socket, script, ASK_TIMEOUT)) as { pool: unknown };
     return typeof pool === "string" ? pool : undefined;
-  } catch {
+  } catch (error) {
+    if (isAway(error)) throw error;
     return undefined;
   }
 }

@@ -24,7 +24,10 @@ export async function askScript(
     const chunks: Buffer[] = [];
     const expired = () => connection.destroy(new Error(`nothing came for ${timeout} ms`));
     let patience = setTimeout(expired, timeout);
-    connection.once("error", reject);
+    connection.once("error", (error) => {
+      clearTimeout(patience);
+      reject(error);
+    });
     connection.on("data", (chunk: Buffer) => {
       clearTimeout(patience);
       patience = setTimeout(expired, timeout);
@@ -36,7 +39,7 @@ export async function askScript(
       clearTimeout(patience);
       const said = output(Buffer.concat(chunks));
       const body = said.indexOf("\r\n\r\n");
-      if (body < 0) reject(new Error("no answer"));
+      if (body < 0) reject(connection.errored ?? new Error("no answer"));
       else resolve({ head: said.slice(0, body), body: said.slice(body + 4) });
     });
     connection.write(

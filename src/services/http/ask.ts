@@ -20,13 +20,15 @@ export interface Question {
   readonly signal?: AbortSignal;
 }
 
-/** One HTTP request on a connection of its own (Node's fetch takes no Host header); redirects are not followed. */
+/** One HTTP request on a connection of its own (Node's fetch takes no Host header); redirects are not followed. Rejects with a HostError when `from` is lost meanwhile. */
 export async function ask(question: Question): Promise<HttpAnswer> {
   const started = Date.now();
   const { from, address, port } = question;
   const dialled = from && (await from.dial(address === undefined ? { port } : { port, address }));
   return new Promise((resolve, reject) => {
     const { tls } = question;
+    // What broke the connection says more than that it broke.
+    const fail = (error: Error) => reject(dialled?.errored ?? error);
     const send = tls === undefined ? request : requestTls;
     const asked = send(
       {
@@ -51,7 +53,7 @@ export async function ask(question: Question): Promise<HttpAnswer> {
       (answer) => {
         const chunks: Buffer[] = [];
         answer.on("data", (chunk: Buffer) => chunks.push(chunk));
-        answer.on("error", reject);
+        answer.on("error", fail);
         answer.on("end", () => {
           const headers = Object.entries(answer.headers).map(([name, value]) => [
             name,
@@ -67,7 +69,7 @@ export async function ask(question: Question): Promise<HttpAnswer> {
       },
     );
     asked.on("timeout", () => asked.destroy(new Error(`nothing came for ${question.timeout} ms`)));
-    asked.on("error", reject);
+    asked.on("error", fail);
     asked.end(question.body);
   });
 }

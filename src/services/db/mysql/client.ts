@@ -52,10 +52,17 @@ export class MysqlClient {
     const known = this.#programs !== undefined;
     const { code, stdout, stderr } = known
       ? await ask(await this.#found())
-      : await ask(MARIADB).catch(async (error: unknown) => {
-          if (!(error instanceof HostError) || error.code !== "PROGRAM_MISSING") throw error;
-          return ask(await this.#found());
-        });
+      : await ask(MARIADB).then(
+          (answer) => {
+            // No other's is called that, so that it need not be asked who it is.
+            this.#programs ??= Promise.resolve(MARIADB);
+            return answer;
+          },
+          async (error: unknown) => {
+            if (!(error instanceof HostError) || error.code !== "PROGRAM_MISSING") throw error;
+            return ask(await this.#found());
+          },
+        );
     if (code !== 0) throw this.failure(linesOf(stderr), login, doing);
     return linesOf(stdout).map((line) => line.split("\t"));
   }
@@ -92,17 +99,31 @@ export class MysqlClient {
   }
 
   /** The program that writes a database, but for the rows of some tables, and what that goes through. */
-  async dumping(login: ServerLogin, database: string, structureOnly: readonly string[]) {
+  async dumping(login: ServerLogin, database: string, structureOnly: readonly string[], onSnapshot?: () => void) {
     const { flavour, dump } = await this.#found();
     const own =
       flavour === "mysql"
         ? ["--set-gtid-purged=OFF", "--column-statistics=0"]
         : structureOnly.map((table) => `--ignore-table-data=${database}.${table}`);
-    const argv: Argv = [dump, ...COMMON, ...DUMP, ...own, database];
+    const argv: Argv = [dump, ...COMMON, ...DUMP, ...(onSnapshot ? ["--verbose"] : []), ...own, database];
     // MySQL's program cannot leave rows out by itself.
     const through = [portable(flavour === "mysql" ? structureOnly : [])];
-    return { argv, through, secretFile: optionFile(login, flavour), env: ENVIRONMENT };
+    return { argv, through, secretFile: optionFile(login, flavour), env: ENVIRONMENT, ...(onSnapshot ? firstTable(onSnapshot) : {}) };
   }
+}
+
+/** What the dump programs say of a table, once they have begun the transaction in which they read all of them. */
+function firstTable(found: () => void): { readonly onStderr: (text: string) => void } {
+  let said: string | undefined = "";
+  return {
+    onStderr(text) {
+      if (said === undefined) return;
+      said += text;
+      if (!/^-- Retrieving table structure /m.test(said)) return;
+      said = undefined;
+      found();
+    },
+  };
 }
 
 /** What root's own option files say is not for us. */

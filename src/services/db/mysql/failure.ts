@@ -26,7 +26,10 @@ export function mysqlFailure(lines: readonly string[], login: ServerLogin, serve
     : CODES.find(({ numbers }) => numbers.includes(number));
   const at = login.socket ?? `${login.host}:${login.port}`;
   const who = `the database server of ${server} (${at})`;
-  const why = lines.map((line) => (login.password ? line.replaceAll(login.password.reveal(), "***") : line));
+  // What a dump program tells of its work (--verbose) is no failure.
+  const why = lines
+    .filter((line) => !line.startsWith("-- "))
+    .map((line) => (login.password ? line.replaceAll(login.password.reveal(), "***") : line));
   if (!known) return new ProvisionError("COMMAND_FAILED", `${who}: ${doing} failed`, { why });
   return new ProvisionError(known.code, `${who} ${known.what}: ${doing}`, { why, ...advice(known.code, login, server, number) });
 }

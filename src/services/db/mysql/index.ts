@@ -261,11 +261,11 @@ class Mysql extends ServerDatabase {
     return rows.map((row) => row.map((cell) => (cell === "NULL" ? "" : cell)));
   }
 
-  async out({ names }: DatabaseOf, { structureOnly = [] }: DumpOptions = {}): Promise<Flow> {
+  async out({ names }: DatabaseOf, { structureOnly = [], onSnapshot }: DumpOptions = {}): Promise<Flow> {
     const { database } = this.namesIn(names);
     // Not as the site: the text of routines is shown to their makers and to those who may see all.
     const login = await this.login();
-    const flow = await this.#client.dumping(login, database, structureOnly);
+    const flow = await this.#client.dumping(login, database, structureOnly, onSnapshot);
     return { ...flow, failure: this.flowFailure(login, `dumping ${database}`) };
   }
 

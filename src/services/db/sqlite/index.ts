@@ -278,7 +278,7 @@ async function runPhp(host: Host, php: string, code: string, ...args: readonly s
     });
     return stdout;
   } catch (error) {
-    if (!(error instanceof HostError) || error.code === "PROGRAM_MISSING" || error.code === "TIMED_OUT") throw error;
+    if (!(error instanceof HostError) || error.code !== "COMMAND_FAILED") throw error;
     throw new ProvisionError("SERVICE_UNAVAILABLE", `${host.name}: SQLite failed`, { why: error.why, cause: error });
   }
 }

@@ -6,7 +6,7 @@ import type { Gathering } from "../../../core/gathering.js";
 import type { Json } from "../../../core/json.js";
 import { withInnerLock } from "../../../core/lock.js";
 import type { Decision, Run, Step, Undo } from "../../../core/step.js";
-import { type Argv, besidePath, type Host } from "../../../host/host.js";
+import { type Argv, besidePath, type Host, isAway } from "../../../host/host.js";
 import { sudoersLine } from "../../sudo.js";
 import { MARKER_HEADER } from "../routing.js";
 import type { ConfigFile, Exchange, Placed } from "../service.js";
@@ -120,8 +120,8 @@ async function exchangeTogether(served: Served, members: readonly Member[]): Pro
         first.run,
       );
     } catch (error) {
-      if (group.length === 1) {
-        refused.set(first, error);
+      if (group.length === 1 || isAway(error)) {
+        for (const member of group) refused.set(member, error);
         return;
       }
       const half = Math.ceil(group.length / 2);
@@ -166,9 +166,14 @@ async function swap(served: Served, files: readonly ConfigFile[], run: Pick<Run,
   try {
     await take();
   } catch (error) {
-    await back();
+    await backUnlessAway(error, back);
     throw error;
   }
+}
+
+/** On a machine that was lost nothing is put back: how far it came is not known, and resume or abort goes on from there. */
+async function backUnlessAway(error: unknown, back: () => Promise<void>): Promise<void> {
+  if (!isAway(error)) await back();
 }
 
 /** In place and tested, not served yet. */
@@ -194,7 +199,7 @@ async function put(served: Served, files: readonly ConfigFile[], run: Pick<Run, 
     if (before.state !== "serving") await newGeneration(served);
     else await testWhole(served, new Set(files.map(({ path }) => path)), run);
   } catch (error) {
-    await back();
+    await backUnlessAway(error, back);
     throw error;
   }
   return { take: async () => (before.state === "serving" ? reloadAndProve(served, before) : undefined), back };
@@ -480,6 +485,7 @@ async function reloadAndProve(served: Served, before: Marker): Promise<void> {
   try {
     await host.run(command, { timeout: COMMAND_TIMEOUT });
   } catch (error) {
+    if (isAway(error)) throw error;
     throw new ProvisionError("SERVICE_UNAVAILABLE", `${host.name}: ${daemon.label} could not be reloaded`, {
       why: [messageOf(error), ...(error instanceof ProvisionError ? error.why : [])],
       cause: error,

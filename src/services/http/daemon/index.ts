@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf, ProvisionError } from "../../../core/errors.js";
 import type { Step } from "../../../core/step.js";
-import type { Argv, Host } from "../../../host/host.js";
+import { type Argv, type Host, isAway } from "../../../host/host.js";
 import { directories } from "../../../steps/files.js";
 import { argvOf, fpmSocket } from "../../php.js";
 import { sudoersLine, sudoGrants } from "../../sudo.js";
@@ -94,6 +94,8 @@ async function requestSite(machine: Host, place: Place, request: HttpRequest): P
       timeout: REQUEST_TIMEOUT,
     });
   } catch (error) {
+    // A machine that is away says so itself.
+    if (error instanceof ProvisionError) throw error;
     throw new ProvisionError("SERVICE_UNAVAILABLE", `${urlOf(place, request.uri, tls)}${request.path} gave no answer`, {
       why: [messageOf(error)],
       cause: error,
@@ -187,7 +189,8 @@ async function readPhp(machine: Host, place: Place, uri: string): Promise<PhpMar
       timeout: 10_000,
     });
     return status === 200 ? (JSON.parse(body) as PhpMarker) : undefined;
-  } catch {
+  } catch (error) {
+    if (isAway(error)) throw error;
     return undefined;
   }
 }

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Host } from "../../../host/host.js";
+import { type Host, isAway } from "../../../host/host.js";
 import { ask } from "../ask.js";
 import { MARKER_HEADER, MARKER_HOST, PROCESS_HEADER } from "../routing.js";
 
@@ -12,6 +12,7 @@ export interface Marker {
   readonly process?: string;
 }
 
+/** Rejects with HOST_UNAVAILABLE where the machine is away: its web server may well be up. */
 export async function readMarker(host: Host, port: number): Promise<Marker> {
   try {
     const { headers } = await ask({ from: host, port, path: "/", headers: { host: MARKER_HOST }, timeout: 10_000 });
@@ -19,7 +20,8 @@ export async function readMarker(host: Host, port: number): Promise<Marker> {
     if (generation === undefined) return { state: "foreign" };
     const process = headers[PROCESS_HEADER];
     return { state: "serving", generation, ...(process === undefined ? {} : { process }) };
-  } catch {
+  } catch (error) {
+    if (isAway(error)) throw error;
     return { state: "down" };
   }
 }
