@@ -11,6 +11,8 @@ const LONG = [
   "ssh/moves",
   "ssh/spoke",
   "ssh/faults",
+  "ssh/cluster-moves",
+  "ssh/cluster",
   "ssh/kill",
   "e2e/engine-kill",
   "e2e/bad-input",
