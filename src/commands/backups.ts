@@ -133,7 +133,7 @@ async function verify(invocation: Invocation, use: Services, names: readonly str
       });
     }
     const bad = checked.filter(({ problems }) => problems.length > 0);
-    emit({ type: "data", data: { backups: checked.map(({ backup, site, problems }) => ({ backup, site, problems })) } });
+    emit({ type: "data", data: { backups: checked.map((one) => ({ ...one })) } });
     emit({
       type: "text",
       lines: checked.map(({ backup, site, damaged, problems, restored }) => {
