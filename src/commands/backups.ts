@@ -117,21 +117,29 @@ async function verify(invocation: Invocation, use: Services, names: readonly str
   const found = await meant(invocation, use, names);
   await session.subject({ command: "backups", target: names.length === 1 ? names[0] : undefined }, async (emit) => {
     const begun = Date.now();
-    const checked: { backup: string; site: string; damaged: boolean; problems: readonly string[] }[] = [];
+    const checked: { backup: string; site: string; damaged: boolean; problems: readonly string[]; restored?: Proof }[] = [];
     for (const one of found) {
       if (session.stop.reason)
         throw new ProvisionError("STOPPED", `stopped by ${session.stop.reason.label}, ${checked.length} of ${found.length} verified`);
       const parts = one.manifest === undefined ? [one.problem.message, ...one.problem.why] : await partProblems(use.local, one);
-      const problems = parts.length === 0 && options["restore"] === true ? await drilled(invocation, use, one.directory) : parts;
-      checked.push({ backup: one.id, site: one.manifest?.site ?? one.of, damaged: parts.length > 0, problems });
+      const { problems = parts, restored } =
+        parts.length === 0 && options["restore"] === true ? await drilled(invocation, use, one.directory) : {};
+      checked.push({
+        backup: one.id,
+        site: one.manifest?.site ?? one.of,
+        damaged: parts.length > 0,
+        problems,
+        ...(restored === undefined ? {} : { restored }),
+      });
     }
     const bad = checked.filter(({ problems }) => problems.length > 0);
-    emit({ type: "data", data: { backups: checked } });
+    emit({ type: "data", data: { backups: checked.map((one) => ({ ...one })) } });
     emit({
       type: "text",
-      lines: checked.map(({ backup, site, damaged, problems }) => {
+      lines: checked.map(({ backup, site, damaged, problems, restored }) => {
         const verdict = damaged ? "DAMAGED" : problems.length > 0 ? "FAILED " : "ok     ";
-        return `${verdict}  ${backup}  ${site}`;
+        const proof = restored === undefined ? "" : `  restored: ${restored.tables} tables with their rows, GET / ${restored.front_page}`;
+        return `${verdict}  ${backup}  ${site}${proof}`;
       }),
     });
     if (bad.length > 0) {
@@ -149,12 +157,21 @@ async function verify(invocation: Invocation, use: Services, names: readonly str
   });
 }
 
-/** What went wrong when a site was made of it; empty: nothing. */
-async function drilled({ session }: Invocation, use: Services, directory: string): Promise<readonly string[]> {
+/** How many tables had their rows, and what the front page answered. */
+type Proof = { readonly tables: number; readonly front_page: number };
+
+interface Drill {
+  /** What went wrong when a site was made of it; empty: nothing. */
+  readonly problems: readonly string[];
+  readonly restored?: Proof;
+}
+
+async function drilled({ session }: Invocation, use: Services, directory: string): Promise<Drill> {
   const { drillBackup } = await import("../operations/drill-backup.js");
   const { run: perform } = await import("../operations/run.js");
   const { stop, version, common } = session;
   const problems: string[] = [];
+  let seen: { readonly [key: string]: Json } = {};
   await perform(
     drillBackup,
     { directory },
@@ -168,10 +185,15 @@ async function drilled({ session }: Invocation, use: Services, directory: string
       lockWait: common.lockWait,
       emit: (event) => {
         if (event.type === "failed") problems.push(`it cannot be restored: ${event.error.message}`, ...event.error.why);
+        if (event.type === "data") seen = event.data;
       },
     },
   );
-  return problems;
+  const { tables, front_page } = seen;
+  return {
+    problems,
+    ...(typeof tables === "number" && typeof front_page === "number" ? { restored: { tables, front_page } } : {}),
+  };
 }
 
 async function prune(invocation: Invocation, use: Services, names: readonly string[]): Promise<void> {

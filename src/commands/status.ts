@@ -26,6 +26,7 @@ const run: Action = async (invocation) => {
     const { certificatesOf } = await import("../operations/certificates.js");
     const { reports, unseen } = await certificatesOf(use, contexts);
     const troubled = reports.filter(({ problem }) => problem !== null);
+    const { keptList } = await import("../operations/status.js");
     const open = use.operations.open().map((id) => use.operations.read(id));
     const data = {
       hub: use.layout.root,
@@ -35,6 +36,7 @@ const run: Action = async (invocation) => {
       installed: sites.filter(({ generation }) => generation !== undefined).length,
       disabled: sites.filter(({ site_enabled }) => !site_enabled).length,
       clients: count("client"),
+      kept: (await Promise.all(sites.map(({ name }) => keptList(use, name)))).reduce((sum, { length }) => sum + length, 0),
       certificates: troubled.map(({ site, problem, valid_until }) => ({ site, problem, valid_until })),
       unreadable: broken.map(({ message }) => message),
       operations: open.map(({ id, state, open: began }) => ({ id, state, command: began?.command ?? "", target: began?.target ?? null })),
@@ -61,8 +63,22 @@ const run: Action = async (invocation) => {
     await session.subject({ command: "status", target: name }, async (emit) => {
       warnOfInterrupted(use, [name], emit);
       emit({ type: "data", data: found });
-      const text = (value: Json) => (typeof value === "string" ? value : JSON.stringify(value));
-      emit({ type: "text", lines: [name, ...columns(Object.entries(found).map(([key, value]) => [`  ${key}`, text(value)]))] });
+      const rows = Object.entries(found).flatMap(([key, value]) =>
+        textsOf(value).map((text, index) => [index === 0 ? `  ${key}` : "", text]),
+      );
+      emit({ type: "text", lines: [name, ...columns(rows)] });
     });
   });
 };
+
+/** For people: one line, or for a list a line each. */
+function textsOf(value: Json): readonly string[] {
+  if (Array.isArray(value)) return value.length === 0 ? ["-"] : value.flatMap(textsOf);
+  if (value === null) return ["-"];
+  if (typeof value !== "object") return [String(value)];
+  return [
+    Object.entries(value)
+      .map(([key, one]) => `${key} ${textsOf(one).join(", ")}`)
+      .join(", "),
+  ];
+}

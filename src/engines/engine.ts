@@ -92,7 +92,7 @@ export interface Found {
   readonly others: readonly string[];
   /** Why the database does not answer. */
   readonly problem: string | undefined;
-  /** By which a MySQL server is known (parts/found-server.ts). */
+  /** By which the server of the database is known (parts/found-server.ts); undefined for SQLite. */
   readonly identity: string | undefined;
   readonly installed: boolean;
   readonly profile: string | undefined;

@@ -88,9 +88,13 @@ function provision_found_names($directory) {
   return array_map('strval', array_keys($sites, $directory, TRUE));
 }
 
-/** By which a server of MariaDB or MySQL is known, whatever address it is reached by. As in operations/parts/found-server.ts. */
-function provision_identity_query() {
-  return "SELECT CONCAT_WS('/', @@hostname, @@port, @@datadir, @@server_id)";
+/** By which a server is known, whatever address it is reached by; NULL for SQLite. As in operations/parts/found-server.ts. */
+function provision_identity_query($driver) {
+  $queries = array(
+    'mysql' => "SELECT CONCAT_WS('/', @@hostname, @@port, @@datadir, @@server_id)",
+    'pgsql' => "SELECT CONCAT_WS('/', current_setting('port'), to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSUS'), (SELECT oid FROM pg_database WHERE datname = current_database()))",
+  );
+  return isset($queries[$driver]) ? $queries[$driver] : NULL;
 }
 
 /** A directory that is there, as the file system calls it; NULL for any other. */

@@ -112,8 +112,8 @@ function provision_found(array $request) {
 }
 
 function provision_found_identity() {
-  $mysql = $GLOBALS['databases']['default']['default']['driver'] === 'mysql';
-  return $mysql ? (string) db_query(provision_identity_query())->fetchField() : NULL;
+  $query = provision_identity_query($GLOBALS['databases']['default']['default']['driver']);
+  return $query === NULL ? NULL : (string) db_query($query)->fetchField();
 }
 
 /** What the site wrote into its log after an entry; no module is loaded for it. */

@@ -58,6 +58,9 @@ export async function pipeBetween(from: Host, source: Argv, to: Host, sink: Argv
   judge([...before, ...after], fromExits);
 }
 
+/** Milliseconds for a writer to end by itself when its reader has. */
+const PATIENCE = 10_000;
+
 /** Until nothing more comes, or nobody reads any more; then the other end is ended, too, unless it ends by itself. */
 async function connected(left: Chain, right: Chain, limit: Limit | undefined): Promise<void> {
   let whole = false;
@@ -72,9 +75,15 @@ async function connected(left: Chain, right: Chain, limit: Limit | undefined): P
     // What came is not all: the reader shall not take it for that.
     if (outcomes.some(({ failure }) => failure)) right.end();
   });
-  const unread = right.ended.then(() => {
+  const unread = right.ended.then((outcomes) => {
     if (whole) return;
-    left.end();
+    if (outcomes.some(({ code }) => code !== 0)) left.end();
+    else {
+      // It has read all that it wants: tar does not wait for more than the end of an archive. A writer that has written all is about to end, and one that
+      // goes on is told that nobody reads, as within one machine.
+      const timer = setTimeout(() => left.end(), PATIENCE);
+      void left.ended.then(() => clearTimeout(timer));
+    }
     // A reader that was over before the two were connected is none that breaks: what is written for it would wait for ever, and its writer with it.
     output.destroy();
   });

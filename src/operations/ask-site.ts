@@ -6,6 +6,7 @@ import type { Engine, SiteCode } from "../engines/engine.js";
 import { detectCore } from "../engines/index.js";
 import { HostError } from "../host/host.js";
 import { siteLocks } from "./parts/locks.js";
+import { generationOf } from "./parts/preflight.js";
 import { type SiteInputs, siteCode, siteInputs } from "./parts/site.js";
 import { interrupted } from "./run.js";
 import { refuseOtherUser, type Services } from "./services.js";
@@ -38,9 +39,7 @@ export async function askSite<T>(
   try {
     const [open] = use.operations.interrupted([name]);
     if (open) throw interrupted(open);
-    const { generation } = all.site;
-    if (generation === undefined)
-      throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, { next: [`provision install ${name}`] });
+    const generation = generationOf(all.site);
     const core = await detectCore(use.host(all.server), use.rootOf(all));
     const inputs = await siteInputs(use, all, core, generation);
     return await ask({ ...inputs, engine: use.engine(core.engine), code: siteCode(inputs, use) });

@@ -1,11 +1,10 @@
 import { resolveSite } from "../context/references.js";
-import { ProvisionError } from "../core/errors.js";
 import type { Operation } from "../core/step.js";
 import { detectCore } from "../engines/index.js";
 import { type BackupInputs, type BackupOptions, backupData, backupInputs, backupSteps, refuseNoRoom } from "./parts/backup.js";
 import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
 import { siteLocks } from "./parts/locks.js";
-import { siteState } from "./parts/preflight.js";
+import { generationOf, siteState } from "./parts/preflight.js";
 import { type SiteInputs, siteInputs } from "./parts/site.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
@@ -26,9 +25,7 @@ export const backup: Operation<BackupArgs, Inputs, Services> = {
   async prepare({ name, ...options }, use, id) {
     const all = await resolveSite(use.store, use.settings, name, "first");
     refuseOtherUser(all.server);
-    const { generation } = all.site;
-    if (generation === undefined)
-      throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, { next: [`provision install ${name}`] });
+    const generation = generationOf(all.site);
     const host = use.host(all.server);
     const core = await detectCore(host, use.rootOf(all));
     const made = backupInputs(use, all.site.uri, id, "backup", options);

@@ -9,13 +9,23 @@ import { detectCore } from "../engines/index.js";
 import { file } from "../steps/files.js";
 import { locksOf, newUri, takenBack } from "./migrate.js";
 import { type Baseline, differences } from "./parts/baseline.js";
+import { onEach, placesOf, refuseDown } from "./parts/cluster.js";
 import { codeStays, type Pair, pathPairs, refuseCore, renamed, told, updates } from "./parts/code-moved.js";
 import { comparison, refuseIncompatible, warningsOf } from "./parts/compatible.js";
 import { copyDatabase, copyFiles, filesUpToDate, sizesOf } from "./parts/copy.js";
 import { forecastOf } from "./parts/forecast.js";
-import { answers, arrived, ownCode, ownDirectories, reloaded, resolveAs } from "./parts/generation.js";
+import { answers, arrived, ownCode, ownDirectories, reloaded, resolveAs, siteTree, spreadGeneration } from "./parts/generation.js";
 import { poolSteps, refusePool } from "./parts/pool.js";
-import { refuseConflicts, refuseForeignDatabase, refuseFullDisk, refuseLocked, refuseUnwell, siteState } from "./parts/preflight.js";
+import {
+  generationOf,
+  refuseConflicts,
+  refuseForeignDatabase,
+  refuseFullDisk,
+  refuseLocked,
+  refuseTaken,
+  refuseUnwell,
+  siteState,
+} from "./parts/preflight.js";
 import {
   accountForCommands,
   accountForRequests,
@@ -33,7 +43,6 @@ import {
   settingsFile,
   siteBaseline,
   siteCode,
-  siteDirectories,
   siteEntries,
   siteInputs,
 } from "./parts/site.js";
@@ -72,25 +81,23 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
 
   async prepare(args, use, id) {
     const { name, newName } = args;
-    const all = await resolveSite(use.store, use.settings, name);
+    const all = await resolveSite(use.store, use.settings, name, "all");
     refuseOtherUser(all.server);
-    const { generation } = all.site;
-    if (generation === undefined)
-      throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, {
-        state: "a context without a site",
-        next: [`provision install ${name}`],
-      });
+    await refuseDown(all, use);
+    const generation = generationOf(all.site);
     if (newName === name)
       throw new ProvisionError("USAGE", "a copy needs another name", {
         next: [`provision clone ${name} @copy.${all.site.uri.replace("/", ".")}`],
       });
     const uri = await newUri(newName, use);
     const saved = (await use.store.read(newName)) as Site | undefined;
-    const from = await siteInputs(use, all, await detectCore(use.host(all.server), use.rootOf(all)), generation);
+    // Of a cluster it is what the first member has.
+    const { cluster: _cluster, ...first } = all;
+    const from = await siteInputs(use, first, await detectCore(use.host(all.server), use.rootOf(all)), generation);
     const measured = meanwhile(sizesOf(from, use));
     const platform = args.platform ?? saved?.platform ?? all.site.platform;
     const base = saved ?? withoutNames(all.site);
-    const wanted = await resolveAs(use, all, {
+    const properties = {
       ...base,
       name: newName,
       uri,
@@ -102,7 +109,9 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
       db_name: undefined,
       db_user: undefined,
       ...(args.quarantine === true ? { quarantine: true } : {}),
-    } as Partial<Site>);
+    } as Partial<Site>;
+    const wanted = await resolveAs(use, all, properties, "all");
+    await refuseDown(wanted, use);
     const core = await detectCore(use.host(wanted.server), use.rootOf(wanted));
     refuseLocked(wanted.platform);
     refuseForeignDatabase(use.engine(core.engine), wanted);
@@ -120,19 +129,15 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
         },
       );
     const to = await siteInputs(use, next, core, id);
-    const host = use.host(to.server);
-    if (await host.stat(to.siteDirectory))
-      throw new ProvisionError("NAME_TAKEN", `${host.name}:${to.siteDirectory} is there already`, {
-        why: ["it may hold a site that provision does not know; it is not touched"],
-        state: "nothing was changed",
-        next: ["move it away, or choose another name"],
-      });
     const sizes = await measured;
-    await refuseFullDisk(
-      use.host(to.server),
-      use.layoutOf(to.server).sites,
-      sizes.files + (use.db(to.dbServer).type === "sqlite" ? sizes.database : 0) + SLACK,
-    );
+    for (const { server, siteDirectory } of placesOf(to)) {
+      await refuseTaken(use.host(server), siteDirectory);
+      await refuseFullDisk(
+        use.host(server),
+        use.layoutOf(server).sites,
+        sizes.files + (use.db(to.dbServer).type === "sqlite" ? sizes.database : 0) + SLACK,
+      );
+    }
     return {
       inputs: {
         from,
@@ -155,8 +160,7 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
     const db = use.db(to.dbServer);
     db.beforehand?.(databaseOf(to, use, to.dbServer));
     await together(
-      refuseUnwell(to, use),
-      refusePool(to, use),
+      ...placesOf(to).flatMap((at) => [refuseUnwell(at, use), refusePool(at, use)]),
       db.reach(),
       use.db(from.dbServer).reach(),
       refuseIncompatible(inputs, from, to, use),
@@ -170,6 +174,8 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
     const code = siteCode(to, use);
     const db = use.db(to.dbServer);
     const database = databaseOf(to, use, to.dbServer);
+    const access = (at: SiteInputs) => () => db.access(databaseOf(at, use, at.dbServer));
+    const each = (part: (at: SiteInputs) => readonly Step[]) => onEach<SiteInputs>(to, part);
     const salt = hashSalt(to, use);
     const copy = copyDatabase(from, to, use, sizes.database);
     const otherCode = from.core.docroot !== to.core.docroot;
@@ -185,16 +191,16 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
       comparison(inputs, to),
       // The name is ours from now on: nobody else can save it.
       ...(made ? [claim(from, to, use)] : []),
-      ...poolSteps(to, use),
-      ownDirectories(to, use),
-      gateFile(to, use),
+      ...each((at) => [...poolSteps(at, use), ownDirectories(at, use), gateFile(at, use)]),
       ...db.create(database),
-      siteDirectories(to, use),
+      ...each((at) => [siteTree(at, use)]),
       salt,
-      ...accountForCommands(to, use, () => db.access(database)),
-      settingsFile(to, use, () => db.access(database), salt),
-      filesLink(to, use),
-      siteEntries(to, use),
+      ...each((at) => [
+        ...accountForCommands(at, use, access(at)),
+        settingsFile(at, use, access(at), salt),
+        filesLink(at, use),
+        siteEntries(at, use),
+      ]),
       // As in a backup: the database as it is at one moment, then the files, of which it may name none that came later: those that did are brought over
       // when the database is there, and the others meanwhile.
       ...[
@@ -212,15 +218,16 @@ export const clone: Operation<CloneArgs, Inputs, Services> = {
         }),
         ...(sanitize === null ? [] : [sanitized(to, sanitize, use)]),
       ].map((step: Step) => takenBack(step)),
-      clientLink(to, use),
-      ...basicAuthSteps(to, use),
-      ...accountForRequests(to, use, () => db.access(database)),
+      ...spreadGeneration(to, use),
+      ...each((at) => [clientLink(at, use), ...basicAuthSteps(at, use, at === to), ...accountForRequests(at, use, access(at))]),
       ...arrived(from, to, use),
       // What was copied has the group of what it was copied from.
       groupOfAll(to, use, { undoneBy: "site/directories" }),
       publish(to, use, to.site.site_enabled),
-      ...(to.webServer.http_service_type === "php" ? [] : [reloaded(to, use)]),
-      ...(to.site.site_enabled ? [answers(to, use)] : []),
+      ...each((at) => [
+        ...(at.webServer.http_service_type === "php" ? [] : [reloaded(at, use)]),
+        ...(at.site.site_enabled ? [answers(at, use)] : []),
+      ]),
       file(
         use.local,
         use.layout.contextFile(name),

@@ -1,6 +1,6 @@
 import { type Changes, rewrite, type Value } from "../context/edit.js";
 import { uriProblem } from "../context/names.js";
-import { clientOf, resolvePlatform, type SiteAndAll } from "../context/references.js";
+import { clientOf, type OfCluster, resolvePlatform, type SiteAndAll } from "../context/references.js";
 import type { Site } from "../context/schema.js";
 import { contextOf } from "../context/validate.js";
 import { parseYaml } from "../context/yaml-file.js";
@@ -12,13 +12,14 @@ import { loadStep } from "../services/db/transfer.js";
 import { file, gone } from "../steps/files.js";
 import { type Baseline, differences } from "./parts/baseline.js";
 import { certificateSteps, refuseUnprovable } from "./parts/certificate.js";
+import { onEach, placesOf, refuseDown } from "./parts/cluster.js";
 import { codeMoved, type Pair, paths, refuseCore, updates } from "./parts/code-moved.js";
 import { contextFile } from "./parts/contexts.js";
-import { answers, ownDirectories, reloaded } from "./parts/generation.js";
+import { answers, ownDirectories, reloaded, siteTree, spreadGeneration } from "./parts/generation.js";
 import { siteLocks } from "./parts/locks.js";
 import { type Origin, originOf } from "./parts/origin.js";
 import { poolSteps, refusePool } from "./parts/pool.js";
-import { refuseConflicts, refuseForeignDatabase, refuseLocked, siteState } from "./parts/preflight.js";
+import { refuseConflicts, refuseForeignDatabase, refuseLocked, refuseTaken, refuseUnwell, siteState } from "./parts/preflight.js";
 import {
   accountForCommands,
   accountForRequests,
@@ -33,6 +34,7 @@ import {
   modesAgain,
   publish,
   publishCertificate,
+  type SiteInputs,
   settingsFile,
   siteBaseline,
   siteCode,
@@ -92,7 +94,10 @@ export const deploy: Operation<DeployArgs, DeployInputs, Services> = {
     return prepareDeploy(args, await originOf(use, args.source, { files: args.files, uri: args.oldUri }), use, id);
   },
 
-  preflight: refuseUnfit,
+  async preflight(inputs, use) {
+    for (const at of inputs.others ?? []) await refuseUnwell(at, use);
+    await refuseUnfit(inputs, use);
+  },
   steps: (inputs, use) => deploySteps(inputs, use),
   confirm: ({ baseline }, use) => differences(use, baseline),
   state: (inputs, use) => siteState(inputs, use),
@@ -113,8 +118,13 @@ export async function prepareDeploy(
   const text = saved ? null : await newContext(args, origin, taken, use);
   const path = use.layout.contextFile(name);
   const site = (saved ?? contextOf(parseYaml(path, text ?? ""), name)) as Site;
-  const all = await allOf({ ...site, ...(await placeOf(args, saved, site, origin, use)), generation: id }, use);
+  const all = await allOf(
+    { ...site, ...(await placeOf(args, saved, site, origin, use)), generation: id },
+    use,
+    args.again === undefined ? "all" : "refused",
+  );
   refuseOtherUser(all.server);
+  await refuseDown(all, use);
   refuseLocked(all.platform);
   await refuseConflicts(use, all.site);
   const host = use.host(all.server);
@@ -134,13 +144,10 @@ export async function prepareDeploy(
   const profile = await refuseCore(running, { core, name: all.platform.name, host }, use);
   const inputs = await siteInputs(use, { ...all, site: { ...all.site, profile } }, core, id);
   refuseUnprovable(inputs);
-  await refusePool(inputs, use);
-  if (await host.stat(inputs.siteDirectory))
-    throw new ProvisionError("NAME_TAKEN", `${host.name}:${inputs.siteDirectory} is there already`, {
-      why: ["it may hold a site that provision does not know; it is not touched"],
-      state: "nothing was changed",
-      next: ["move it away, or choose another name"],
-    });
+  for (const at of placesOf<SiteInputs>(inputs)) {
+    await refusePool(at, use);
+    await refuseTaken(use.host(at.server), at.siteDirectory);
+  }
   return {
     inputs: {
       ...inputs,
@@ -167,29 +174,31 @@ export async function prepareDeploy(
 
 /** All of it, once the source is here. `more`: what its context says beside. */
 export function deploySteps(inputs: DeployInputs, use: Services, more: readonly (readonly [string, Value])[] = []): readonly Step[] {
-  const { site, origin, core, pairs, formerProfile, dbServer, generation, claimed, webServer } = inputs;
+  const { site, origin, core, pairs, formerProfile, dbServer, generation, claimed } = inputs;
   const host = use.host(inputs.server);
   const engine = use.engine(core.engine);
   const code = siteCode(inputs, use);
   const db = use.db(dbServer);
   const database = databaseOf(inputs, use, dbServer);
+  const access = (at: SiteInputs) => () => db.access(databaseOf(at, use, at.dbServer));
+  const each = (part: (at: SiteInputs) => readonly Step[]) => onEach<SiteInputs>(inputs, part);
   const salt = hashSalt(inputs, use);
   const staging = stagingOf(inputs);
   return [
     // The name is ours from now on: nobody else can save it.
     ...(claimed === null ? [] : [claim(site.name, claimed, use)]),
-    ...poolSteps(inputs, use),
-    ownDirectories(inputs, use),
-    gateFile(inputs, use),
+    ...each((at) => [...poolSteps(at, use), ownDirectories(at, use), gateFile(at, use)]),
     ...db.create(database),
-    siteDirectories(inputs, use),
+    ...each((at) => [siteTree(at, use)]),
     ...(origin.kind === "export" || origin.kind === "aegir" ? [unpackStep(inputs, use)] : []),
     ownCodeStep(inputs, use),
     salt,
-    settingsFile(inputs, use, () => db.access(database), salt),
-    ...accountForCommands(inputs, use, () => db.access(database)),
-    filesLink(inputs, use),
-    siteEntries(inputs, use),
+    ...each((at) => [
+      settingsFile(at, use, access(at), salt),
+      ...accountForCommands(at, use, access(at)),
+      filesLink(at, use),
+      siteEntries(at, use),
+    ]),
     loadStep(use.host(dbServer), db, database, dumpOf(inputs), origin.own ? undefined : "foreign", heldOn(inputs, use)),
     filesStep(inputs, use),
     { ...siteDirectories(inputs, use, "site/code-modes"), title: "Modes of the site's own code", undoneBy: "site/directories" },
@@ -198,13 +207,15 @@ export function deploySteps(inputs: DeployInputs, use: Services, more: readonly 
     allExtensions(inputs, use),
     updates(engine, code),
     ...paths(engine, code, pairs),
-    ...accountForRequests(inputs, use, () => db.access(database)),
+    ...spreadGeneration(inputs, use),
+    ...each((at) => accountForRequests(at, use, access(at))),
     groupOfAll(inputs, use, { undoneBy: "site/directories" }),
-    clientLink(inputs, use),
-    ...basicAuthSteps(inputs, use),
+    ...each((at) => [clientLink(at, use), ...basicAuthSteps(at, use, at === inputs)]),
     publish(inputs, use, site.site_enabled),
-    ...(webServer.http_service_type === "php" ? [] : [reloaded(inputs, use)]),
-    ...(site.site_enabled ? [answers(inputs, use)] : []),
+    ...each((at) => [
+      ...(at.webServer.http_service_type === "php" ? [] : [reloaded(at, use)]),
+      ...(site.site_enabled ? [answers(at, use)] : []),
+    ]),
     ...certificateSteps(inputs, use, true, (version) => publishCertificate(inputs, use, version)),
     contextFile(
       use,
@@ -307,11 +318,11 @@ async function placeOf(
   return { platform, db_server: args.dbServer ?? saved?.db_server ?? (usable ? (was as string) : site.db_server) };
 }
 
-async function allOf(site: Site, use: Services): Promise<SiteAndAll> {
+async function allOf(site: Site, use: Services, ofCluster: OfCluster): Promise<SiteAndAll> {
   const { db_name: _name, db_user: _user, ...rest } = site;
   return {
     site: rest as Site,
-    ...(await resolvePlatform(use.store, use.settings, site.platform)),
+    ...(await resolvePlatform(use.store, use.settings, site.platform, ofCluster)),
     dbServer: await use.store.need(site.db_server, "server"),
     client: await use.store.need(clientOf(site, use.settings), "client"),
   };

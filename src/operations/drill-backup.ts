@@ -106,6 +106,7 @@ export const drillBackup: Operation<{ readonly directory: string }, Inputs, Serv
     const db = use.db(dbServer);
     const database = databaseOf(inputs, use, dbServer);
     const salt = hashSalt(inputs, use);
+    const { rows, boot } = proofs(inputs, use);
     return [
       ownDirectories(inputs, use),
       gateFile(inputs, use),
@@ -118,20 +119,29 @@ export const drillBackup: Operation<{ readonly directory: string }, Inputs, Serv
       filesLink(inputs, use),
       siteEntries(inputs, use),
       loadStep(use.host(inputs.dbServer), db, database, dumpOf(inputs), origin.own ? undefined : "foreign", use.local),
-      countedStep(inputs, use),
+      rows,
       filesStep(inputs, use),
       ...codeMoved(engine, siteCode(inputs, use), use, { from: formerProfile, to: site.profile }),
       allExtensions(inputs, use),
-      bootStep(inputs, use),
+      boot,
       ...takenAway(inputs, use),
     ];
   },
 
   confirm: ({ baseline }, use) => differences(use, baseline),
+  async data(inputs, run, use) {
+    const { rows, boot } = proofs(inputs, use);
+    return { tables: run.out(rows)?.tables ?? null, front_page: run.out(boot)?.status ?? null };
+  },
 };
 
+/** What of it is looked at. */
+function proofs(inputs: Inputs, use: Services) {
+  return { rows: countedStep(inputs, use), boot: bootStep(inputs, use) };
+}
+
 /** Every table is there, and has as many rows as it had while it was dumped. */
-function countedStep(inputs: Inputs, use: Services): Step {
+function countedStep(inputs: Inputs, use: Services): Step<{ readonly tables: number }> {
   const db = use.db(inputs.dbServer);
   const database = databaseOf(inputs, use, inputs.dbServer);
   return {
@@ -160,7 +170,7 @@ function countedStep(inputs: Inputs, use: Services): Step {
   };
 }
 
-function bootStep(inputs: Inputs, use: Services): Step {
+function bootStep(inputs: Inputs, use: Services): Step<{ readonly status: number }> {
   return {
     id: "check/boot",
     title: "The site starts, and its front page answers",

@@ -1,12 +1,11 @@
 import { resolveSite } from "../context/references.js";
-import { ProvisionError } from "../core/errors.js";
 import type { Operation } from "../core/step.js";
 import { detectCore } from "../engines/index.js";
 import { type Baseline, differences } from "./parts/baseline.js";
 import { refuseDown } from "./parts/cluster.js";
 import { contextFile } from "./parts/contexts.js";
 import { siteLocks } from "./parts/locks.js";
-import { siteState } from "./parts/preflight.js";
+import { generationOf, siteState } from "./parts/preflight.js";
 import { publish, type SiteInputs, siteBaseline, siteInputs } from "./parts/site.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
@@ -24,9 +23,7 @@ export function setEnabled(enabled: boolean): Operation<{ readonly name: string 
       const all = await resolveSite(use.store, use.settings, name, "all");
       refuseOtherUser(all.server);
       await refuseDown(all, use);
-      const { generation } = all.site;
-      if (generation === undefined)
-        throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, { next: [`provision install ${name}`] });
+      const generation = generationOf(all.site);
       const core = await detectCore(use.host(all.server), use.rootOf(all));
       const inputs = await siteInputs(use, all, core, generation);
       return { inputs: { ...inputs, baseline: await siteBaseline(inputs, use) }, locks: siteLocks(all) };

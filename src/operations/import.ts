@@ -106,6 +106,7 @@ export const importSite: Operation<ImportArgs, Inputs, Services> = {
     refuseForeignDatabase(use.engine(core.engine), all);
     await refuseDatabaseTaken(all, use);
     const inputs = await siteInputs(use, all, core, id);
+    await refuseNotAlone(inputs, use);
     const { host: _host, ...rest } = code;
     return {
       inputs: {
@@ -337,28 +338,19 @@ async function refuseUnusable(found: Found, { host, docroot, directory }: SiteCo
       state,
       next: [`db_type=mysql db_host=… db_port=3306 db_name=… db_user=… db_passwd=… provision import ${name}    # as its vhost has them`],
     });
-  if (database.driver !== "mysql" && database.driver !== "sqlite")
-    throw new ProvisionError("REFUSED", `the database of ${name} is ${database.driver}, which import does not take over`, {
-      why: ["its tables belong to another role than the site's own account would be"],
+  if (!TAKEN_OVER.includes(database.driver))
+    throw new ProvisionError("REFUSED", `the database of ${name} is of a kind that provision does not have: ${quoted(database.driver)}`, {
+      why: [`there is ${TAKEN_OVER.join(", ")}`],
       state,
-      next: [
-        `pg_dump --no-owner ${database.database} > site.sql`,
-        `provision deploy ${name} site.sql --files ${join(docroot, "sites", directory, "files")}`,
-      ],
     });
   if (found.problem !== undefined)
     throw new ProvisionError("SERVICE_UNAVAILABLE", `the database that ${settings} names cannot be reached`, {
       why: [found.problem],
       state,
     });
+  if (database.prefix !== "") throw prefixed(database, name, join(docroot, "sites", directory));
   if (!found.installed)
     throw new ProvisionError("NOT_INSTALLED", `the database that ${settings} names holds no complete installation`, { state });
-  if (database.prefix !== "")
-    throw new ProvisionError("REFUSED", `the tables of ${name} have a prefix (${database.prefix})`, {
-      why: ["provision gives every site a database of its own, in which nothing else is"],
-      state,
-      next: ["rename its tables in a database of their own, and take the prefix out of settings.php"],
-    });
   if (found.storedConfiguration)
     throw new ProvisionError("REFUSED", `${name} keeps its configuration in the database (config_active_class)`, {
       why: ["provision keeps the configuration of Backdrop in files"],
@@ -374,6 +366,56 @@ async function refuseUnusable(found: Found, { host, docroot, directory }: SiteCo
       state,
       next: [`move one of them away, or say ${usual} in file_public_path`],
     });
+}
+
+const TAKEN_OVER = ["mysql", "pgsql", "sqlite"];
+
+/**
+ * Sites share a database by prefixes, and a database is what is dumped, moved and dropped with its site: none is taken over whole for the sake of some of
+ * its tables. These go without their prefix into one of its own by a dump, of which deploy makes a site.
+ */
+function prefixed({ driver, database, prefix }: NonNullable<Found["database"]>, name: string, place: string): ProvisionError {
+  const plain = /^[A-Za-z0-9_]+$/.test(prefix) && /^[A-Za-z0-9_-]+$/.test(database);
+  const renamed = `sed -E '/^(DROP TABLE|CREATE TABLE|LOCK TABLES|INSERT INTO|..!40000 ALTER TABLE) /s/\`${prefix}/\`/'`;
+  const like = prefix.replaceAll("_", "\\_");
+  return new ProvisionError("REFUSED", `the tables of ${name} have a prefix (${prefix})`, {
+    why: ["provision gives every site a database of its own, in which nothing else is: it is dumped, moved and dropped whole"],
+    state: "nothing was changed",
+    next:
+      driver === "mysql" && plain
+        ? [
+            `mysqldump --single-transaction ${database} $(mysql -N -e "SHOW TABLES LIKE '${like}%'" ${database}) | ${renamed} > site.sql`,
+            `provision deploy ${name} site.sql --files ${join(place, "files")}    # a copy in a database of its own, without the prefix`,
+          ]
+        : ["rename its tables in a database of their own, and take the prefix out of settings.php"],
+  });
+}
+
+/** What each site has, whatever its core: another one is in the same database when it has them, too, by another name. */
+const OF_A_SITE = [
+  ["users", "sessions", "system"],
+  ["users", "sessions", "key_value"],
+  ["users", "sessions", "state"],
+] as const;
+
+/** Delete drops the database, and every other operation takes it whole. */
+async function refuseNotAlone(inputs: SiteInputs, use: Services): Promise<void> {
+  const { site, dbServer } = inputs;
+  if (site.db_name === undefined) return;
+  const db = use.db(dbServer);
+  const database = databaseOf(inputs, use, dbServer);
+  const tables = new Set(await db.tables(database));
+  const prefixes = [...tables]
+    .filter((table) => table.endsWith("users") && table !== "users")
+    .map((table) => table.slice(0, -"users".length))
+    .filter((prefix) => OF_A_SITE.some((names) => names.every((table) => tables.has(prefix + table))));
+  if (prefixes.length > 0)
+    throw new ProvisionError("REFUSED", `the database ${site.db_name} of ${site.name} has the tables of other sites, too`, {
+      why: [`their prefixes are ${prefixes.slice(0, 5).join(", ")}; delete would drop them, and a backup would have their data`],
+      state: "nothing was changed",
+      next: ["move the others into databases of their own, then the same command again"],
+    });
+  await db.refuseForeign?.(database);
 }
 
 /** The directory below sites/ is another one after the first migrate; what is not among the files would be left in the old one. */

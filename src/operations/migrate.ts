@@ -9,29 +9,37 @@ import { meanwhile, together } from "../core/together.js";
 import { detectCore } from "../engines/index.js";
 import { file, gone } from "../steps/files.js";
 import { type BackupInputs, backupInputs, backupSteps, refuseNoRoom } from "./parts/backup.js";
-import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
-import { certificateSteps } from "./parts/certificate.js";
+import { type Baseline, differences } from "./parts/baseline.js";
+import { certificateSteps, certificatesToForget, refuseUnfitPair } from "./parts/certificate.js";
+import { placesOf, refuseDown } from "./parts/cluster.js";
 import { codeMoved, codeStays, type Pair, pathPairs, paths, refuseCore, renamed, updates } from "./parts/code-moved.js";
 import { comparison, refuseIncompatible, warningsOf } from "./parts/compatible.js";
-import { ALL_TREES, copyDatabase, copyFiles, filesUpToDate, sizesOf } from "./parts/copy.js";
+import { copyDatabase, filesUpToDate, sizesOf } from "./parts/copy.js";
 import { isSameMachine } from "./parts/database-way.js";
 import { forecastOf } from "./parts/forecast.js";
 import {
   answers,
   arrived,
+  besideBaseline,
   blocked,
-  closeGate,
+  closeGates,
+  copyFilesOnAll,
   countRows,
+  filesUpToDateOnOthers,
   finishSwitch,
   formerName,
   formerUri,
   makeGeneration,
   ownCode,
+  refuseOtherMembers,
   reloaded,
   resolveAs,
   type Succession,
   secretsOf,
-  smokeTest,
+  sidesOf,
+  siteTree,
+  smokeTests,
+  spreadGeneration,
   stagedCode,
   succession,
   switchSteps,
@@ -41,7 +49,15 @@ import { switchedChanges, switchedProperties } from "./parts/kept.js";
 import { lateWrites, marksOf } from "./parts/late-writes.js";
 import { siteLocks } from "./parts/locks.js";
 import { dropPoolUser, leavePool, poolSteps, refusePool } from "./parts/pool.js";
-import { refuseConflicts, refuseForeignDatabase, refuseFullDisk, refuseLocked, refuseUnwell, siteState } from "./parts/preflight.js";
+import {
+  generationOf,
+  refuseConflicts,
+  refuseForeignDatabase,
+  refuseFullDisk,
+  refuseLocked,
+  refuseUnwell,
+  siteState,
+} from "./parts/preflight.js";
 import { type Rehearsed, refuseChanged, rehearsed } from "./parts/rehearsal-record.js";
 import {
   accountForCommands,
@@ -63,7 +79,6 @@ import {
   siteBaseline,
   siteCode,
   siteConfig,
-  siteDirectories,
   siteEntries,
   siteInputs,
 } from "./parts/site.js";
@@ -119,6 +134,8 @@ type Inputs = {
       readonly pairs: readonly Pair[];
       /** Its code does. */
       readonly stays: boolean;
+      /** Directory of the old name's certificates, which nobody else has. */
+      readonly certificates?: string;
     }
 );
 
@@ -137,14 +154,10 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
 
   async prepare(args, use, id) {
     const { name } = args;
-    const all = await resolveSite(use.store, use.settings, name);
+    const all = await resolveSite(use.store, use.settings, name, "all");
     refuseOtherUser(all.server);
-    const { generation } = all.site;
-    if (generation === undefined)
-      throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, {
-        state: "a context without a site",
-        next: [`provision install ${name}`],
-      });
+    await refuseDown(all, use);
+    const generation = generationOf(all.site);
     const host = use.host(all.server);
     const now = await siteInputs(use, all, await detectCore(host, use.rootOf(all)), generation);
     const newName = args.newName ?? name;
@@ -161,7 +174,7 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
       });
     if (!renamed && !moves) return { inputs: { ...common, kind: "nothing", baseline: {} }, locks: siteLocks(all) };
 
-    const wanted = await resolveAs(use, all, {
+    const properties = {
       name: newName,
       uri,
       platform,
@@ -169,12 +182,15 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
       // Where it was imported it stands on its own platform only.
       ...(renamed || platform !== all.site.platform ? { directory: undefined } : {}),
       ...(renamed ? namesAfter(all.site, uri, args.redirectOld === true) : {}),
-    } as Partial<Site>);
+    } as Partial<Site>;
+    const wanted = await resolveAs(use, all, properties, "all");
+    refuseOtherMembers(all, wanted);
     const target = await detectCore(use.host(wanted.server), use.rootOf(wanted));
     if (platform !== all.site.platform) refuseLocked(wanted.platform);
     await refuseConflictsBut(use, wanted.site, name);
     const locks = [...locksOf(all, wanted), ...(renamed ? [{ kind: "site", name: newName, mode: "exclusive" } as const] : [])];
     if (!moves) {
+      if (now.others?.length) refuseRename(all);
       const next = await siteInputs(use, wanted, target, generation);
       if (await host.stat(next.siteDirectory))
         throw new ProvisionError("NAME_TAKEN", `${host.name}:${next.siteDirectory} is there already`, {
@@ -183,7 +199,12 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
         });
       const pairs = pathPairs(now, next, use);
       const baseline = { ...(await siteBaseline(now, use)), ...(await siteBaseline(next, use)) };
-      return { inputs: { ...common, kind: "rename", now, next, pairs, stays: await codeStays(now, next, use), baseline }, locks };
+      const certificates = await certificatesToForget(use, all, [{ site: wanted.site, webServer: wanted.platform.web_server }], name);
+      const stays = await codeStays(now, next, use);
+      return {
+        inputs: { ...common, kind: "rename", now, next, pairs, stays, baseline, ...(certificates === undefined ? {} : { certificates }) },
+        locks,
+      };
     }
     refuseForeignDatabase(use.engine(target.engine), wanted);
     const profile = await refuseCore(now, { core: target, name: platform, host: use.host(wanted.server) }, use);
@@ -201,17 +222,20 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
     const s = await succession(use, now, next, { generation: id, command: "migrate", operation: id });
     const sizes = await measured;
     // Another group would be one for both.
-    const linked = use.settings.files_copy === "link" && now.gid === s.next.gid && now.pool?.uid === s.next.pool?.uid;
+    const linked =
+      use.settings.files_copy === "link" &&
+      sidesOf(s).every((side) => side.now.gid === side.next.gid && side.now.pool?.uid === side.next.pool?.uid);
     const copied = linked ? 0 : sizes.files;
-    await refuseFullDisk(
-      use.host(next.server),
-      use.layoutOf(next.server).sites,
-      copied + (use.db(next.dbServer).type === "sqlite" ? sizes.database : 0) + SLACK,
-    );
+    for (const { server } of placesOf(s.next))
+      await refuseFullDisk(
+        use.host(server),
+        use.layoutOf(server).sites,
+        copied + (use.db(next.dbServer).type === "sqlite" ? sizes.database : 0) + SLACK,
+      );
     const baseline = {
       ...(await siteBaseline(now, use)),
       ...(await siteBaseline(s.next, use)),
-      ...(await baselineOf(use.host(next.server), [s.staged.siteDirectory])),
+      ...(await besideBaseline(s, use)),
     };
     return {
       inputs: {
@@ -238,8 +262,7 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
     if (inputs.kind === "move") db.beforehand?.(databaseOf(next, use, next.dbServer));
     await together(
       inputs.kind === "move" && inputs.backup !== null ? refuseNoRoom(now, use) : Promise.resolve(),
-      refuseUnwell(next, use),
-      refusePool(next, use),
+      ...placesOf(next).flatMap((at) => [refuseUnwell(at, use), refusePool(at, use), refuseUnfitPair(at, use)]),
       db.reach(),
       use.db(now.dbServer).reach(),
       inputs.kind === "move" ? refuseIncompatible(inputs, now, next, use) : Promise.resolve(),
@@ -253,7 +276,18 @@ export const migrate: Operation<MigrateArgs, Inputs, Services> = {
       case "nothing":
         return [];
       case "rename":
-        return renameSteps(inputs, use);
+        return [
+          ...renameSteps(inputs, use),
+          ...(inputs.certificates === undefined
+            ? []
+            : [
+                gone(use.host(inputs.now.webServer), [inputs.certificates], {
+                  id: "certificate/former-name",
+                  title: `Remove certificates of ${inputs.now.site.uri}`,
+                  phase: "cleanup",
+                }),
+              ]),
+        ];
       case "move":
         return moveSteps(inputs, use);
     }
@@ -320,6 +354,14 @@ export async function newUri(name: string, use: Services): Promise<string> {
   );
 }
 
+function refuseRename({ site, cluster }: SiteAndAll): never {
+  throw new ProvisionError("REFUSED", `${site.name} gets no other name in its place on a cluster (${cluster?.name}) in this version`, {
+    why: ["its files are taken along as they are, which is done on one machine"],
+    state: "nothing was changed",
+    next: ["migrate it to another platform of the cluster under the other name"],
+  });
+}
+
 /** What the hub has against the context, the one that it is renamed from (or saved over) left aside. */
 async function refuseConflictsBut(use: Services, wanted: Site, former: string): Promise<void> {
   const { contexts } = await use.store.load();
@@ -352,7 +394,7 @@ function moveSteps(inputs: Extract<Inputs, { kind: "move" }>, use: Services): re
   const code = stagedCode(s, use);
   const otherMachine = !isSameMachine(now.server, next.server);
   const otherCode = otherMachine || now.core.docroot !== next.core.docroot || now.directory !== next.directory;
-  const close = closeGate(now, use, maxWriteBlock ?? undefined);
+  const [close, ...closeOthers] = closeGates(now, use, maxWriteBlock ?? undefined);
   const marks = marksOf(now, use);
   const copy = copyDatabase(now, next, use, sizes.database);
   const rows = countRows(next, use);
@@ -362,18 +404,21 @@ function moveSteps(inputs: Extract<Inputs, { kind: "move" }>, use: Services): re
     comparison(inputs, next),
     ...(backup === null ? [] : backupSteps(now, backup, use)),
     ...makeGeneration(s, use),
-    copyFiles(now, next, use, sizes.files, { ...ALL_TREES, linked }),
+    ...copyFilesOnAll(s, use, sizes.files, linked),
     close,
     ...[
+      ...closeOthers,
       marks,
       copy,
       { ...filesUpToDate(now, next, use), alongside: copy.id },
       modesAgain(next, use),
+      ...filesUpToDateOnOthers(s, use),
       ...arrived(now, s.staged, use),
       // On the same code the lists of files are right as they are, and would be wrong under the name of a generation beside.
       ...(otherCode ? [...codeMoved(engine, code, use, { from: now.site.profile, to: next.site.profile }), updates(engine, code)] : []),
       ...paths(engine, code, pairs),
-      smokeTest(s, use),
+      ...spreadGeneration(s.staged, use),
+      ...smokeTests(s, use),
       ...switchSteps(s, use),
       rows,
       { ...lateWrites(now, use, marks, acceptLateWrites), alongside: rows.id },
@@ -498,7 +543,7 @@ function renameSteps({ now, next, pairs, stays }: Extract<Inputs, { kind: "renam
     ...basicAuthSteps(next, use),
     ...accountForRequests(next, use, access),
     groupOfAll(next, use, { former: now }),
-    publish(next, use, next.site.site_enabled, withdrawn),
+    publish(next, use, next.site.site_enabled, () => withdrawn),
     ...(next.webServer.http_service_type === "php" ? [] : [reloaded(next, use)]),
     ...(next.site.site_enabled ? [answers(next, use)] : []),
     ...certificateSteps(next, use, true, (version) => publishCertificate(next, use, version)),
@@ -521,18 +566,6 @@ function renameSteps({ now, next, pairs, stays }: Extract<Inputs, { kind: "renam
     ...formerUri(now, use),
     ...formerName(now, next, use),
   ];
-}
-
-/** A tree of our own, that was refused when there. */
-function siteTree(next: SiteInputs, use: Services): Step {
-  const step = siteDirectories(next, use);
-  return {
-    ...step,
-    async check(run) {
-      const { changes, undo = [] } = await step.check(run);
-      return { changes, undo: [...undo, { do: "remove_tree", host: use.host(next.server).name, path: next.siteDirectory }] };
-    },
-  };
 }
 
 /** The generation stands below the new name, and can be reached by the old one until that goes. */

@@ -10,7 +10,7 @@ import { certificatesToForget } from "./parts/certificate.js";
 import { onMember } from "./parts/cluster.js";
 import { due, type Kept, keptGenerations, keptRecord } from "./parts/kept.js";
 import { databaseOf } from "./parts/site.js";
-import { namesOfDirectory, sitesPhpEntries } from "./parts/sites-php.js";
+import { namesOfDirectory, type SitesPhp, sitesPhpEntries } from "./parts/sites-php.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
 interface Going {
@@ -74,6 +74,9 @@ export const pruneGenerations: Operation<PruneArgs, Inputs, Services> = {
 
   steps: ({ name, going }, use) => going.flatMap((one) => pruneSteps(name, one, use)),
   confirm: async () => [],
+  async state({ name }) {
+    return `${name} serves as before; what was kept of it is partly gone`;
+  },
   async data({ going }) {
     return { generations: going.map(({ kept }) => kept.generation) };
   },
@@ -156,15 +159,7 @@ export function pruneSteps(name: string, { kept, server, dbServer, certificates,
           title: `Remove the database of generation ${generation}`,
         }))
       : []),
-    ...(names.length === 0
-      ? []
-      : [
-          sitesPhpEntries(at, async () => Object.fromEntries(names.map((one) => [one, null])), {
-            id: id("names"),
-            title: "Its names out of sites.php",
-            phase: "finish" as const,
-          }),
-        ]),
+    ...namesGone(at, names, id("names")),
     files(host, [siteDirectory, paths.root], layout.siteGenerations(uri), {
       id: id("files"),
       title: `Remove the files of generation ${generation}`,
@@ -175,6 +170,7 @@ export function pruneSteps(name: string, { kept, server, dbServer, certificates,
       const there = use.layoutOf(other);
       const inside = (path: string) => (path.startsWith(`${layout.root}/`) ? join(there.root, path.slice(layout.root.length + 1)) : path);
       return onMember(other, [
+        ...namesGone({ ...at, host: use.host(other), docroot: inside(kept.docroot) }, names, id("names")),
         files(use.host(other), [inside(siteDirectory), there.generation(uri, generation).root], there.siteGenerations(uri), {
           id: id("files"),
           title: `Remove the files of generation ${generation}`,
@@ -192,6 +188,21 @@ export function pruneSteps(name: string, { kept, server, dbServer, certificates,
           }),
         ]),
     keptRecord(use, name, generation, null, { id: id("record"), title: `Forget generation ${generation}`, phase: "finish" }),
+  ];
+}
+
+/** A member that came later may not have the platform. */
+function namesGone(at: SitesPhp, names: readonly string[], id: string): readonly Step[] {
+  if (names.length === 0) return [];
+  const entries = async () => Object.fromEntries(names.map((one) => [one, null]));
+  const step = sitesPhpEntries(at, entries, { id, title: "Its names out of sites.php", phase: "finish" });
+  const stands = async () => (await at.host.stat(join(at.docroot, "sites"))) !== undefined;
+  return [
+    {
+      ...step,
+      check: async (run) => ((await stands()) ? step.check(run) : { changes: [] }),
+      apply: async (run) => ((await stands()) ? step.apply(run) : null),
+    },
   ];
 }
 

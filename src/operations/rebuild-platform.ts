@@ -134,6 +134,7 @@ export const rebuildPlatform: Operation<RebuildPlatformArgs, Inputs, Services> =
         { mode: 0o644 },
         { id: "platform/core", title: "Record the core and the packages found" },
       ),
+      ...(kept === KEEP_OLD ? [] : spokesCleanup(inputs, use)),
       removeOld(
         inputs,
         gone(host, kept === null ? [old, recordFile(use.layout, old), use.layout.codeCache(basename(old))] : [], {
@@ -142,7 +143,6 @@ export const rebuildPlatform: Operation<RebuildPlatformArgs, Inputs, Services> =
           phase: "cleanup",
         }),
       ),
-      ...(kept === KEEP_OLD ? [] : spokesCleanup(inputs, use)),
     ];
   },
 

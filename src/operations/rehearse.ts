@@ -8,14 +8,15 @@ import { detectCore } from "../engines/index.js";
 import { clone } from "./clone.js";
 import { locksOf, migrate } from "./migrate.js";
 import { type Baseline, differences } from "./parts/baseline.js";
+import { placesOf, refuseDown } from "./parts/cluster.js";
 import { refuseCore } from "./parts/code-moved.js";
 import { comparison, refuseIncompatible, warningsOf } from "./parts/compatible.js";
 import { filesSize } from "./parts/copy.js";
 import { fingerprintOf } from "./parts/fingerprint.js";
-import { resolveAs, succession } from "./parts/generation.js";
+import { refuseOtherMembers, resolveAs, succession } from "./parts/generation.js";
 import { pageDifferences, pageText } from "./parts/page-text.js";
 import { type Part, runPart } from "./parts/part-operation.js";
-import { refuseFullDisk, refuseLocked, siteState } from "./parts/preflight.js";
+import { generationOf, refuseFullDisk, refuseLocked, siteState } from "./parts/preflight.js";
 import { removeRehearsal } from "./parts/rehearsal.js";
 import { type ComparedPage, type Copied, foundBy, judged, type Looked, type Moved, STEPS } from "./parts/rehearsal-record.js";
 import { databaseOf, type SiteInputs, siteBaseline, siteInputs } from "./parts/site.js";
@@ -61,14 +62,10 @@ export const rehearse: Operation<RehearseArgs, Inputs, Services> = {
   recovery: "automatic",
 
   async prepare({ name, platform, paths, keep }, use, id) {
-    const all = await resolveSite(use.store, use.settings, name);
+    const all = await resolveSite(use.store, use.settings, name, "all");
     refuseOtherUser(all.server);
-    const { generation } = all.site;
-    if (generation === undefined)
-      throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, {
-        state: "a context without a site",
-        next: [`provision install ${name}`],
-      });
+    await refuseDown(all, use);
+    const generation = generationOf(all.site);
     if (platform === all.site.platform)
       throw new ProvisionError("REFUSED", `${name} is on ${platform} already: there is nothing to rehearse`, {
         state: "nothing was changed",
@@ -76,7 +73,8 @@ export const rehearse: Operation<RehearseArgs, Inputs, Services> = {
       });
     const host = use.host(all.server);
     const now = await siteInputs(use, all, await detectCore(host, use.rootOf(all)), generation);
-    const wanted = await resolveAs(use, all, { platform });
+    const wanted = await resolveAs(use, all, { platform }, "all");
+    refuseOtherMembers(all, wanted);
     refuseLocked(wanted.platform);
     const target = await detectCore(use.host(wanted.server), use.rootOf(wanted));
     const profile = await refuseCore(now, { core: target, name: platform, host: use.host(wanted.server) }, use);
@@ -84,7 +82,7 @@ export const rehearse: Operation<RehearseArgs, Inputs, Services> = {
     const { next } = await succession(use, now, there, { generation: id, command: "rehearse", operation: id });
     const sizes = { files: await filesSize(now, use), database: await use.db(all.dbServer).size(databaseOf(now, use, all.dbServer)) };
     const onDisk = sizes.files + (use.db(all.dbServer).type === "sqlite" ? sizes.database : 0);
-    await refuseFullDisk(use.host(next.server), use.layoutOf(next.server).sites, 2 * onDisk + SLACK);
+    for (const { server } of placesOf(next)) await refuseFullDisk(use.host(server), use.layoutOf(server).sites, 2 * onDisk + SLACK);
     const copy = await temporaryName(use, all.site, id);
     return {
       inputs: {
@@ -258,7 +256,7 @@ function refuseFailed({ failure }: Part): void {
 
 /** A site as it is saved now. */
 async function inputsOf(use: Services, name: string): Promise<SiteInputs> {
-  const all = await resolveSite(use.store, use.settings, name);
+  const all = await resolveSite(use.store, use.settings, name, "first");
   const core = await detectCore(use.host(all.server), use.rootOf(all));
   return siteInputs(use, all, core, all.site.generation ?? "");
 }

@@ -14,6 +14,7 @@ import {
 } from "./parts/certificate.js";
 import { onEach } from "./parts/cluster.js";
 import { siteLocks } from "./parts/locks.js";
+import { generationOf } from "./parts/preflight.js";
 import { publish, publishCertificate, type SiteInputs, siteBaseline, siteInputs } from "./parts/site.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
@@ -32,9 +33,7 @@ export const renewCertificate: Operation<{ readonly name: string; readonly force
   async prepare({ name, force = false }, use) {
     const all = await resolveSite(use.store, use.settings, name, "all");
     refuseOtherUser(all.server);
-    const { generation } = all.site;
-    if (generation === undefined)
-      throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, { next: [`provision install ${name}`] });
+    const generation = generationOf(all.site);
     const certificate = await certificatePlan(use, all, { force });
     if (certificate === undefined || certificate.issuer === "own") {
       throw new ProvisionError("REFUSED", `${name} has no certificate that provision could renew`, {

@@ -6,17 +6,21 @@ import type { Operation, Step } from "../core/step.js";
 import { detectCore } from "../engines/index.js";
 import { loadStep } from "../services/db/transfer.js";
 import { type BackupInputs, backupData, backupInputs, backupSteps, refuseNoRoom } from "./parts/backup.js";
-import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { type Baseline, differences } from "./parts/baseline.js";
+import { refuseDown } from "./parts/cluster.js";
 import { codeMoved, type Pair, paths, refuseCore, updates } from "./parts/code-moved.js";
 import { codePlace } from "./parts/code-place.js";
 import {
-  closeGate,
+  besideBaseline,
+  closeGates,
   countRows,
   finishSwitch,
   makeGeneration,
+  refuseOtherMembers,
   resolveAs,
   type Succession,
-  smokeTest,
+  smokeTests,
+  spreadGeneration,
   stagedCode,
   succession,
   switchSteps,
@@ -24,7 +28,8 @@ import {
 import { siteLocks } from "./parts/locks.js";
 import { type Origin, originOf } from "./parts/origin.js";
 import { currentBuild, readRecord } from "./parts/platform-code.js";
-import { refuseForeignDatabase, refuseLocked, siteState } from "./parts/preflight.js";
+import { refusePool } from "./parts/pool.js";
+import { generationOf, refuseForeignDatabase, refuseLocked, refuseUnwell, siteState } from "./parts/preflight.js";
 import { databaseOf, type SiteInputs, siteBaseline, siteCode, siteInputs } from "./parts/site.js";
 import { backupNamed } from "./parts/stored-backups.js";
 import { allExtensions, dumpOf, filesStep, ownCodeStep, pairsOf, refuseUnfit } from "./parts/unpack.js";
@@ -61,14 +66,10 @@ export const restore: Operation<RestoreArgs, Inputs, Services> = {
 
   async prepare(args, use, id) {
     const { name } = args;
-    const all = await resolveSite(use.store, use.settings, name);
+    const all = await resolveSite(use.store, use.settings, name, "all");
     refuseOtherUser(all.server);
-    const { generation } = all.site;
-    if (generation === undefined)
-      throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, {
-        state: "nothing was changed",
-        next: [`provision deploy ${name} ${args.backup}    # makes a new site of the backup`],
-      });
+    await refuseDown(all, use);
+    const generation = generationOf(all.site, `provision deploy ${name} ${args.backup}    # makes a new site of the backup`);
     const stored = await backupNamed(use, args.backup, args.backup.includes("/") ? undefined : siteName(all.site.uri));
     if (stored.manifest.uri !== all.site.uri && stored.manifest.site !== name)
       throw new ProvisionError("REFUSED", `the backup ${stored.id} is one of ${stored.manifest.site}, not of ${name}`, {
@@ -78,13 +79,15 @@ export const restore: Operation<RestoreArgs, Inputs, Services> = {
     const origin = await originOf(use, stored.directory, {});
     const now = await siteInputs(use, all, await detectCore(use.host(all.server), use.rootOf(all)), generation);
     const platform = args.platform ?? (await recordedPlatform(origin, name, args.backup, use));
-    const wanted = await resolveAs(use, all, {
+    const properties = {
       platform,
       ...(platform === all.site.platform ? {} : { directory: undefined }),
       generation: id,
       db_name: undefined,
       db_user: undefined,
-    });
+    };
+    const wanted = await resolveAs(use, all, properties, "all");
+    refuseOtherMembers(all, wanted);
     if (platform !== all.site.platform) refuseLocked(wanted.platform);
     const host = use.host(wanted.server);
     const core = await detectCore(host, use.rootOf(wanted));
@@ -124,7 +127,7 @@ export const restore: Operation<RestoreArgs, Inputs, Services> = {
         baseline: {
           ...(await siteBaseline(now, use)),
           ...(await siteBaseline(s.next, use)),
-          ...(await baselineOf(host, [s.staged.siteDirectory])),
+          ...(await besideBaseline(s, use)),
         },
       },
       locks: [
@@ -138,6 +141,10 @@ export const restore: Operation<RestoreArgs, Inputs, Services> = {
 
   async preflight({ succession: s, origin }, use) {
     await refuseNoRoom(s.now, use);
+    for (const at of s.next.others ?? []) {
+      await refuseUnwell(at, use);
+      await refusePool(at, use);
+    }
     await refuseUnfit({ ...s.next, origin }, use);
   },
 
@@ -164,8 +171,9 @@ export const restore: Operation<RestoreArgs, Inputs, Services> = {
       allExtensions(unpacking, use),
       ...(otherCode ? [updates(engine, code)] : []),
       ...paths(engine, code, pairs),
-      smokeTest(s, use),
-      closeGate(now, use),
+      ...spreadGeneration(s.staged, use),
+      ...smokeTests(s, use),
+      ...closeGates(now, use),
       ...switchSteps(s, use),
       // What was listed while it stood beside is listed under its name.
       ...(otherCode && beside
@@ -216,7 +224,7 @@ async function recordedPlatform(origin: Origin, name: string, word: string, use:
 
 /** Whether the code of a platform is where its sites run. */
 async function standsFor(name: string, use: Services): Promise<boolean> {
-  const all = await resolvePlatform(use.store, use.settings, name);
+  const all = await resolvePlatform(use.store, use.settings, name, "first");
   return (await use.host(all.server).stat(use.rootOf(all))) !== undefined;
 }
 

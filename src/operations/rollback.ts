@@ -1,24 +1,31 @@
+import { basename, join } from "node:path";
 import { resolveSite, type SiteAndAll } from "../context/references.js";
 import type { Site } from "../context/schema.js";
 import { ProvisionError } from "../core/errors.js";
 import type { Operation, Step } from "../core/step.js";
+import { together } from "../core/together.js";
 import { detectCore } from "../engines/index.js";
 import { locksOf } from "./migrate.js";
-import { type Baseline, baselineOf, differences } from "./parts/baseline.js";
+import { type Baseline, differences } from "./parts/baseline.js";
+import { refuseUnfitPair } from "./parts/certificate.js";
+import { membersOf, placesOf, refuseDown } from "./parts/cluster.js";
 import {
+  besideBaseline,
   blocked,
-  closeGate,
+  closeGates,
   finishSwitch,
   makeRoom,
+  onSides,
+  refuseOtherMembers,
   resolveAs,
   type Succession,
-  smokeTest,
+  smokeTests,
   succession,
   switchSteps,
 } from "./parts/generation.js";
 import { type Kept, keptGenerations } from "./parts/kept.js";
-import { poolSteps } from "./parts/pool.js";
-import { siteState } from "./parts/preflight.js";
+import { poolSteps, refusePool } from "./parts/pool.js";
+import { generationOf, siteState } from "./parts/preflight.js";
 import { type Rows, type Since, since } from "./parts/since.js";
 import { databaseOf, type SiteInputs, siteBaseline, siteInputs } from "./parts/site.js";
 import { refuseOtherUser, type Services } from "./services.js";
@@ -43,11 +50,10 @@ export const rollback: Operation<{ readonly name: string; readonly generation?: 
   recovery: "ask",
 
   async prepare({ name, generation }, use, id) {
-    const all = await resolveSite(use.store, use.settings, name);
+    const all = await resolveSite(use.store, use.settings, name, "all");
     refuseOtherUser(all.server);
-    const serving = all.site.generation;
-    if (serving === undefined)
-      throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, { next: [`provision install ${name}`] });
+    await refuseDown(all, use);
+    const serving = generationOf(all.site);
     const kept = await keptGenerations(use, name);
     const back =
       generation === undefined ? kept[0] : kept.find((one) => one.generation === generation || one.generation.endsWith(`-${generation}`));
@@ -63,7 +69,8 @@ export const rollback: Operation<{ readonly name: string; readonly generation?: 
     }
     const host = use.host(all.server);
     const now = await siteInputs(use, all, await detectCore(host, use.rootOf(all)), serving);
-    const next = await resolveAs(use, all, former(back, name));
+    const next = await resolveAs(use, all, former(back, name), "all");
+    refuseOtherMembers(all, next);
     await refuseIncomplete(back, next, use);
     const s = await succession(use, now, next, {
       generation: back.generation,
@@ -71,11 +78,10 @@ export const rollback: Operation<{ readonly name: string; readonly generation?: 
       operation: id,
       staged: back.siteDirectory,
     });
-    const beside = [s.staged.siteDirectory, ...(s.aside === null ? [] : [s.aside])];
     const baseline = {
       ...(await siteBaseline(now, use)),
       ...(await siteBaseline(s.next, use)),
-      ...(await baselineOf(use.host(next.server), beside)),
+      ...(await besideBaseline(s, use)),
     };
     return {
       inputs: { site: all.site, webServer: all.webServer, succession: s, rows: rowsThen(back, serving), own: back.own ?? null, baseline },
@@ -83,14 +89,17 @@ export const rollback: Operation<{ readonly name: string; readonly generation?: 
     };
   },
 
+  async preflight({ succession: { next } }, use) {
+    await together(...placesOf(next).flatMap((at) => [refusePool(at, use), refuseUnfitPair(at, use)]));
+  },
+
   steps({ succession: s, rows, own }, use) {
     const count = counted(s.now, s.next, use, rows, own);
     return [
-      ...makeRoom(s, use),
-      ...poolSteps(s.next, use),
-      closeGate(s.now, use),
+      ...onSides(s, (side) => [...makeRoom(side, use), ...poolSteps(side.next, use)]),
+      ...closeGates(s.now, use),
       count,
-      smokeTest(s, use, "gate/close"),
+      ...smokeTests(s, use, "gate/close"),
       ...switchSteps(s, use),
       // Nobody has written to it since it served.
       ...finishSwitch(
@@ -138,10 +147,14 @@ function former({ properties }: Kept, name: string): Partial<Site> {
 
 /** All of it has to be there before anything is closed. */
 async function refuseIncomplete({ siteDirectory, generation }: Kept, next: SiteAndAll, use: Services): Promise<void> {
-  const host = use.host(next.server);
   const paths = use.layoutOf(next.server).generation(next.site.uri, generation);
   const missing: string[] = [];
-  for (const path of [siteDirectory, paths.files]) if (!(await host.stat(path))) missing.push(path);
+  for (const all of membersOf(next)) {
+    const host = use.host(all.server);
+    const directory = all.server === next.server ? siteDirectory : await besideOn(siteDirectory, all, use);
+    for (const path of [directory, use.layoutOf(all.server).generation(next.site.uri, generation).files])
+      if (!(await host.stat(path))) missing.push(`${all.server === next.server ? "" : `${host.name}:`}${path}`);
+  }
   if (!(await use.db(next.dbServer).exists(databaseOf({ site: next.site, generation, paths }, use, next.dbServer))))
     missing.push("its database");
   if (missing.length > 0)
@@ -149,6 +162,12 @@ async function refuseIncomplete({ siteDirectory, generation }: Kept, next: SiteA
       why: missing.map((what) => `${what} is gone`),
       state: "nothing was changed",
     });
+}
+
+/** Where a generation stands on another member of the cluster. */
+async function besideOn(siteDirectory: string, all: SiteAndAll, use: Services): Promise<string> {
+  const { docroot } = await detectCore(use.host(all.server), use.rootOf(all));
+  return join(docroot, "sites", basename(siteDirectory));
 }
 
 /** Of the generation that serves now, if it is the one that took that place. */

@@ -26,7 +26,7 @@ import {
 } from "./parts/generation.js";
 import { siteLocks } from "./parts/locks.js";
 import { refusePool } from "./parts/pool.js";
-import { refuseFullDisk, siteState } from "./parts/preflight.js";
+import { generationOf, refuseFullDisk, siteState } from "./parts/preflight.js";
 import { databaseOf, modesAgain, type SiteInputs, siteBaseline, siteCode, siteInputs } from "./parts/site.js";
 import { refuseOtherUser, type Services } from "./services.js";
 
@@ -207,11 +207,7 @@ export const sync: Operation<SyncArgs, Inputs, Services> = {
 async function installed(name: string, use: Services): Promise<SiteAndAll> {
   const all = await resolveSite(use.store, use.settings, name);
   refuseOtherUser(all.server);
-  if (all.site.generation === undefined)
-    throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, {
-      state: "nothing was changed",
-      next: [`provision install ${name}`],
-    });
+  generationOf(all.site);
   return all;
 }
 

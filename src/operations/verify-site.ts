@@ -13,7 +13,7 @@ import { filesMarker, onEach, refuseDown, refuseUnwell, spreadFiles } from "./pa
 import { contextFile } from "./parts/contexts.js";
 import { siteLocks } from "./parts/locks.js";
 import { dropPoolUsers, leavePools, poolSteps, refusePool, reloadPhp, reloadPhpUndo } from "./parts/pool.js";
-import { refuseConflicts, siteState } from "./parts/preflight.js";
+import { generationOf, refuseConflicts, siteState } from "./parts/preflight.js";
 import {
   accountForCommands,
   accountForRequests,
@@ -71,13 +71,7 @@ export const verifySite: Operation<VerifySiteArgs, Inputs, Services> = {
     const all = await resolveSite(use.store, use.settings, name, "all");
     refuseOtherUser(all.server);
     await refuseDown(all, use);
-    const { generation } = all.site;
-    if (generation === undefined) {
-      throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, {
-        state: "a context without a site",
-        next: [`provision install ${name}`],
-      });
-    }
+    const generation = generationOf(all.site);
     await refuseConflicts(use, all.site);
     const core = await detectCore(use.host(all.server), use.rootOf(all));
     const inputs = await siteInputs(use, all, core, generation);

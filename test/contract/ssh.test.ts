@@ -320,6 +320,21 @@ describe.skipIf(absent !== undefined)("over SSH (sshd on loopback)", () => {
       }
     });
 
+    it("let a writer that has written all end in its own time, when its reader has what it wants: tar does not wait for more than the end of an archive", async () => {
+      mkdirSync(at("packed"), { recursive: true });
+      writeFileSync(join(at("packed"), "a"), "a");
+      for (const [way, from, to] of machines()) {
+        mkdirSync(at(`unpacked ${way}`));
+        const late = sh(
+          'tar --create --directory="$1" a; until [ -e "$2/a" ]; do sleep 0.05; done; sleep 0.5',
+          at("packed"),
+          at(`unpacked ${way}`),
+        );
+        await pipeBetween(from, late, to, ["tar", "--extract", "--file=-", `--directory=${at(`unpacked ${way}`)}`]);
+        expect([way, readFileSync(join(at(`unpacked ${way}`), "a"), "utf8")]).toEqual([way, "a"]);
+      }
+    });
+
     it("are told as they are, and at once, when the reader was over before anything was written", async () => {
       for (const [way, from, to] of machines().slice(0, 3)) {
         const early = {

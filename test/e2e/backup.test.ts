@@ -216,7 +216,9 @@ describe("backups", () => {
   ])("verify ends with 6 when %s is not as it was; restore, deploy and export refuse it", async (what, damage, why) => {
     const hub = world();
     const { id, path } = await backup(hub);
-    expect((await hub.do("backups", "verify", "--all")).data?.["backups"]).toEqual([{ backup: id, site: "@a.test", problems: [] }]);
+    expect((await hub.do("backups", "verify", "--all")).data?.["backups"]).toEqual([
+      { backup: id, site: "@a.test", damaged: false, problems: [] },
+    ]);
     damage(path);
     const before = hub.tree();
     const found = await refused(hub, "backups", "verify", "@a.test");
@@ -235,9 +237,12 @@ describe("backups", () => {
 
   it("verify --restore makes a site of it, starts it, counts the rows, and leaves nothing; a backup that lost rows is found", async () => {
     const hub = world();
-    const { path } = await backup(hub);
+    const { id, path } = await backup(hub);
     const before = hub.tree();
-    expect((await hub.do("backups", "verify", "@a.test", "--restore")).ok).toBe(true);
+    const { data } = await hub.do("backups", "verify", "@a.test", "--restore");
+    expect(data?.["backups"]).toEqual([
+      { backup: id, site: "@a.test", damaged: false, problems: [], restored: { tables: expect.any(Number), front_page: 200 } },
+    ]);
     if (hub.tree() !== before) expect.fail(treeDifference(hub.tree(), before));
     // Every sum is right, and rows are missing all the same.
     const dump = join(path, "database.sqlite.zst");

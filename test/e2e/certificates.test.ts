@@ -414,11 +414,12 @@ for (const type of ["nginx", "apache"] as const) {
       600_000,
     );
 
-    whole("a site under another name has a certificate for that at once", async () => {
+    whole("a site under another name has a certificate for that at once, and none by the old one", async () => {
       await web.hub.ok("migrate @self.test @renamed.test");
       const [version] = versions("renamed.test");
       const own = readFileSync(join(directory("renamed.test"), version as string, "fullchain.pem"), "utf8");
       expect(await seen("renamed.test", own)).toMatchObject({ authorized: true });
+      expect(existsSync(directory("self.test"))).toBe(false);
       expect((await web.hub.document("verify @renamed.test")).counts.changed).toBe(0);
     });
 

@@ -179,7 +179,7 @@ describe.skipIf(missing !== undefined)(`kill -9 with a database server${missing 
     await hub.do("delete", "@a.test", "--no-backup", "--yes");
   });
 
-  test("a wrong password and a missing right: 77, and what to do", async () => {
+  test("M13, a wrong password and a missing right: 77, and what to do", async () => {
     await hub.do("save", "@server_master", `--master_db=mysql://master:wrong@127.0.0.1:${server.port}`);
     const refused = await hub.run(["install", "@b.test"]);
     expect([refused.code, refused.said?.error?.code]).toEqual([77, "DATABASE_LOGIN_REFUSED"]);

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import {
   chmodSync,
   existsSync,
@@ -177,11 +178,11 @@ describe("what cannot be taken over is refused, and nothing is changed", () => {
       /cannot be reached/,
     ],
     [
-      "PostgreSQL",
-      settingsByHand("array('driver' => 'pgsql', 'database' => 'd', 'username' => 'u', 'password' => 'p')"),
+      "a kind of database that nobody here has",
+      settingsByHand("array('driver' => 'sqlsrv', 'database' => 'd', 'username' => 'u', 'password' => 'p')"),
       1,
       "REFUSED",
-      /pgsql/,
+      /of a kind that provision does not have: "sqlsrv"/,
     ],
   ];
   it.each(cases)("%s", async (_what, settings, exit, code, why) => {
@@ -224,6 +225,7 @@ describe("what cannot be taken over is refused, and nothing is changed", () => {
 const missing = missingServer("mysql");
 describe.skipIf(missing !== undefined)(`on MariaDB${missing === undefined ? "" : ` (${missing})`}`, () => {
   let server: DatabaseServer;
+  let database: string;
   beforeAll(async () => {
     server = await startServer("mysql");
     await hub.ok([
@@ -236,10 +238,10 @@ describe.skipIf(missing !== undefined)(`on MariaDB${missing === undefined ? "" :
     ]);
     await hub.saveSite("m.localhost", "--db_server=@server_db");
     await hub.ok("install @m.localhost");
-    const { db_name: database } = context("m.localhost");
+    database = String(context("m.localhost")["db_name"]);
     server.sql(`CREATE USER operator@'%' IDENTIFIED BY 'geheim'`);
-    server.sql(`GRANT ALL ON ${String(database)}.* TO operator@'%'`);
-    const account = `'database' => '${String(database)}', 'username' => 'operator', 'password' => 'geheim'`;
+    server.sql(`GRANT ALL ON ${database}.* TO operator@'%'`);
+    const account = `'database' => '${database}', 'username' => 'operator', 'password' => 'geheim'`;
     const prefixed = `array('driver' => 'mysql', 'host' => '127.0.0.1', 'port' => '${server.port}', ${account}, 'prefix' => getenv('PREFIX') ?: '')`;
     // As Aegir has it: with each request, from the web server; for the command line from drushrc.php.
     const cloaked = `array('driver' => $_SERVER['db_type'], 'host' => $_SERVER['db_host'], 'port' => $_SERVER['db_port'], 'database' => rawurldecode($_SERVER['db_name']), 'username' => $_SERVER['db_user'], 'password' => $_SERVER['db_passwd'], 'prefix' => getenv('PREFIX') ?: '')`;
@@ -247,7 +249,7 @@ describe.skipIf(missing !== undefined)(`on MariaDB${missing === undefined ? "" :
     writeFileSync(join(where, "by-aegir.php"), settingsByHand(cloaked));
     writeFileSync(
       join(where, "drushrc.php"),
-      `<?php\n$options['db_type'] = 'mysql';\n$_SERVER['db_type'] = $options['db_type'];\n$_SERVER['db_host'] = '127.0.0.1';\n$_SERVER['db_port'] = '${server.port}';\n$_SERVER['db_name'] = '${String(database)}';\n$_SERVER['db_user'] = 'operator';\n$_SERVER['db_passwd'] = 'geheim';\n`,
+      `<?php\n$options['db_type'] = 'mysql';\n$_SERVER['db_type'] = $options['db_type'];\n$_SERVER['db_host'] = '127.0.0.1';\n$_SERVER['db_port'] = '${server.port}';\n$_SERVER['db_name'] = '${database}';\n$_SERVER['db_user'] = 'operator';\n$_SERVER['db_passwd'] = 'geheim';\n`,
     );
     for (const user of server.sql("SELECT User FROM mysql.user WHERE User LIKE 'm_localhost%'"))
       server.sql(`DROP USER IF EXISTS '${user[0]}'@'localhost', '${user[0]}'@'127.0.0.1'`);
@@ -259,9 +261,44 @@ describe.skipIf(missing !== undefined)(`on MariaDB${missing === undefined ? "" :
       .sql("SELECT DISTINCT User FROM mysql.user WHERE User = 'operator' OR User LIKE 'm\\_localhost%' ORDER BY 1")
       .map(([user]) => user);
 
-  it("a prefix is refused; a server that the hub does not have is named with the command that saves it", async () => {
-    const prefixed = await hub.document("import @m.localhost @platform_p", { env: { PREFIX: "d7_" } });
-    expect(prefixed.error?.code).toMatch(/REFUSED|NOT_INSTALLED/);
+  const tables = () => server.sql(`SHOW TABLES IN \`${database}\``).map(([table = ""]) => table);
+  const renamed = (to: (table: string) => string) =>
+    server.sql(
+      `RENAME TABLE ${tables()
+        .map((table) => `\`${table}\` TO \`${to(table)}\``)
+        .join(", ")}`,
+      database,
+    );
+
+  it("a prefix is refused, and what is to be typed instead makes a site of those tables alone; so is a database that others are in, too", async () => {
+    server.sql("CREATE TABLE d7_users LIKE users; CREATE TABLE d7_sessions LIKE sessions; CREATE TABLE d7_system LIKE system", database);
+    const shared = await hub.document("import @m.localhost @platform_p");
+    expect([shared.exit, shared.error?.code]).toEqual([1, "REFUSED"]);
+    expect(shared.error?.why.join()).toContain("their prefixes are d7_");
+    server.sql("DROP TABLE d7_users, d7_sessions, d7_system", database);
+    renamed((table) => `it_s_${table}`);
+    server.sql("CREATE TABLE itxs_other (word TEXT); INSERT INTO itxs_other VALUES ('of somebody else')", database);
+    const prefixed = await hub.document("import @m.localhost @platform_p", { env: { PREFIX: "it_s_" } });
+    expect([prefixed.exit, prefixed.error?.code]).toEqual([1, "REFUSED"]);
+    const [dump = "", deploy = ""] = prefixed.error?.next ?? [];
+    writeFileSync(hub.path(".my.cnf"), `[client]\nsocket=${join(server.base, "socket")}\nuser=root\n`);
+    execFileSync("sh", ["-c", dump], { cwd: hub.root, env: { ...process.env, HOME: hub.root }, stdio: "pipe" });
+    const text = readFileSync(hub.path("site.sql"), "utf8");
+    expect(text).toContain("INSERT INTO `users`");
+    expect(text).not.toContain("of somebody else");
+    const words = deploy.replace(/ +#.*/, "").replace("@m.localhost", "@w.localhost").split(" ").slice(1);
+    const more = ["--platform", "p", "--db-server", "server_db", "--old-uri", "m.localhost"];
+    expect(
+      (await hub.document([...words.map((word) => (word === "site.sql" ? hub.path("site.sql") : word)), ...more])).error,
+    ).toBeUndefined();
+    expect(await get("w.localhost", "/")).toBe(200);
+    await hub.ok("delete @w.localhost --no-backup --yes");
+    for (const name of [".my.cnf", "site.sql"]) rmSync(hub.path(name));
+    server.sql("DROP TABLE itxs_other", database);
+    renamed((table) => table.slice("it_s_".length));
+  });
+
+  it("a server that the hub does not have is named with the command that saves it", async () => {
     const other = await startServer("mysql");
     await hub.ok(["save", "@server_db", `--master_db=${other.url}`]);
     const unknown = await hub.document("import @m.localhost @platform_p");
@@ -286,9 +323,105 @@ describe.skipIf(missing !== undefined)(`on MariaDB${missing === undefined ? "" :
     expect((await hub.document("verify @m.localhost")).counts).toMatchObject({ changed: 0 });
     expect(await get("m.localhost", "/")).toBe(200);
     expect(readFileSync(settings, "utf8")).not.toContain("geheim");
-    const { db_name: database } = context("m.localhost");
     await hub.ok("delete @m.localhost --yes");
     expect(accounts()).toEqual(["operator"]);
-    expect(server.sql(`SHOW DATABASES LIKE '${String(database)}'`)).toEqual([]);
+    expect(server.sql(`SHOW DATABASES LIKE '${database}'`)).toEqual([]);
+  });
+});
+
+const without = missingServer("pgsql");
+describe.skipIf(without !== undefined)(`on PostgreSQL${without === undefined ? "" : ` (${without})`}`, () => {
+  let server: DatabaseServer;
+  let master: string;
+  const roles = () =>
+    server
+      .sql("SELECT rolname FROM pg_roles WHERE rolname !~ '^pg_' AND rolname NOT IN ('postgres', 'maker') ORDER BY 1")
+      .map(([role]) => role);
+  const owners = () => server.sql("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'", "shop").flat();
+  const importing = () => hub.document("import @g.localhost @platform_p");
+
+  beforeAll(async () => {
+    server = await startServer("pgsql");
+    await hub.ok([
+      "save",
+      "@server_pg",
+      "--context_type=server",
+      "--http_service_type=none",
+      "--db_service_type=pgsql",
+      `--master_db=${server.url}`,
+    ]);
+    await hub.saveSite("g.localhost", "--db_server=@server_pg");
+    await hub.ok("install @g.localhost");
+    const { db_name, db_user } = context("g.localhost");
+    const [database, user] = [String(db_name), String(db_user)];
+    // As an operator makes them: both of one name, and the account logs in.
+    server.sql(`CREATE ROLE shop LOGIN PASSWORD 'geheim'; ALTER DATABASE ${database} RENAME TO shop; ALTER DATABASE shop OWNER TO shop;`);
+    server.sql(`REASSIGN OWNED BY ${database} TO shop; DROP OWNED BY ${database}; DROP OWNED BY ${user};`, "shop");
+    server.sql(`DROP ROLE ${user}; DROP ROLE ${database}; GRANT ALL ON DATABASE shop TO PUBLIC`);
+    const account = "'database' => 'shop', 'username' => 'shop', 'password' => 'geheim'";
+    // The hub knows the same server by its address.
+    makeByHand(hub, "g.localhost", {
+      settings: settingsByHand(`array('driver' => 'pgsql', 'host' => 'localhost', 'port' => '${server.port}', ${account})`),
+    });
+    // One that is no superuser, as at those who offer databases.
+    server.sql("CREATE ROLE maker LOGIN CREATEDB CREATEROLE PASSWORD 'maker'");
+    master = `pgsql://maker:maker@127.0.0.1:${server.port}`;
+  }, 120_000);
+  afterAll(async () => server?.remove());
+
+  it("tables of several roles, of one that may do everything or in other schemas are refused, each with a way round", async () => {
+    const before = roles();
+    server.sql("CREATE TABLE second (a int)", "shop");
+    const several = await importing();
+    expect([several.exit, several.error?.code, several.error?.message]).toEqual([1, "REFUSED", expect.stringContaining("postgres, shop")]);
+    server.sql(
+      "DROP TABLE second; CREATE SCHEMA more AUTHORIZATION shop; CREATE TABLE more.second (a int); ALTER TABLE more.second OWNER TO shop",
+      "shop",
+    );
+    expect((await importing()).error?.message).toContain("other schemas than public: more");
+    server.sql("DROP SCHEMA more CASCADE; ALTER ROLE shop CREATEROLE", "shop");
+    const mighty = await importing();
+    expect([mighty.error?.code, mighty.error?.next[0]]).toEqual(["REFUSED", "pg_dump --no-owner shop > site.sql"]);
+    server.sql("ALTER ROLE shop NOCREATEROLE");
+    server.sql("CREATE TABLE a_users (); CREATE TABLE a_sessions (); CREATE TABLE a_key_value ()", "shop");
+    expect((await importing()).error?.why.join()).toContain("their prefixes are a_");
+    server.sql("DROP TABLE a_users, a_sessions, a_key_value", "shop");
+    expect(roles()).toEqual(before);
+  });
+
+  it("an account of master_db that is no superuser is told which right it lacks", async () => {
+    await hub.ok(["save", "@server_pg", `--master_db=${master}`]);
+    const lacks = await importing();
+    expect([lacks.exit, lacks.error?.code]).toEqual([1, "REFUSED"]);
+    const [grant = ""] = lacks.error?.next ?? [];
+    expect(grant).toMatch(/^GRANT shop TO maker WITH ADMIN OPTION /);
+    expect(roles()).toEqual(["shop"]);
+    server.sql(grant.replace(/ +#.*/, ";"));
+  });
+
+  it("an account of the site's own becomes the operator's, whose database and account stay as they are; delete leaves the account", async () => {
+    const done = await importing();
+    expect(done.error).toBeUndefined();
+    expect(done).toMatchObject({ data: { db_server: "@server_pg", database: "shop", former_account: "shop" } });
+    expect(JSON.stringify(done)).not.toContain("geheim");
+    expect([owners(), roles()]).toEqual([["shop"], [expect.stringMatching(/^g_localhost_/), "shop"]]);
+    expect(await get("g.localhost", "/")).toBe(200);
+    await hub.ok("verify @g.localhost");
+    expect((await hub.document("verify @g.localhost")).counts).toMatchObject({ changed: 0 });
+    expect(await get("g.localhost", "/")).toBe(200);
+    expect(readFileSync(join(place("g.localhost"), "settings.php"), "utf8")).not.toContain("geheim");
+    // What the site makes anew is the operator's, too.
+    expect(owners()).toEqual(["shop"]);
+    await hub.ok("verify @g.localhost --rotate-password");
+    expect(roles()).toEqual([expect.stringMatching(/^g_localhost_.*_r[0-9a-f]{7}$/), "shop"]);
+    await hub.ok("migrate @g.localhost @h.localhost");
+    const { data } = await hub.document("backup @h.localhost");
+    expect((await hub.document(`restore @h.localhost ${String(data?.["backup"])} --yes`)).error).toBeUndefined();
+    expect(await get("h.localhost", "/")).toBe(200);
+    await hub.ok("rollback @h.localhost --yes");
+    expect([await get("h.localhost", "/"), context("h.localhost")["db_name"]]).toEqual([200, "shop"]);
+    await hub.ok("delete @h.localhost --yes");
+    expect(roles()).toEqual(["shop"]);
+    expect(server.sql("SELECT datname FROM pg_database WHERE datname NOT IN ('postgres', 'template0', 'template1')")).toEqual([]);
   });
 });

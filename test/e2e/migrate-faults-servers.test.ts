@@ -145,7 +145,7 @@ for (const [type, database] of [
       });
 
       test.each(["before", "meanwhile"])(
-        "a neighbour's configuration is broken %s: exit 4 with the daemon's words, and it is left to him",
+        "a neighbour's configuration is broken %s: exit 4 with the daemon's words, and it is left to him (M7)",
         async (when) => {
           const theirs = hub.path(`config/server_master/${type}/post.d/neighbour.conf`);
           const before = everything();
@@ -161,11 +161,58 @@ for (const [type, database] of [
         },
       );
 
-      /** Stops a database server when its dump is asked for. */
+      /** What else makes a site anew, and an install: the same faults. */
+      const OTHERS = ["clone", "restore", "deploy", "rename", "install"] as const;
+      async function lineOf(what: (typeof OTHERS)[number]): Promise<string> {
+        const { data } = what === "restore" || what === "deploy" ? await hub.document(`backup @${SITE}`) : {};
+        const id = String(data?.["backup"]);
+        return {
+          clone: `clone @${SITE} @new.test @platform_next`,
+          restore: `restore @${SITE} ${id} --yes`,
+          deploy: `deploy @new.test ${id} @platform_next`,
+          rename: `migrate @${SITE} @new.test`,
+          install: "install @fresh.test",
+        }[what];
+      }
+
+      test.skipIf(database !== "mysql").each(OTHERS)(
+        "%s beside a neighbour's broken configuration: exit 4, and it is left to him (M7)",
+        async (what) => {
+          if (what === "install") await hub.saveSite("fresh.test", "--db_server=@server_db");
+          const line = await lineOf(what);
+          const theirs = hub.path(`config/server_master/${type}/post.d/neighbour.conf`);
+          const before = everything();
+          writeFileSync(theirs, "no_such_directive on;\n");
+          const failed = await visited(line);
+          rmSync(theirs);
+          expect([failed.exit, failed.outcome, failed.error?.code, failed.seen]).toEqual([4, "rolled_back", "CONFIGURATION", [200]]);
+          expect(JSON.stringify(failed.error)).toMatch(/no_such_directive/);
+          await takenBack(before);
+          if (what === "install") await hub.ok("save @fresh.test --delete");
+        },
+      );
+
+      test.skipIf(database !== "mysql").each(["clone", "restore", "deploy"] as const)(
+        "the database server stops in the middle of a %s: visitors are served again with it, and abort takes back what is left",
+        async (what) => {
+          const line = await lineOf(what);
+          const before = everything();
+          const failed = await (what === "clone"
+            ? stoppedMeanwhile(line, server)
+            : stoppedMeanwhile(line, server, "zstd", 'case "$*" in *-dc*database*) ;; *) exec $real "$@";; esac'));
+          await server.start();
+          expect([failed.exit, failed.outcome, failed.error?.code]).toEqual([5, "needs_attention", "SERVICE_UNAVAILABLE"]);
+          expect((await web.get(SITE, "/")).status).toBe(200);
+          await hub.ok(`abort ${failed.operation}`);
+          await takenBack(before);
+        },
+      );
+
+      /** Stops a database server when a program, its dump's unless said, is asked for. */
       const dump = database === "mysql" ? "mariadb-dump" : "pg_dump";
-      async function stoppedMeanwhile(line: string, one: DatabaseServer) {
+      async function stoppedMeanwhile(line: string, one: DatabaseServer, program = dump, unless = "") {
         const asked = join(hub.base, "asked");
-        const env = shim(dump, `touch ${asked}\nwhile [ -e ${asked} ]; do sleep 0.05; done\nexec $real "$@"`);
+        const env = shim(program, `${unless}\ntouch ${asked}\nwhile [ -e ${asked} ]; do sleep 0.05; done\nexec $real "$@"`);
         return visited(line, env, async () => {
           while (!existsSync(asked)) await sleep(20);
           await one.stop();
@@ -203,13 +250,20 @@ for (const [type, database] of [
         await takenBack(before);
       });
 
-      test("and then it moves, with all of that out of the way, and back", async () => {
+      test("and then it moves, with all of that out of the way, and back; a database of its name there is somebody else's (W2)", async () => {
+        const name = /^db_name: (\S+)$/m.exec(readFileSync(hub.path(`aliases/${SITE}.yml`), "utf8"))?.[1] ?? "";
+        other.sql(`CREATE DATABASE ${name}`);
+        other.sql("CREATE TABLE theirs (word INT)", name);
+        other.sql("INSERT INTO theirs VALUES (7)", name);
         const moved = await visited(`migrate @${SITE} @platform_next --db_server=@server_other`);
         expect([moved.error, moved.seen]).toEqual([undefined, [200]]);
         expect((await hub.document(`verify @${SITE}`)).counts.changed).toBe(0);
         const back = await visited(`rollback @${SITE} --yes`);
         expect([back.error, back.seen]).toEqual([undefined, [200]]);
         expect((await hub.document(`verify @${SITE}`)).counts.changed).toBe(0);
+        await hub.ok(`delete @${SITE} --no-backup --yes`);
+        expect(other.sql("SELECT word FROM theirs", name)).toEqual([["7"]]);
+        expect(everything().filter((line) => line.includes("site_test"))).toEqual([`database 1 ${name}`]);
       });
     },
   );

@@ -277,6 +277,7 @@ describe("what is kept goes when its time is over", () => {
       await hub.ok(`rollback @${SITE} --yes`);
     }
     expect((await kept()).length).toBe(1);
+    expect((await hub.document("status")).data).toMatchObject({ kept: 1 });
     await hub.ok("cron-all");
     expect((await kept()).length).toBe(1);
     writeFileSync(hub.path("provision.yml"), "keep_old: 0\n");

@@ -240,6 +240,75 @@ describe.skipIf(absent !== undefined)(`import from another hub over SSH${absent 
     expect(there()).toEqual(before);
   });
 
+  test.skipIf(missingServer("pgsql") !== undefined)(
+    "sites in PostgreSQL, of a hub of ours and of Aegir: dumped there by their own account, whose password nothing tells",
+    async () => {
+      const postgres = await startServer("pgsql");
+      try {
+        for (const each of [source, hub])
+          await each.ok([
+            ...["save", "@server_pg", "--context_type=server", "--http_service_type=none", "--db_service_type=pgsql"],
+            `--master_db=${postgres.url}`,
+          ]);
+        await source.saveSite("p.test", "--db_server=@server_pg");
+        await source.ok("install @p.test");
+        const said = (key: string) =>
+          new RegExp(`^${key}: (\\S+)$`, "m").exec(readFileSync(source.path("aliases/p.test.yml"), "utf8"))?.[1] ?? "";
+        const password = /^db_password_\w+: "(.*)"$/m.exec(readFileSync(source.path("secrets/p.test.yml"), "utf8"))?.[1] ?? "";
+        postgres.sql(
+          `CREATE TABLE cache_kept (cid TEXT); INSERT INTO cache_kept VALUES ('only there'); ALTER TABLE cache_kept OWNER TO ${said("db_name")};
+          CREATE TABLE kept (word TEXT); INSERT INTO kept VALUES (E'it''s \\\\ all'); ALTER TABLE kept OWNER TO ${said("db_name")};`,
+          said("db_name"),
+        );
+        const drushrc = join(aegir, "platforms/d7/sites/a.test/drushrc.php");
+        const asMysql = readFileSync(drushrc, "utf8");
+        const values = {
+          db_type: "pgsql",
+          db_port: String(postgres.port),
+          db_passwd: password,
+          db_name: said("db_name"),
+          db_user: said("db_user"),
+        };
+        const asPgsql = Object.entries(values).reduce(
+          (text, [key, value]) => text.replace(new RegExp(`(options\\['${key}'\\] = ').*(';)`), `$1${value}$2`),
+          asMysql,
+        );
+        rmSync(drushrc);
+        writeFileSync(drushrc, asPgsql, { mode: 0o440 });
+        const before = there();
+        for (const [words, site] of [
+          [ours("@p.test", "--platform", "p"), "p.test"],
+          [theirs("@a.test", "--platform", "p"), "a.test"],
+        ] as const) {
+          const { stdout, stderr, json } = await hub.provision([...words, "--json", "-vv"]);
+          expect([json.outcome, json.error], site).toEqual(["changed", undefined]);
+          expect(stdout + stderr).not.toContain(password);
+          const ourDatabase = saidOf(site, "db_name") ?? "";
+          expect(saidOf(site, "db_server")).toBe("@server_pg");
+          expect(postgres.sql("SELECT word FROM kept", ourDatabase)).toEqual([["it's \\ all"]]);
+          expect(postgres.sql("SELECT cid FROM cache_kept", ourDatabase)).toEqual([]);
+          expect(postgres.sql("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'", ourDatabase)).toEqual([
+            [ourDatabase],
+          ]);
+          if (site === "p.test") expect((await hub.document("verify @p.test")).counts.changed).toBe(0);
+          await gone(site);
+        }
+        expect(there()).toEqual(before);
+        rmSync(drushrc);
+        writeFileSync(drushrc, asPgsql.replace(password, "another"), { mode: 0o440 });
+        const denied = await hub.document(theirs("@a.test", "--platform", "p"));
+        expect(denied.error).toMatchObject({ code: "DATABASE_LOGIN_REFUSED", state: "nothing was changed" });
+        rmSync(drushrc);
+        writeFileSync(drushrc, asMysql, { mode: 0o440 });
+        await source.ok("delete @p.test --no-backup --yes");
+        for (const each of [source, hub]) await each.ok("save @server_pg --delete");
+      } finally {
+        await postgres.remove();
+      }
+    },
+    120_000,
+  );
+
   test("a site of Aegir 3, whose account stands in drushrc.php: what it was there it is here, and what it cannot be is told", async () => {
     const before = there();
     const refused = await hub.document(ours("--aegir", "@a.test"));

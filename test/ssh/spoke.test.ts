@@ -153,7 +153,7 @@ describe.skipIf(absent !== undefined)(`the life of a site on another machine (${
     }
     await hub.ok("enable @a.test");
     expect((await document("delete @platform_next --yes")).exit).toBe(0);
-  });
+  }, 120_000);
 
   test("delete takes a last backup and leaves nothing there", async () => {
     const { exit, data } = await document("delete @a.test --yes");

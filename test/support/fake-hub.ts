@@ -125,6 +125,7 @@ export class FakeHub {
   tree(): string {
     return [...entries(this.root)]
       .filter(({ path }) => !path.startsWith("state/") || path.startsWith("state/platforms"))
+      .filter(({ stat }) => !stat.isSocket())
       .filter(({ path }) => !/\.sqlite-(wal|shm)$|\/php\/generation$|^config\/[^/]+\/[a-z]+\/log\/./.test(path))
       .map(({ path, stat }) => {
         const full = this.path(path);

@@ -41,6 +41,8 @@ export interface TestSpoke {
 export interface SpokeHub {
   readonly hub: TestHub;
   readonly spokes: readonly TestSpoke[];
+  /** One machine more beside the spokes, with nothing on it. Not without namespaces. */
+  add(name: string, shared: readonly string[]): Promise<Machine>;
   remove(): Promise<void>;
 }
 
@@ -127,7 +129,11 @@ export async function spokeHub(
         },
       });
     }
-    return { hub, spokes, remove };
+    const add = (name: string, shared: readonly string[]) => {
+      if (machines === undefined) throw new Error(`there is no machine for ${name}: ${missingMachines()}`);
+      return machines.add(name, shared);
+    };
+    return { hub, spokes, add, remove };
   } catch (error) {
     await remove();
     throw error;

@@ -188,6 +188,7 @@ function provision_found(array $request) {
   try {
     $database = provision_database();
     if ($database !== NULL) {
+      $identity = provision_identity_query($found['database']['driver']);
       $extensions = (array) provision_stored($database, 'config', '', 'core.extension');
       $system = (array) provision_stored($database, 'config', '', 'system.site') + array('langcode' => 'en', 'name' => NULL, 'mail' => NULL);
       $site = array(
@@ -196,7 +197,7 @@ function provision_found(array $request) {
         'language' => provision_found_text(isset($system['default_langcode']) ? $system['default_langcode'] : $system['langcode']),
         'site_name' => provision_found_text($system['name']),
         'site_mail' => provision_found_text($system['mail']),
-        'identity' => $found['database']['driver'] === 'mysql' ? (string) $database->query(provision_identity_query())->fetchField() : NULL,
+        'identity' => $identity === NULL ? NULL : (string) $database->query($identity)->fetchField(),
       );
     }
     elseif ($found['database'] !== NULL) {

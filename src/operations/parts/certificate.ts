@@ -9,6 +9,7 @@ import { withInnerLock } from "../../core/lock.js";
 import type { Secret } from "../../core/secret.js";
 import type { Decision, Run, Step, Undo } from "../../core/step.js";
 import { type Host, isAway } from "../../host/host.js";
+import { checkPair } from "../../services/certificate-pair.js";
 import { configName } from "../../services/http/config-name.js";
 import { type Certificate, daysLeft, isDue, isNearEnd, isPair, readCertificate, uncovered } from "../../services/tls/certificate.js";
 import {
@@ -71,12 +72,14 @@ function placeOf(use: Services, { site, webServer }: Pick<SiteAndAll, "site" | "
 }
 
 /**
- * Of a generation that goes: where its web server has its certificates, when nobody else's are there. `others`: those of the site that stay.
+ * Of a generation that goes: where its web server has its certificates, when nobody else's are there. `others`: those of the site that
+ * stay. `renamed`: a context that is not to be looked at, for it goes.
  */
 export async function certificatesToForget(
   use: Services,
   gone: Pick<SiteAndAll, "site" | "webServer">,
   others: readonly { readonly site: Site; readonly webServer: string }[],
+  renamed?: string,
 ): Promise<string | undefined> {
   const { webServer } = gone;
   if (webServer.http_service_type === "none") return undefined;
@@ -89,7 +92,7 @@ export async function certificatesToForget(
     if (cluster.context_type === "server" && cluster.cluster_web_servers?.includes(webServer.name)) serving.add(cluster.name);
   const needed = (site: Site) => placeOf(use, { site, webServer }).directory === directory;
   const shared = contexts.some((site) => {
-    if (site.context_type !== "site") return false;
+    if (site.context_type !== "site" || site.name === renamed) return false;
     const platform = serves(site.platform);
     return platform?.context_type === "platform" && serving.has(platform.web_server) && needed(site);
   });
@@ -219,6 +222,29 @@ export function refuseUnprovable({ site, webServer, certificate: plan }: WithCer
       ],
     },
   );
+}
+
+/** Rejects with CONFIGURATION where a certificate of one's own, or its key, is not on the machine that is to serve the site, or is not fit. */
+export async function refuseUnfitPair(inputs: WithCertificate, use: Services): Promise<void> {
+  for (const place of [inputs, ...(inputs.others ?? [])]) {
+    const { site, webServer, certificate: plan } = place;
+    const files = certificateFiles(place, use);
+    if (plan?.issuer !== "own" || files === undefined) continue;
+    try {
+      await checkPair(use.host(webServer), files, "nothing was changed");
+    } catch (error) {
+      if (!(error instanceof ProvisionError) || error.code !== "CONFIGURATION") throw error;
+      throw new ProvisionError(error.code, error.message, {
+        why: [...error.why, "ssl_certificate and ssl_certificate_key are paths of the machine that serves the site"],
+        state: "nothing was changed",
+        next: [
+          `put both there on ${webServer.remote_host}: ${files.certificate} and ${files.key}`,
+          `or let there be another: provision save ${site.name} --ssl_certificate=null --ssl_certificate_key=null`,
+        ],
+        cause: error,
+      });
+    }
+  }
 }
 
 export interface WithCertificate extends Pick<SiteAndAll, "site" | "webServer"> {

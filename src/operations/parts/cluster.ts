@@ -32,6 +32,11 @@ export function onEach<T extends { readonly webServer: Server; readonly others?:
   return [...part(inputs), ...(inputs.others ?? []).flatMap((place) => onMember(place.webServer, part(place)))];
 }
 
+/** A site and what it is on the other members. */
+export function placesOf<T extends { readonly others?: readonly T[] }>(inputs: T): readonly T[] {
+  return [inputs, ...(inputs.others ?? [])];
+}
+
 /** Steps that a cluster has one of. */
 const ONCE = /^(?:database|http\/activate)/;
 
@@ -175,7 +180,7 @@ function markerText({ name }: Server, generation: string): string {
 }
 
 /** All members see one directory: a shared mount. */
-async function isShared(first: SiteInputs, place: SiteInputs, use: Services): Promise<boolean> {
+export async function isShared(first: SiteInputs, place: SiteInputs, use: Services): Promise<boolean> {
   const text = await use.host(place.server).readFile(join(realPlace(place, place.paths.files), MARKER));
   return text === markerText(first.server, first.generation);
 }

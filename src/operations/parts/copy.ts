@@ -56,7 +56,7 @@ export function copyFiles(
 ): Step {
   const here = use.host(from.server);
   const host = use.host(to.server);
-  return {
+  return emptiedWhenFull(host, to, {
     id: `${id}/copy`,
     title: `Copy the files of ${from.site.uri}`,
     undoneBy: "site/directories",
@@ -77,6 +77,24 @@ export function copyFiles(
       }
       return null;
     },
+  });
+}
+
+/** A step that fills the trees of a generation that nobody has yet: when the disk is full they are emptied at once, for the roll-back has files to write. */
+export function emptiedWhenFull(host: Host, { paths }: Pick<SiteInputs, "paths">, step: Step): Step {
+  return {
+    ...step,
+    async apply(run) {
+      try {
+        return await step.apply(run);
+      } catch (error) {
+        if (error instanceof ProvisionError && error.code === "DISK_FULL") {
+          const trees = TREES.map((name) => join(paths.root, name));
+          await host.run(["find", ...trees, "-mindepth", "1", "-delete"], { anyExit: true });
+        }
+        throw error;
+      }
+    },
   };
 }
 
@@ -84,7 +102,7 @@ export function copyFiles(
 export function filesUpToDate(from: SiteInputs, to: SiteInputs, use: Services, { names, id }: Trees = ALL_TREES): Step {
   const here = use.host(from.server);
   const host = use.host(to.server);
-  return {
+  return emptiedWhenFull(host, to, {
     id: `${id}/up-to-date`,
     title: "Bring the files up to date",
     undoneBy: "site/directories",
@@ -109,7 +127,7 @@ export function filesUpToDate(from: SiteInputs, to: SiteInputs, use: Services, {
       if (sources.length > 0) await sync(host, ["--relative"], sources, `${to.paths.root}/`);
       return null;
     },
-  };
+  });
 }
 
 /** The target becomes what the sources are. Nanoseconds count: two changes of one second may leave the same size. */

@@ -195,11 +195,9 @@ function ourSite(site: Site, contexts: ReadonlyMap<string, Context | string>, la
         ? `it serves on another machine than its hub's: ${server.name} (${server.remote_host})`
         : site.generation === undefined
           ? "it is not installed"
-          : type === "pgsql"
-            ? POSTGRES
-            : dbServer === undefined
-              ? `its database server ${site.db_server} is not in that hub`
-              : null;
+          : dbServer === undefined
+            ? `its database server ${site.db_server} is not in that hub`
+            : null;
   return {
     name: site.name,
     uri: site.uri,
@@ -216,8 +214,6 @@ function ourSite(site: Site, contexts: ReadonlyMap<string, Context | string>, la
     left,
   };
 }
-
-const POSTGRES = "its database is PostgreSQL; take it by provision backup and backups export there, and deploy here";
 
 function isDefault(type: "site", key: string, value: unknown): boolean {
   const { value: whole } = check(type, { context_type: "site", uri: "a.example", platform: "@platform_a", profile: "standard" });
@@ -311,10 +307,8 @@ async function aegirSite(
         ? "it is not installed"
         : machine !== undefined && !own.has(machine)
           ? `it serves on another machine than its hub's: ${machine}`
-          : type !== "mysql" && type !== "mysqli"
-            ? type === "pgsql"
-              ? POSTGRES
-              : `its database is of a kind that Aegir does not have: ${quoted(type ?? "")}`
+          : type !== "mysql" && type !== "mysqli" && type !== "pgsql"
+            ? `its database is of a kind that Aegir does not have: ${quoted(type ?? "")}`
             : null;
   const { context, left } = inOurWords(alias, uri);
   return {
@@ -401,8 +395,8 @@ function fits(values: Readonly<Record<string, Json>>): boolean {
 /** How the site reaches its database there. Rejects with CONFIGURATION, PERMISSION_DENIED. */
 export async function foreignDatabase(host: Host, hub: HubPlace, site: Pick<ForeignSite, "name" | "data">): Promise<SourceDatabase> {
   const found = hub.kind === "aegir" ? await aegirDatabase(host, site) : await ourDatabase(host, hub.root, site.name);
-  const problem = found.driver === "mysql" ? databaseNameProblem(found.database) : undefined;
-  if (problem !== undefined && found.driver === "mysql")
+  const problem = found.driver === "sqlite" ? undefined : databaseNameProblem(found.database);
+  if (problem !== undefined && found.driver !== "sqlite")
     throw new ProvisionError("REFUSED", `${host.name}: ${quoted(found.database)} ${problem}`, { state: "nothing was changed" });
   return found;
 }
@@ -413,14 +407,15 @@ async function aegirDatabase(host: Host, { name, data }: Pick<ForeignSite, "name
   const [user, database] = [text(options, "db_user"), text(options, "db_name")];
   if (user === undefined || database === undefined) throw unknownDatabase(host, name, `${data}/drushrc.php does not say them`);
   const password = text(options, "db_passwd");
+  const pgsql = text(options, "db_type") === "pgsql";
   return {
-    driver: "mysql",
+    driver: pgsql ? "pgsql" : "mysql",
     database,
     login: {
       user,
       password: password === undefined ? undefined : new Secret(password),
       host: text(options, "db_host") ?? "localhost",
-      port: Number(text(options, "db_port") ?? 3306),
+      port: Number(text(options, "db_port") ?? (pgsql ? 5432 : 3306)),
       socket: undefined,
       tls: undefined,
       tlsCa: undefined,
@@ -440,8 +435,8 @@ async function ourDatabase(host: Host, root: string, name: string): Promise<Sour
   if (server.master_db === undefined || site.db_name === undefined || site.db_user === undefined)
     throw unknownDatabase(host, name, `${site.db_server} or ${name} does not name it`);
   const password = (await ourSecrets(host, layout, name)).get(passwordKey(site.db_user));
-  const { host: address, port, socket, tls, tlsCa } = parseMasterDb(server.master_db);
-  return { driver: "mysql", database: site.db_name, login: { user: site.db_user, password, host: address, port, socket, tls, tlsCa } };
+  const { driver, host: address, port, socket, tls, tlsCa } = parseMasterDb(server.master_db);
+  return { driver, database: site.db_name, login: { user: site.db_user, password, host: address, port, socket, tls, tlsCa } };
 }
 
 async function ourSecrets(host: Host, layout: Layout, name: string): Promise<ReadonlyMap<string, Secret>> {

@@ -1,7 +1,7 @@
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { accountVariables } from "../../context/database-access.js";
 import { rewrite } from "../../context/edit.js";
-import { resolvePlatform, type SiteAndAll } from "../../context/references.js";
+import { type OfCluster, resolvePlatform, type SiteAndAll } from "../../context/references.js";
 import { isThisMachine, type Server, type Site } from "../../context/schema.js";
 import { messageOf, ProvisionError } from "../../core/errors.js";
 import type { Run, Step, UndoKinds } from "../../core/step.js";
@@ -11,14 +11,18 @@ import { besidePath, type Host, isAway } from "../../host/host.js";
 import { syncTree } from "../../host/sync-tree.js";
 import { fpmPage } from "../../services/fpm/page.js";
 import { onLoopback } from "../../services/http/loopback.js";
-import type { HttpAnswer } from "../../services/http/service.js";
+import type { ConfigFile, HttpAnswer } from "../../services/http/service.js";
 import { file, gone, moved } from "../../steps/files.js";
 import type { Services } from "../services.js";
+import { type Baseline, baselineOf } from "./baseline.js";
 import { certificateSteps } from "./certificate.js";
+import { filesMarker, isShared, onMember, placesOf, spreadFiles } from "./cluster.js";
+import { ALL_TREES, copyFiles, filesUpToDate } from "./copy.js";
 import { isSameMachine } from "./database-way.js";
-import { inSiteDirectory, settle } from "./in-place.js";
+import { inSiteDirectory, realPlace, settle } from "./in-place.js";
 import { type Kept, keptGenerations, keptRecord, keptRows, switchedChanges, switchedProperties } from "./kept.js";
 import { dropPoolUser, leavePool, listenOf, poolSteps, reloadPhp, reloadPhpUndo } from "./pool.js";
+import { refuseTaken } from "./preflight.js";
 import { type Rows, rowsOf } from "./since.js";
 import {
   accountForCommands,
@@ -36,6 +40,7 @@ import {
   groupOfAll,
   hashSalt,
   isCloaked,
+  modesAgain,
   publish,
   publishCertificate,
   type SiteInputs,
@@ -64,10 +69,56 @@ export interface Succession {
   readonly staged: SiteInputs;
   /** Where `now` stands after the switch, when it has the name that `next` takes; null: it stays where it is. */
   readonly aside: string | null;
-  /** A kept generation that has that name; it makes room before anything else, for it serves nobody. */
-  readonly inTheWay: (Kept & { readonly aside: string }) | null;
+  /** A kept generation that has that name; it makes room before anything else, for it serves nobody. `without`: members of a cluster that do not have it. */
+  readonly inTheWay: (Kept & { readonly aside: string; readonly without: readonly string[] }) | null;
   /** What will be known of `now` once it no longer serves. */
   readonly kept: Kept;
+  /** Members of a cluster, by name, that see the files of the first: they stand on storage that is shared. */
+  readonly shared: readonly string[];
+}
+
+/** The same on every member of a cluster, the first before the others. Both sides have the same members (`refuseOtherMembers`). */
+export function sidesOf(s: Succession): readonly Succession[] {
+  const { inTheWay } = s;
+  return [
+    s,
+    ...(s.next.others ?? []).map((next, index): Succession => {
+      const name = next.siteDirectory;
+      const beside = (path: string) => join(dirname(name), basename(path));
+      return {
+        ...s,
+        now: s.now.others?.[index] as SiteInputs,
+        next,
+        staged: { ...next, directory: s.staged.directory, siteDirectory: beside(s.staged.siteDirectory) },
+        aside: s.aside === null ? null : beside(s.aside),
+        inTheWay:
+          inTheWay === null || inTheWay.without.includes(next.server.name)
+            ? null
+            : { ...inTheWay, siteDirectory: beside(inTheWay.siteDirectory), aside: beside(inTheWay.aside) },
+      };
+    }),
+  ];
+}
+
+/** A part of a succession on every member, as onEach of a site. */
+export function onSides(s: Succession, part: (side: Succession) => readonly Step[]): readonly Step[] {
+  return sidesOf(s).flatMap((side, index) => (index === 0 ? part(side) : onMember(side.next.webServer, part(side))));
+}
+
+/** A site changes its place within its cluster. Rejects with REFUSED where what it comes from and goes to are not the same web servers. */
+export function refuseOtherMembers(now: SiteAndAll, next: SiteAndAll): void {
+  const members = ({ webServer, cluster }: SiteAndAll) => [webServer, ...(cluster?.others ?? [])].map(({ name }) => name);
+  const [from, to] = [members(now), members(next)];
+  if ((from.length === 1 && to.length === 1) || from.join() === to.join()) return;
+  const served = (all: SiteAndAll, names: readonly string[]) => `${all.platform.name} is served by ${names.join(", ")}`;
+  throw new ProvisionError("REFUSED", `${now.site.name} does not move to other members of a cluster in this version`, {
+    why: [`${served(now, from)}; ${served(next, to)}`],
+    state: "nothing was changed",
+    next: [
+      ...new Set([now, next].flatMap(({ cluster }) => (cluster ? [`provision show ${cluster.name}`] : []))),
+      "what to do instead is in the README's part on clusters",
+    ],
+  });
 }
 
 const DAY = 86_400_000;
@@ -88,24 +139,31 @@ export async function succession(
   const kept = await keptGenerations(use, now.site.name);
   const place = inputs.siteDirectory;
   const isNow = place === now.siteDirectory && isSameMachine(now.server, next.server);
+  const others = inputs.others ?? [];
   const inPlace = kept.filter(({ siteDirectory, generation }) => siteDirectory === place && generation !== how.generation);
   const here = await Promise.all(inPlace.map((one) => standsOn(one, next.server, use)));
   const record = inPlace.find((_, index) => here[index]);
-  if (how.staged !== place && !isNow && !record && (await host.stat(place))) {
-    throw new ProvisionError("NAME_TAKEN", `${host.name}:${place} is there already`, {
-      why: ["it may hold a site that provision does not know; it is not touched"],
-      state: "nothing was changed",
-      next: ["move it away, or choose another name"],
-    });
-  }
+  if (how.staged !== place && !isNow && !record)
+    for (const at of placesOf(inputs)) await refuseTaken(use.host(at.server), at.siteDirectory);
   const stagedDirectory = how.staged ?? (isNow ? `${place}~${how.generation}` : place);
+  const beside = (at: SiteInputs, path: string) => join(dirname(at.siteDirectory), basename(path));
+  const stagedAt = (at: SiteInputs) => ({ ...at, directory: basename(stagedDirectory), siteDirectory: beside(at, stagedDirectory) });
+  const without: string[] = [];
+  if (record)
+    for (const at of others) if (!(await use.host(at.server).stat(beside(at, record.siteDirectory)))) without.push(at.server.name);
   const until = new Date(Date.now() + use.settings.keep_old * DAY).toISOString();
   return {
     now,
     next: inputs,
-    staged: { ...inputs, directory: basename(stagedDirectory), siteDirectory: stagedDirectory },
+    staged: {
+      ...inputs,
+      directory: basename(stagedDirectory),
+      siteDirectory: stagedDirectory,
+      ...(others.length === 0 ? {} : { others: others.map(stagedAt) }),
+    },
     aside: isNow ? `${place}~${now.generation}` : null,
-    inTheWay: record ? { ...record, aside: `${place}~${record.generation}` } : null,
+    inTheWay: record ? { ...record, aside: `${place}~${record.generation}`, without } : null,
+    shared: await sharedBy(now, use),
     kept: {
       generation: now.generation,
       command: how.command,
@@ -123,6 +181,30 @@ export async function succession(
   };
 }
 
+/**
+ * Members that see the files of the first. Rejects with REFUSED where these are a mount of one generation, which the next one would not be on: each member
+ * would have files of its own from then on.
+ */
+async function sharedBy(now: SiteInputs, use: Services): Promise<readonly string[]> {
+  const shared: string[] = [];
+  for (const place of now.others ?? []) {
+    if (!(await isShared(now, place, use))) continue;
+    for (const at of [now, place]) {
+      const above = use.layoutOf(at.server).siteGenerations(at.site.uri);
+      const files = realPlace(at, at.paths.files);
+      const { stdout } = await use.host(at.server).run(["stat", "-L", "-c", "%d", "--", files, above]);
+      if (new Set(stdout.trim().split("\n")).size === 1) continue;
+      throw new ProvisionError("REFUSED", `${at.server.name}:${files} is storage of this generation alone`, {
+        why: [`the next generation of ${at.site.name} would have its files on the disk of each member of the cluster`],
+        state: "nothing was changed",
+        next: [`mount what the members share at ${above} or above it, with ${files} in it`],
+      });
+    }
+    shared.push(place.server.name);
+  }
+  return shared;
+}
+
 /** A generation that is kept of another machine may have the same path there. */
 async function standsOn({ properties }: Kept, server: Server, use: Services): Promise<boolean> {
   const of = await resolvePlatform(use.store, use.settings, String(properties.platform), "first");
@@ -134,6 +216,7 @@ export async function resolveAs(
   use: Services,
   all: SiteAndAll,
   properties: { readonly [K in keyof Site]?: Site[K] | undefined },
+  ofCluster: OfCluster = "refused",
 ): Promise<SiteAndAll> {
   const site = Object.fromEntries(
     Object.entries({ ...all.site, ...properties }).filter(([, value]) => value !== undefined),
@@ -141,35 +224,109 @@ export async function resolveAs(
   const dbServer = site.db_server === all.dbServer.name ? all.dbServer : await use.store.need(site.db_server, "server");
   const platform =
     site.platform === all.platform.name
-      ? { platform: all.platform, server: all.server, webServer: all.webServer }
-      : await resolvePlatform(use.store, use.settings, site.platform);
-  return { ...all, ...platform, dbServer, site };
+      ? { platform: all.platform, server: all.server, webServer: all.webServer, ...(all.cluster ? { cluster: all.cluster } : {}) }
+      : await resolvePlatform(use.store, use.settings, site.platform, ofCluster);
+  return { ...platform, client: all.client, dbServer, site };
 }
 
 /** Directories, empty database and settings of the next generation, its gate closed; nobody is led there yet. All of it goes when it is undone. */
 export function makeGeneration(s: Succession, use: Services): readonly Step[] {
   const { now, next, staged } = s;
   const db = use.db(next.dbServer);
-  const database = databaseOf(next, use, next.dbServer);
   const salt = hashSalt(next, use);
-  const made = ownDirectories(staged, use);
+  const access = (at: SiteInputs) => () => db.access(databaseOf(at, use, at.dbServer));
   return [
-    ...settle(now, use.host(now.server)),
-    ...makeRoom(s, use),
-    ...poolSteps(next, use),
-    made,
+    ...onSides(s, (side) => [
+      ...settle(side.now, use.host(side.now.server)),
+      ...makeRoom(side, use),
+      ...poolSteps(side.next, use),
+      ownDirectories(side.staged, use),
+    ]),
     ...(now.site.name === next.site.name ? [] : [secretsOf(now, next, use)]),
-    ...db.create(database),
-    gateFile(next, use),
-    closedFile(next, use, { id: "gate/next", title: "The gate of the new generation is closed" }),
-    siteDirectories(staged, use),
+    ...db.create(databaseOf(next, use, next.dbServer)),
+    ...onSides(s, (side) => [
+      gateFile(side.next, use),
+      closedFile(side.next, use, { id: "gate/next", title: "The gate of the new generation is closed" }),
+      siteTree(side.staged, use),
+    ]),
     ownCode(now, staged, use),
     salt,
-    ...accountForCommands(staged, use, () => db.access(database)),
-    settingsFile(staged, use, () => db.access(database), salt),
-    filesLink(staged, use),
-    siteEntries(next, use),
+    ...onSides(s, (side) => [
+      ...accountForCommands(side.staged, use, access(side.next)),
+      settingsFile(side.staged, use, access(side.next), salt),
+      filesLink(side.staged, use),
+      siteEntries(side.next, use),
+    ]),
   ];
+}
+
+/** A tree of our own, that was refused when there. */
+export function siteTree(inputs: SiteInputs, use: Services): Step {
+  const step = siteDirectories(inputs, use);
+  return {
+    ...step,
+    async check(run) {
+      const { changes, undo = [] } = await step.check(run);
+      return { changes, undo: [...undo, { do: "remove_tree", host: use.host(inputs.server).name, path: inputs.siteDirectory }] };
+    },
+  };
+}
+
+/** The files of each member's own generation in those of its next one, while visitors go on; on shared storage those of the first are all. */
+export function copyFilesOnAll(s: Succession, use: Services, bytes: number, linked: boolean): readonly Step[] {
+  return onSides(s, ({ now, next }) =>
+    s.shared.includes(next.server.name) ? [] : [copyFiles(now, next, use, bytes, { ...ALL_TREES, linked })],
+  );
+}
+
+/** The same on the other members, exactly as they are now. What one has got alone it goes on to have. */
+export function filesUpToDateOnOthers(s: Succession, use: Services): readonly Step[] {
+  return sidesOf(s)
+    .slice(1)
+    .flatMap(({ now, next }) =>
+      onMember(next.webServer, [
+        ...(s.shared.includes(next.server.name) ? [] : [filesUpToDate(now, next, use), compiledAway(next, use)]),
+        modesAgain(next, use),
+      ]),
+    );
+}
+
+/** What the former code was compiled to on this member; the core takes away that of the first only. */
+function compiledAway({ paths, server }: SiteInputs, use: Services): Step {
+  const path = join(paths.files, "php");
+  return {
+    id: "files/compiled",
+    title: "Compiled templates are made anew",
+    undoneBy: "site/directories",
+    check: async () => ({ changes: [`remove ${path}`] }),
+    async apply() {
+      await use.host(server).remove(path);
+      return null;
+    },
+  };
+}
+
+/** What the first member has got of the next generation by now, on the others; in the end they have what they need to answer. */
+export function spreadGeneration(staged: SiteInputs, use: Services): readonly Step[] {
+  const undoneBy = "site/directories";
+  return [
+    ...filesMarker(staged, use),
+    ...spreadFiles(staged, use),
+    ...(staged.others ?? []).flatMap((place) =>
+      onMember(place.webServer, [
+        { ...siteDirectories(place, use, "site/code-modes"), title: "Modes of the site's own code", undoneBy },
+        { ...groupOfAll(place, use, { undoneBy }), id: "site/arrived", title: "Owners and groups of this machine" },
+      ]),
+    ),
+  ];
+}
+
+/** What stands beside the site's directory while another generation takes its place, on every member. */
+export async function besideBaseline(s: Succession, use: Services): Promise<Baseline> {
+  const all: Baseline[] = [];
+  for (const { next, staged, aside } of sidesOf(s))
+    all.push(await baselineOf(use.host(next.server), [staged.siteDirectory, ...(aside === null ? [] : [aside])]));
+  return Object.assign({}, ...all);
 }
 
 /** What is kept at the name that is wanted stands aside from now on, also when all else is undone after the commit: it serves nobody. */
@@ -309,6 +466,14 @@ export function closeGate(inputs: SiteInputs, use: Services, patience = DRAIN): 
   };
 }
 
+/** On every member of a cluster, one after the other: when the last is done nobody writes any more. */
+export function closeGates(inputs: SiteInputs, use: Services, patience?: number): readonly [GateStep, ...GateStep[]] {
+  const others = (inputs.others ?? []).flatMap((at) => onMember(at.webServer, [closeGate(at, use, patience)]) as readonly GateStep[]);
+  return [closeGate(inputs, use, patience), ...others];
+}
+
+type GateStep = Step<{ readonly at: number }>;
+
 /** Visitors may write; after the commit. Its result: when, as that of closeGate. */
 function openGate(inputs: SiteInputs, use: Services): Step {
   const host = use.host(inputs.server);
@@ -332,6 +497,11 @@ export function blocked(run: { out(step: Step): unknown }): number | undefined {
 /** The next generation as the engine meets it before the switch. */
 export function stagedCode({ staged }: Succession, use: Services): SiteCode {
   return siteCode(staged, use);
+}
+
+/** The next generation answers on every member. */
+export function smokeTests(s: Succession, use: Services, undoneBy?: string): readonly Step[] {
+  return onSides(s, (side) => [smokeTest(side, use, undoneBy)]);
 }
 
 /** The front page of the next generation is fetched on loopback: it answers, or as the one that serves does. Rejects with PROBE_FAILED. */
@@ -431,29 +601,42 @@ export function countRows(next: SiteInputs, use: Services): Step<Rows> {
 
 /** Visitors are led to the next generation, which stays closed to writers, and it answers. Undone: all as it was, and PHP begun anew. */
 export function switchSteps(s: Succession, use: Services): readonly Step[] {
-  const { now, next, staged } = s;
-  const http = use.http(next.webServer);
+  const { next, staged } = s;
   const moved = staged.siteDirectory !== next.siteDirectory;
   const enabled = next.site.site_enabled;
-  const others = [now.site.uri, ...now.site.aliases].filter((name) => name !== next.site.uri && !next.site.aliases.includes(name));
-  const sameServer = now.webServer.name === next.webServer.name;
-  const renamed = now.site.uri !== next.site.uri;
-  const config = siteConfig(next, use, enabled);
-  const paths = new Set(config.map(({ path }) => path));
-  const withdrawn = sameServer ? http.noSiteFiles(others, renamed ? now.site.uri : undefined).filter(({ path }) => !paths.has(path)) : [];
+  const withdrawn = (at: SiteInputs) => {
+    const side = sidesOf(s).find((one) => one.next.webServer.name === at.webServer.name);
+    return side ? formerNames(side, use) : [];
+  };
   return [
-    ...(moved ? [takeName(s, use)] : []),
-    clientLink(next, use),
-    ...basicAuthSteps(next, use),
-    ...accountForRequests(next, use, () => use.db(next.dbServer).access(databaseOf(next, use, next.dbServer))),
+    ...(moved ? onSides(s, (side) => [takeName(side, use)]) : []),
+    ...onSides(s, (side) => [
+      clientLink(side.next, use),
+      ...basicAuthSteps(side.next, use, side === s),
+      ...accountForRequests(side.next, use, () => use.db(next.dbServer).access(databaseOf(side.next, use, next.dbServer))),
+    ]),
     publish(next, use, enabled, withdrawn),
-    // PHP's own server starts new processes by the activation; PHP-FPM has to be told.
-    ...(next.webServer.http_service_type === "php" ? [] : [reloaded(next, use)]),
-    ...(enabled ? [answers(next, use)] : []),
+    ...onSides(s, (side) => [
+      // PHP's own server starts new processes by the activation; PHP-FPM has to be told.
+      ...(side.next.webServer.http_service_type === "php" ? [] : [reloaded(side.next, use)]),
+      ...(enabled ? [answers(side.next, use)] : []),
+    ]),
     // Of a new name, or on another web server.
     ...certificateSteps(next, use, true, (version) => publishCertificate(next, use, version)),
-    ...leavePool(now, next, use),
+    ...onSides(s, (side) => leavePool(side.now, side.next, use)),
   ];
+}
+
+/** Files of names that the site no longer has on this web server. */
+function formerNames({ now, next }: Succession, use: Services): readonly ConfigFile[] {
+  if (now.webServer.name !== next.webServer.name) return [];
+  const others = [now.site.uri, ...now.site.aliases].filter((name) => name !== next.site.uri && !next.site.aliases.includes(name));
+  const paths = new Set(siteConfig(next, use, next.site.site_enabled).map(({ path }) => path));
+  const uri = now.site.uri === next.site.uri ? undefined : now.site.uri;
+  return use
+    .http(next.webServer)
+    .noSiteFiles(others, uri)
+    .filter(({ path }) => !paths.has(path));
 }
 
 /** Link and directories change places at once, so that there is no moment in which the site has no directory. */
@@ -581,12 +764,16 @@ export function finishSwitch(s: Succession, use: Services, rows: (run: Run) => R
       { mode: 0o644 },
       { id: "context", title: `Save ${name}`, ...place },
     ),
+    // The first as the last: by it is told how long writers waited.
+    ...(next.others ?? []).flatMap((place) => onMember(place.webServer, [openGate(place, use)])),
     openGate(next, use),
     ...leaveWebServer(now, next, use),
-    groupOfAll(next, use, { phase: "finish" }),
-    ...formerAccounts(next, use),
-    ...dropPoolUser(now, next, use),
-    ...(now.site.uri === next.site.uri ? leaveMachine(now, next, use) : formerUri(now, use)),
+    ...onSides(s, (side) => [
+      groupOfAll(side.next, use, { phase: "finish" }),
+      ...formerAccounts(side.next, use),
+      ...dropPoolUser(side.now, side.next, use),
+      ...(now.site.uri === next.site.uri ? leaveMachine(side.now, side.next, use) : formerUri(side.now, use)),
+    ]),
     ...(renamed ? formerName(now, next, use) : []),
     ...(own === undefined ? [keptRows(use, name, kept.generation, () => rowsOf(now, use))] : []),
   ];
@@ -621,7 +808,7 @@ function leaveMachine(now: SiteInputs, next: SiteInputs, use: Services): readonl
   return [gone(use.host(now.server), [clientPath(now, use)], place)];
 }
 
-function movedRecord({ aside, ...kept }: NonNullable<Succession["inTheWay"]>): Kept {
+function movedRecord({ aside, without: _without, ...kept }: NonNullable<Succession["inTheWay"]>): Kept {
   return { ...kept, siteDirectory: aside };
 }
 

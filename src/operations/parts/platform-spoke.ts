@@ -3,7 +3,7 @@ import { isThisMachine, type Server } from "../../context/schema.js";
 import { ProvisionError } from "../../core/errors.js";
 import type { Step } from "../../core/step.js";
 import { detectCore } from "../../engines/index.js";
-import type { Host } from "../../host/host.js";
+import { type Host, HostError } from "../../host/host.js";
 import { syncTree } from "../../host/sync-tree.js";
 import { gone } from "../../steps/files.js";
 import type { Services } from "../services.js";
@@ -144,14 +144,27 @@ function spokeSteps(inputs: BuildInputs, spoke: Spoke, use: Services, built: Ste
   ];
 }
 
+/**
+ * The code that served before goes when other serves. No later run would know of it: a link that is lost leaves it to `resume`, and what cannot be removed is
+ * told.
+ */
 function spokeCleanup({ server }: BuildInputs, { place, old }: Spoke, use: Services): Step {
   const host = use.host(server);
-  const step = gone(host, old === null ? [] : [old], { id: "spoke/old", title: "Remove the code that served before", phase: "cleanup" });
+  const step = gone(host, old === null ? [] : [old], { id: "spoke/old", title: "Remove the code that served before", phase: "finish" });
   return {
     ...step,
     async check(run) {
       const now = await currentBuild(host, use.layoutOf(server), place);
       return now === undefined || now === old ? { changes: [] } : step.check(run);
+    },
+    async apply(run) {
+      try {
+        return await step.apply(run);
+      } catch (error) {
+        if (!(error instanceof HostError) || error.reached !== "yes") throw error;
+        run.warn(`${host.name}:${old} served before and could not be removed: ${error.message}`);
+        return null;
+      }
     },
   };
 }

@@ -25,6 +25,7 @@ import { sudoersLine, sudoGrants } from "../../services/sudo.js";
 import { directories } from "../../steps/files.js";
 import type { Services } from "../services.js";
 import { codePlace, DOCROOT_NAMES } from "./code-place.js";
+import { isSameMachine } from "./database-way.js";
 
 /** Where the PHP of a site runs; JSON. */
 export interface PoolInputs {
@@ -220,16 +221,18 @@ export function leavePools({ site, webServer, formerPools }: SiteAndAll & Pick<P
   );
 }
 
-/** Users of pools that have no site any more, and what their PHP kept. */
+/** What the PHP of pools that have no site any more kept, and their users. */
 export function dropPoolUsers({ webServer, formerPools }: SiteAndAll & Pick<PoolInputs, "formerPools">, use: Services): readonly Step[] {
   const host = use.host(webServer);
   const gone = async () => {
-    const users: { user: string; directory: string }[] = [];
+    const empty: { user?: string; directory: string }[] = [];
     for (const { fpm, pool } of formerPools) {
-      const { root } = use.fpm(webServer, fpm).directories(pool);
-      if (!(await hasPool(host, use.layoutOf(webServer), webServer.name, pool.user))) users.push({ user: pool.user, directory: root });
+      if (await hasPool(host, use.layoutOf(webServer), webServer.name, pool.user, fpm)) continue;
+      const { root: directory } = use.fpm(webServer, fpm).directories(pool);
+      if (!(await isUsed(webServer, pool, use))) empty.push({ user: pool.user, directory });
+      else if (await host.stat(directory)) empty.push({ directory });
     }
-    return users;
+    return empty;
   };
   if (formerPools.length === 0) return [];
   return [
@@ -237,16 +240,28 @@ export function dropPoolUsers({ webServer, formerPools }: SiteAndAll & Pick<Pool
       id: "php/user-remove",
       title: "Remove the Unix users of pools without sites",
       phase: "finish",
-      check: async () => ({ changes: (await gone()).map(({ user }) => `remove the user ${user}`) }),
+      check: async () => ({
+        changes: (await gone()).map(({ user, directory }) => (user === undefined ? `remove ${directory}` : `remove the user ${user}`)),
+      }),
       async apply() {
         for (const { user, directory } of await gone()) {
           await host.remove(directory);
-          await removeUser(userSetup(webServer, use), user);
+          if (user !== undefined) await removeUser(userSetup(webServer, use), user);
         }
         return null;
       },
     },
   ];
+}
+
+/** Any PHP-FPM of the machine has a pool of the user: a site may have moved to another web server there. */
+async function isUsed(webServer: Server, { user }: PoolOf, use: Services): Promise<boolean> {
+  const { contexts } = await use.store.load();
+  for (const server of contexts) {
+    if (server.context_type !== "server" || !isSameMachine(server, webServer)) continue;
+    if (await hasPool(use.host(server), use.layoutOf(server), server.name, user)) return true;
+  }
+  return false;
 }
 
 /** Has the PHP of these sites start anew. */

@@ -53,6 +53,16 @@ export async function refuseFullDisk(host: Host, path: string, need: number): Pr
   );
 }
 
+/** A directory below sites/ that a new site is to have. Rejects with NAME_TAKEN. */
+export async function refuseTaken(host: Host, siteDirectory: string): Promise<void> {
+  if (!(await host.stat(siteDirectory))) return;
+  throw new ProvisionError("NAME_TAKEN", `${host.name}:${siteDirectory} is there already`, {
+    why: ["it may hold a site that provision does not know; it is not touched"],
+    state: "nothing was changed",
+    next: ["move it away, or choose another name"],
+  });
+}
+
 /** Rejects with SERVICE_UNAVAILABLE when the site's web server could not take it. */
 export async function refuseUnwell({ webServer }: Pick<SiteAndAll, "webServer">, use: Services): Promise<void> {
   const problems = (await use.http(webServer).problems()).filter(({ blocks }) => blocks).map(({ message }) => message);
@@ -70,4 +80,13 @@ export function refuseLocked({ name, locked }: Platform): void {
       state: "nothing was changed",
       next: [`provision unlock ${name}`],
     });
+}
+
+/** The generation that a site serves from. `next`: how there will be one. Rejects with NOT_INSTALLED. */
+export function generationOf({ name, generation }: Site, next = `provision install ${name}`): string {
+  if (generation !== undefined) return generation;
+  throw new ProvisionError("NOT_INSTALLED", `${name} is not installed`, {
+    state: "nothing was changed: it has a context alone",
+    next: [next],
+  });
 }

@@ -608,10 +608,15 @@ export function basicAuthSteps(inputs: SiteInputs, use: Services, first = true):
   ];
 }
 
-/** The site's vhost, with a certificate to name where it needs one. `withdrawn`: files of its former names that go with it. */
-export function publish(inputs: SiteInputs, use: Services, enabled: boolean, withdrawn: readonly ConfigFile[] = []): Step {
+/** The site's vhost, with a certificate to name where it needs one. `withdrawn`: files of its former names that go with it, on each web server. */
+export function publish(
+  inputs: SiteInputs,
+  use: Services,
+  enabled: boolean,
+  withdrawn: (place: SiteInputs) => readonly ConfigFile[] = () => [],
+): Step {
   const title = `Vhost of ${inputs.site.uri}${enabled ? "" : " (disabled)"}`;
-  const files = (place: SiteInputs) => [...siteConfig(place, use, enabled), ...withdrawn];
+  const files = (place: SiteInputs) => [...siteConfig(place, use, enabled), ...withdrawn(place)];
   return withCertificate(inputs, use, activateOnAll(inputs, use, "http/activate", title, files));
 }
 

@@ -99,6 +99,13 @@ export async function backupNamed(use: Services, word: string, of?: string): Pro
     });
   const stored = one && (await backupIn(use.local, join(use.layout.backups, one.of, one.id)));
   if (one && stored) return { ...stored, ...one };
+  // A site that has another name now: its backups are under the one that they were made by.
+  const elsewhere = of === undefined ? undefined : await backupNamed(use, word).catch(() => undefined);
+  if (elsewhere?.manifest)
+    throw new ProvisionError("FILE_NOT_FOUND", `${elsewhere.id} is a backup of ${elsewhere.manifest.site}, not of ${of}`, {
+      state: "nothing was changed",
+      next: [`provision backups list ${of === undefined ? "" : `@${of}`}`, `provision deploy @new ${elsewhere.id}    # a new site of it`],
+    });
   throw new ProvisionError("FILE_NOT_FOUND", `there is no backup ${word}${of === undefined ? "" : ` of ${of}`}`, {
     next: ["provision backups list"],
   });

@@ -9,6 +9,7 @@ import { syncTree } from "../../host/sync-tree.js";
 import { examine, unpackTar } from "../../steps/archive.js";
 import type { Services } from "../services.js";
 import { type Pair, told } from "./code-moved.js";
+import { emptiedWhenFull } from "./copy.js";
 import { isSchemaBefore } from "./findings.js";
 import { FILES_PART, MANIFEST, readManifest, SITE_PART } from "./manifest.js";
 import { type Origin, unpackedParts } from "./origin.js";
@@ -150,7 +151,7 @@ export function ownCodeStep(inputs: Unpacking, use: Services): Step {
 export function filesStep(inputs: Unpacking, use: Services): Step {
   const { origin, server, paths: to } = inputs;
   const host = use.host(server);
-  return {
+  return emptiedWhenFull(host, inputs, {
     id: "site/files-loaded",
     title: `Files of ${inputs.site.uri}`,
     undoneBy: "site/directories",
@@ -183,7 +184,7 @@ export function filesStep(inputs: Unpacking, use: Services): Step {
       if (!origin.own) await shared(inputs, use);
       return null;
     },
-  };
+  });
 }
 
 /**

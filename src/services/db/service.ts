@@ -80,6 +80,8 @@ export interface DbService {
   createAccount(database: DatabaseOf): readonly Step[];
   /** The account logs in and has its rights; else it is given password and rights anew. A finish step. */
   account(database: DatabaseOf): readonly Step[];
+  /** Rejects with REFUSED when a database that somebody else made cannot be used by an account of ours, or not be dropped with its site. */
+  refuseForeign?(database: DatabaseOf): Promise<void>;
   /** Drops accounts that this one replaced, once nobody is logged in by them. A cleanup step. */
   dropFormer(database: DatabaseOf): readonly Step[];
   /** Removes database and accounts, also while others are connected to it; a finish step of delete. */

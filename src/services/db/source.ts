@@ -2,11 +2,15 @@ import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { MasterDb } from "../../context/master-db.js";
 import { ProvisionError } from "../../core/errors.js";
+import { Secret } from "../../core/secret.js";
 import type { Argv, Host } from "../../host/host.js";
 import { examine, received, unpackTar, type Written } from "../../steps/archive.js";
 import type { DbSetup } from "./index.js";
 import { DUMP, ENVIRONMENT, optionFile } from "./mysql/client.js";
 import { portable } from "./mysql/dump.js";
+import { connection, conninfo, DUMP as PGSQL_DUMP, QUIET as PGSQL_QUIET, where } from "./pgsql/client.js";
+import { PORTABLE } from "./pgsql/dump.js";
+import { tablePattern } from "./pgsql/sql.js";
 import type { DatabaseOf } from "./service.js";
 import { sqlite } from "./sqlite/index.js";
 import { writeDump } from "./transfer.js";
@@ -16,7 +20,7 @@ import { writeDump } from "./transfer.js";
  * even for a moment: the account goes by standard input to the program, which has no file for it.
  */
 export type SourceDatabase =
-  | { readonly driver: "mysql"; readonly login: SourceLogin; readonly database: string }
+  | { readonly driver: "mysql" | "pgsql"; readonly login: SourceLogin; readonly database: string }
   | { readonly driver: "sqlite"; readonly path: string };
 
 /** The account of a site. */
@@ -38,7 +42,10 @@ export function databaseNameProblem(name: string): string | undefined {
 
 /** Bytes of the database. Rejects with DATABASE_LOGIN_REFUSED or SERVICE_UNAVAILABLE. */
 export async function sourceSize(host: Host, from: SourceDatabase): Promise<number> {
-  if (from.driver === "mysql") return (await mysqlTables(host, from)).reduce((sum, { bytes }) => sum + bytes, 0);
+  if (from.driver !== "sqlite") {
+    const tables = await (from.driver === "mysql" ? mysqlTables : pgsqlTables)(host, from as Server);
+    return tables.reduce((sum, { bytes }) => sum + bytes, 0);
+  }
   const stats = await Promise.all(["", "-wal", "-journal"].map((end) => host.stat(`${from.path}${end}`)));
   return stats.reduce((sum, stat) => sum + (stat?.size ?? 0), 0);
 }
@@ -54,19 +61,21 @@ export function fetchDatabase(
   options: { readonly structureOnly: Patterns; readonly most: number },
   setup: DbSetup,
 ): Promise<Written> {
-  return from.driver === "mysql" ? fetchMysql(host, from, to, options, setup.hub) : fetchSqlite(host, from.path, to, options, setup);
+  if (from.driver === "sqlite") return fetchSqlite(host, from.path, to, options, setup);
+  return (from.driver === "mysql" ? fetchMysql : fetchPgsql)(host, from as Server, to, options, setup.hub);
 }
 
 function matches(table: string, patterns: Patterns): boolean {
   return patterns.some((pattern) => (pattern.endsWith("*") ? table.startsWith(pattern.slice(0, -1)) : table === pattern));
 }
 
-type Mysql = Extract<SourceDatabase, { driver: "mysql" }>;
+type Server = Pick<Extract<SourceDatabase, { login: SourceLogin }>, "login" | "database">;
+type Table = { readonly name: string; readonly bytes: number };
 
 const TABLES =
   "SELECT TABLE_NAME, COALESCE(DATA_LENGTH + INDEX_LENGTH, 0) FROM information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE' AND TABLE_SCHEMA = DATABASE()";
 
-async function mysqlTables(host: Host, { login, database }: Mysql): Promise<readonly { readonly name: string; readonly bytes: number }[]> {
+async function mysqlTables(host: Host, { login, database }: Server): Promise<readonly Table[]> {
   const { client, flavour } = await mysqlPrograms(host);
   const { code, stdout, stderr } = await host.run(
     fed([client, ...FROM_INPUT, "--batch", "--skip-column-names", "--raw", "-e", TABLES, database]),
@@ -77,7 +86,11 @@ async function mysqlTables(host: Host, { login, database }: Mysql): Promise<read
       timeout: MINUTE,
     },
   );
-  if (code !== 0) throw mysqlRefusal(host, database, stderr);
+  if (code !== 0) throw refusal(host, database, stderr, /ERROR 10(44|45) /);
+  return tablesIn(stdout);
+}
+
+function tablesIn(stdout: string): readonly Table[] {
   return stdout
     .split("\n")
     .map((line) => line.split("\t"))
@@ -87,7 +100,7 @@ async function mysqlTables(host: Host, { login, database }: Mysql): Promise<read
 
 async function fetchMysql(
   host: Host,
-  from: Mysql,
+  from: Server,
   to: string,
   { structureOnly, most }: { readonly structureOnly: Patterns; readonly most: number },
   at: Host,
@@ -147,14 +160,75 @@ async function findPrograms(host: Host): Promise<(typeof PROGRAMS)[number]> {
   });
 }
 
-function mysqlRefusal(host: Host, database: string, stderr: string): ProvisionError {
+function refusal(host: Host, database: string, stderr: string, login: RegExp): ProvisionError {
   const why = stderr.split("\n").filter((line) => line.trim() !== "");
-  const denied = why.some((line) => /ERROR 10(44|45) /.test(line));
+  const denied = why.some((line) => login.test(line));
   return new ProvisionError(
     denied ? "DATABASE_LOGIN_REFUSED" : "SERVICE_UNAVAILABLE",
     `${host.name}: the database ${database} cannot be read with the account of its site`,
     { why: why.slice(-5), state: "nothing was changed" },
   );
+}
+
+const PGSQL_TABLES =
+  "SELECT tablename, pg_total_relation_size(format('%I.%I', schemaname, tablename)::regclass) FROM pg_tables WHERE schemaname = 'public'";
+const PGSQL_DENIED = /authentication failed|no password supplied|role ".*" does not exist|permission denied|pg_hba\.conf/;
+
+/** The client programs take a password from a plain file or from their environment: the shell reads it for them, and no command line has it. */
+const WITH_PASSWORD = 'IFS= read -r PGPASSWORD || :; [ -n "$PGPASSWORD" ] && export PGPASSWORD; exec "$@" </dev/null';
+
+function pgsqlProgram({ login }: Server, argv: Argv) {
+  const password = login.password?.reveal() ?? "";
+  return {
+    argv: ["sh", "-c", WITH_PASSWORD, "sh", ...argv] as Argv,
+    input: new Secret(`${password}\n`),
+    env: { ...connection(login), PGPASSWORD: undefined, PGPASSFILE: "/dev/null" },
+  };
+}
+
+async function pgsqlTables(host: Host, from: Server): Promise<readonly Table[]> {
+  const { argv, ...how } = pgsqlProgram(from, [
+    "psql",
+    ...PGSQL_QUIET,
+    ...["--no-align", "--tuples-only", "--field-separator=\t", "--command", PGSQL_TABLES],
+    ...where({ ...from.login, master: false }),
+    "--dbname",
+    conninfo(from.database),
+  ]);
+  await requirePgsql(host);
+  const { code, stdout, stderr } = await host.run(argv, { ...how, anyExit: true, timeout: MINUTE });
+  if (code !== 0) throw refusal(host, from.database, stderr, PGSQL_DENIED);
+  return tablesIn(stdout);
+}
+
+async function requirePgsql(host: Host): Promise<void> {
+  const { code } = await host.run(["sh", "-c", "command -v psql >/dev/null && command -v pg_dump >/dev/null"], {
+    anyExit: true,
+    timeout: MINUTE,
+  });
+  if (code === 0) return;
+  throw new ProvisionError("PROGRAM_MISSING", `${host.name}: psql or pg_dump is not installed`, {
+    state: "nothing was changed",
+    next: ["apt-get install postgresql-client    # there"],
+  });
+}
+
+async function fetchPgsql(
+  host: Host,
+  from: Server,
+  to: string,
+  { structureOnly, most }: { readonly structureOnly: Patterns; readonly most: number },
+  at: Host,
+): Promise<Written> {
+  const empty = (await pgsqlTables(host, from)).map(({ name }) => name).filter((name) => matches(name, structureOnly));
+  const { argv, ...how } = pgsqlProgram(from, [
+    ...PGSQL_DUMP,
+    ...empty.map((table) => `--exclude-table-data=${tablePattern(table)}`),
+    ...where({ ...from.login, master: false }),
+    "--dbname",
+    conninfo(from.database),
+  ]);
+  return received(host, argv, to, { ...how, most, toThrough: [PORTABLE] }, at);
 }
 
 /**

@@ -12,6 +12,8 @@ import { markerText, type Pool, poolHash, poolText, readPool } from "./pool.js";
 import type { Program } from "./program.js";
 import type { FpmOf, Member, PoolEdit } from "./service.js";
 
+/** Milliseconds. */
+const BEGINS_ANEW = 2_000;
 const COMMAND_TIMEOUT = 120_000;
 const ASK_TIMEOUT = 10_000;
 
@@ -82,8 +84,11 @@ export async function restoreMembers(served: Served, edits: readonly PoolEdit[])
     await served.host.remove(besidePath(path));
   }
   await served.host.remove(served.place.candidate);
-  if ((await generationServed(served)) !== undefined) return exchange(served, edits);
-  await withInnerLock(served.locks, lockName(served), async () => writeAll(served, (await edited(served, edits)).files));
+  if ((await generationServed(served)) !== undefined) await exchange(served, edits);
+  else await withInnerLock(served.locks, lockName(served), async () => writeAll(served, (await edited(served, edits)).files));
+  // What was kept by PHP of a pool that was made goes with it; one that was left has a site again, and finds its sessions.
+  for (const { pool } of edits)
+    if (!(await served.host.stat(pathOf(served, pool.user)))) await served.host.remove(join(served.place.data, pool.user));
 }
 
 function lockName({ server, place }: Served): string {
@@ -149,7 +154,6 @@ async function exchange(served: Served, edits: readonly PoolEdit[]): Promise<voi
         });
       throw error;
     }
-    for (const { user, content } of files) if (content === undefined) await served.host.remove(join(served.place.data, user));
   });
 }
 
@@ -294,8 +298,12 @@ function poolSays({ host, place }: Served, user: string): Promise<string | undef
 
 /** See FpmService.needIncluded. */
 export async function needIncluded(served: Served): Promise<void> {
-  if ((await generationServed(served)) !== undefined) return;
   const there = await served.host.stat(served.place.top);
+  // Somebody may have had it begin anew just now, and meanwhile it does not answer.
+  for (const deadline = Date.now() + BEGINS_ANEW; ; await sleep(100)) {
+    if ((await generationServed(served)) !== undefined) return;
+    if (!there || Date.now() >= deadline) break;
+  }
   throw new ProvisionError("SERVICE_UNAVAILABLE", `PHP-FPM of ${served.server} does not read ${served.place.top}, or does not run`, {
     state: "nothing was replaced",
     next: there ? [await served.include()] : [`provision verify ${served.server}`],

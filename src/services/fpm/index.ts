@@ -164,9 +164,10 @@ export async function membershipsOf(host: Host, layout: Layout, server: string, 
   return found;
 }
 
-/** Whether any PHP-FPM of the server has a pool of this user. */
-export async function hasPool(host: Host, layout: Layout, server: string, user: string): Promise<boolean> {
+/** Whether a PHP-FPM of the server has a pool of this user; `of`: that one, else any. */
+export async function hasPool(host: Host, layout: Layout, server: string, user: string, of?: FpmOf): Promise<boolean> {
   const root = fpmRoot(layout, server);
-  for (const key of (await host.list(root)) ?? []) if (await host.stat(join(root, key, "pool.d", `${user}.conf`))) return true;
+  const keys = of === undefined ? ((await host.list(root)) ?? []) : [fpmKey(of.php)];
+  for (const key of keys) if (await host.stat(join(root, key, "pool.d", `${user}.conf`))) return true;
   return false;
 }

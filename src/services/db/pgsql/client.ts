@@ -54,30 +54,29 @@ export class PgsqlClient {
   }
 
   dumping(login: ServerLogin, database: string, more: readonly string[]) {
-    const argv: Argv = [
-      "pg_dump",
-      "--no-owner",
-      "--no-acl",
-      "--no-password",
-      "--encoding=UTF8",
-      ...more,
-      ...where(login),
-      "--dbname",
-      conninfo(database),
-    ];
+    const argv: Argv = [...DUMP, ...more, ...where(login), "--dbname", conninfo(database)];
     return { argv, ...asSecret(login), env: environment(login) };
   }
 }
 
-/** No start-up file, no prompt, the first error ends it, and each comes with its SQLSTATE. */
-const QUIET = ["--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose", "--set=SHOW_CONTEXT=never"];
+export const DUMP: Argv = ["pg_dump", "--no-owner", "--no-acl", "--no-password", "--encoding=UTF8"];
 
-function where({ host, port, user, socket }: ServerLogin): readonly string[] {
+/** No start-up file, no prompt, the first error ends it, and each comes with its SQLSTATE. */
+export const QUIET = [
+  "--no-psqlrc",
+  "--quiet",
+  "--no-password",
+  "--set=ON_ERROR_STOP=1",
+  "--set=VERBOSITY=verbose",
+  "--set=SHOW_CONTEXT=never",
+];
+
+export function where({ host, port, user, socket }: ServerLogin): readonly string[] {
   return ["--host", socket ?? host, "--port", String(port), "--username", user];
 }
 
 /** A name with `=` in it, or one that begins as a URL, would be read as much more than a name. */
-function conninfo(database: string): string {
+export function conninfo(database: string): string {
   return `dbname='${database.replace(/[\\']/g, "\\$&")}'`;
 }
 
@@ -85,11 +84,15 @@ function asSecret({ password }: ServerLogin): { readonly secretFile?: Secret } {
   return password ? { secretFile: new Secret(`*:*:*:*:${passwordFileValue(password.reveal())}\n`) } : {};
 }
 
-function environment({ tls, tlsCa }: ServerLogin): Readonly<Record<string, string | undefined>> {
-  const without = ["PGPASSWORD", "PGSERVICE", "PGSERVICEFILE", "PGHOST", "PGHOSTADDR", "PGDATABASE", "PGOPTIONS", "PGSSLCERT", "PGSSLKEY"];
+function environment(login: ServerLogin): Readonly<Record<string, string | undefined>> {
+  return { ...connection(login), PGPASSWORD: undefined, PGPASSFILE: SECRET_FILE };
+}
+
+/** Nothing of how the programs reach the server comes from elsewhere. */
+export function connection({ tls, tlsCa }: Pick<ServerLogin, "tls" | "tlsCa">): Readonly<Record<string, string | undefined>> {
+  const without = ["PGSERVICE", "PGSERVICEFILE", "PGHOST", "PGHOSTADDR", "PGDATABASE", "PGOPTIONS", "PGSSLCERT", "PGSSLKEY"];
   return {
     ...Object.fromEntries(without.map((name) => [name, undefined])),
-    PGPASSFILE: SECRET_FILE,
     PGCONNECT_TIMEOUT: "10",
     PGAPPNAME: "provision",
     PGCLIENTENCODING: "UTF8",

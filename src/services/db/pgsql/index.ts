@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
-import type { ProvisionError } from "../../../core/errors.js";
+import { ProvisionError } from "../../../core/errors.js";
 import type { Secret } from "../../../core/secret.js";
-import { requirePhpDriver } from "../common.js";
+import { proofNames, requirePhpDriver } from "../common.js";
 import type { DbSetup } from "../index.js";
 import { familyPattern, sameFamily } from "../names.js";
 import { type Asking, type Rows, ServerDatabase, type ServerLogin, type ServerNames } from "../server-database.js";
@@ -18,11 +18,17 @@ const FORCE = 13;
  * PostgreSQL 12+: a database and an account for each generation of a site, all work done by the client programs.
  *
  * The database and everything in it belong to a role that has the database's name and cannot log in. Accounts are its members and
- * become it as they log in, so that one account can take another's place without anything changing hands.
+ * become it as they log in, so that one account can take another's place without anything changing hands. A database that somebody
+ * else made belongs to a role of theirs, which may log in, and is left when the database goes: our accounts become that one.
  */
 export function pgsql(setup: DbSetup): DbService {
   return new Pgsql(setup);
 }
+
+/** Tables, views and sequences, but for those that came with an extension and belong to who made that. */
+const RELATIONS = `SELECT nspname, pg_get_userbyid(relowner) AS relowner FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relkind IN ('r', 'p', 'v', 'm', 'S') AND nspname <> 'information_schema' AND nspname !~ '^pg_' AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')`;
+/** The role to which the database that is logged in to belongs: our own, else that of its tables. */
+const OWNER = `(SELECT CASE WHEN rolname = datname AND NOT rolcanlogin THEN rolname::text ELSE COALESCE((SELECT MIN(relowner::text) FROM (${RELATIONS}) all_of_it WHERE nspname = 'public'), rolname::text) END FROM pg_database JOIN pg_roles ON pg_roles.oid = datdba WHERE datname = current_database())`;
 
 /** What is to be known of the server before it is given statements. */
 interface Server {
@@ -84,7 +90,7 @@ class Pgsql extends ServerDatabase {
     await this.asMaster(
       [
         `CREATE ROLE ${owner} NOLOGIN;`,
-        ...accountStatements(names, password, superuser),
+        ...accountStatements(names.user, names.database, password, superuser),
         // Who is no superuser makes a database for a role only as its member, and drops it as such.
         ...(superuser ? [] : [`GRANT ${owner} TO CURRENT_USER;`, `GRANT ${user} TO CURRENT_USER;`]),
         `CREATE DATABASE ${identifier(names.database)} OWNER ${owner} TEMPLATE template0 ENCODING 'UTF8'${utf8 ? "" : " LC_COLLATE 'C' LC_CTYPE 'C'"};`,
@@ -98,16 +104,27 @@ class Pgsql extends ServerDatabase {
   protected async giveAccount(names: ServerNames, password: Secret): Promise<void> {
     const { superuser } = await this.#server();
     const there = (await this.#roles([names.user])).length > 0;
+    const owner = await this.#owner(names.database);
     await this.asMaster(
-      [...accountStatements(names, password, superuser, there), ...(superuser ? [] : [`GRANT ${identifier(names.user)} TO CURRENT_USER;`])],
+      [
+        ...accountStatements(names.user, owner, password, superuser, there),
+        ...(superuser ? [] : [`GRANT ${identifier(names.user)} TO CURRENT_USER;`]),
+      ],
       `making the account ${names.user}`,
     );
+  }
+
+  async #owner(database: string): Promise<string> {
+    const rows = await this.asMaster([`SELECT ${OWNER};`], `asking whose ${database} is`, database);
+    return rows[0]?.[0] ?? database;
   }
 
   protected async hasRights(login: ServerLogin, { database }: ServerNames): Promise<boolean> {
     const rows = await this.run(
       login,
-      [`SELECT current_user = ${literal(database)} AND has_database_privilege(current_database(), 'CREATE');`],
+      [
+        `SELECT current_user::text = ${OWNER} AND CASE WHEN current_user::text = current_database()::text THEN has_database_privilege(current_database(), 'CREATE') ELSE has_schema_privilege('public', 'CREATE') END;`,
+      ],
       { doing: "logging in as the site", database },
     );
     return rows[0]?.[0] === "t";
@@ -147,20 +164,76 @@ class Pgsql extends ServerDatabase {
     const role = identifier(user);
     if (await this.hasDatabase(database))
       await this.asMaster(
-        [`REASSIGN OWNED BY ${role} TO ${identifier(database)};`, `DROP OWNED BY ${role};`],
+        [`REASSIGN OWNED BY ${role} TO ${identifier(await this.#owner(database))};`, `DROP OWNED BY ${role};`],
         `taking over from ${user}`,
         database,
       );
     await this.asMaster([`DROP ROLE IF EXISTS ${role};`], `dropping the account ${user}`);
   }
 
+  /** A role with the database's name is ours when it cannot log in and we chose that name, or nobody who can is its member but our accounts. */
   protected async accountsOf(names: ServerNames): Promise<readonly string[]> {
     const like = literal(familyPattern(names.user));
+    const owner = literal(names.database);
     const rows = await this.asMaster(
-      [`SELECT rolname FROM pg_roles WHERE rolname LIKE ${like} OR rolname = ${literal(names.database)};`],
+      [
+        `SELECT rolname, rolcanlogin FROM pg_roles WHERE rolname LIKE ${like} OR rolname = ${owner};`,
+        `SELECT rolname, 'member' FROM pg_roles WHERE rolcanlogin AND rolname <> current_user AND oid IN (SELECT member FROM pg_auth_members WHERE roleid = (SELECT oid FROM pg_roles WHERE rolname = ${owner}));`,
+      ],
       "looking for accounts",
     );
-    return rows.map(([role = ""]) => role).filter((role) => role === names.database || sameFamily(names.user, role));
+    const chosen = /_[0-9a-f]{8}_[0-9]{8}t[0-9a-z_]+$/.test(names.database) || names.database === proofNames(this.setup).database;
+    const others = !chosen && rows.some(([role = "", what]) => what === "member" && !sameFamily(names.user, role));
+    return rows
+      .filter(([role = "", what]) => what !== "member" && (sameFamily(names.user, role) || (what === "f" && !others)))
+      .map(([role = ""]) => role);
+  }
+
+  async refuseForeign({ names, site }: DatabaseOf): Promise<void> {
+    const { database } = this.namesIn(names);
+    const server = this.setup.server.name;
+    const { user: master } = this.master;
+    const asking = `asking whose ${database} is`;
+    const relations = await this.asMaster([`SELECT DISTINCT nspname, relowner FROM (${RELATIONS}) all_of_it;`], asking, database);
+    const schemas = [...new Set(relations.map(([schema = ""]) => schema))].filter((schema) => schema !== "public");
+    const owners = [...new Set(relations.map(([, owner = ""]) => owner))].sort();
+    const otherwise = [`pg_dump --no-owner ${database} > site.sql`, `provision deploy ${site} site.sql --files DIRECTORY`];
+    const refusal = (message: string, why: string, next: readonly string[]) =>
+      new ProvisionError("REFUSED", message, { why: [why], state: "nothing was changed", next });
+    if (schemas.length > 0)
+      throw refusal(
+        `${database} has tables in other schemas than public: ${schemas.join(", ")}`,
+        "provision looks into public alone",
+        otherwise,
+      );
+    if (owners.length > 1)
+      throw refusal(
+        `the tables of ${database} belong to several roles: ${owners.join(", ")}`,
+        "the site's own account would be a member of one, and log in as that",
+        [`REASSIGN OWNED BY ${owners[1]} TO ${owners[0]}    # in that database, as a superuser`, "then the same command again"],
+      );
+    const [all = [], mayDrop] = await this.asMaster(
+      [
+        `SELECT rolsuper OR rolcreaterole OR rolname = current_user, pg_has_role(oid, 'USAGE') AND pg_has_role(oid, 'MEMBER WITH ADMIN OPTION') FROM pg_roles WHERE rolname::text = ${OWNER};`,
+        "SELECT pg_get_userbyid(datdba), pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = current_database();",
+      ],
+      asking,
+      database,
+    );
+    const [owner = ""] = owners;
+    if (all[0] === "t")
+      throw refusal(
+        `the tables of ${database} belong to ${owner}, which may make accounts, or do everything`,
+        "so could the site's own account, which would be a member of it and log in as that",
+        otherwise,
+      );
+    const lacking = [...new Set([...(all[1] === "t" ? [] : [owner]), ...(mayDrop?.[1] === "t" ? [] : [mayDrop?.[0] ?? ""])])];
+    if (lacking.length > 0)
+      throw refusal(
+        `${master}, the account of ${server}'s master_db, is no superuser and no member of ${lacking.join(" and ")}`,
+        `${database} is theirs; who takes it over makes its account a member, reads it, and drops it with the site`,
+        [...lacking.map((role) => `GRANT ${role} TO ${master} WITH ADMIN OPTION    # as a superuser`), "then the same command again"],
+      );
   }
 
   async #roles(users: readonly string[]): Promise<readonly string[]> {
@@ -280,11 +353,11 @@ class Pgsql extends ServerDatabase {
 }
 
 /** The account with its password, a member of the owner, which it becomes as it logs in. */
-function accountStatements({ database, user }: ServerNames, password: Secret, superuser: boolean, there = false): readonly string[] {
-  const [owner, role] = [identifier(database), identifier(user)];
+function accountStatements(user: string, of: string, password: Secret, superuser: boolean, there = false): readonly string[] {
+  const [owner, role] = [identifier(of), identifier(user)];
   return [
     `${there ? "ALTER" : "CREATE"} ROLE ${role} LOGIN${superuser ? " NOSUPERUSER" : ""} NOCREATEDB NOCREATEROLE PASSWORD ${literal(scramVerifier(password))};`,
     `GRANT ${owner} TO ${role};`,
-    `ALTER ROLE ${role} SET role = ${literal(database)};`,
+    `ALTER ROLE ${role} SET role = ${literal(of)};`,
   ];
 }

@@ -1,4 +1,4 @@
-import { createPrivateKey, randomBytes, X509Certificate } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf, ProvisionError } from "../../../core/errors.js";
@@ -7,6 +7,7 @@ import type { Json } from "../../../core/json.js";
 import { withInnerLock } from "../../../core/lock.js";
 import type { Decision, Run, Step, Undo } from "../../../core/step.js";
 import { type Argv, besidePath, type Host, isAway } from "../../../host/host.js";
+import { checkPair } from "../../certificate-pair.js";
 import { sudoersLine } from "../../sudo.js";
 import { MARKER_HEADER } from "../routing.js";
 import type { ConfigFile, Exchange, Placed } from "../service.js";
@@ -156,7 +157,7 @@ function withoutDoubles(members: readonly Member[]): readonly (readonly Member[]
 
 /** What can be known of files before they stand where the daemon looks. */
 async function testAlone(served: Served, files: readonly ConfigFile[]): Promise<void> {
-  for (const { pair } of files) if (pair) await checkPair(served.host, pair);
+  for (const { pair } of files) if (pair) await checkPair(served.host, pair, "nothing was replaced");
   if (sides(served, files).serverFiles.length === 0) needDaemon(served, await markerOf(served));
   await testCandidate(served, files);
 }
@@ -249,35 +250,6 @@ function needDaemon(served: Served, { state }: Marker): void {
       : `what answers on port ${place.port} does not read the configuration of ${server}`,
     { state: "nothing was replaced", next: state === "down" ? [`start ${daemon.label}`] : [daemon.include(place)] },
   );
-}
-
-/** A server may start with a pair that does not fit and die of it later, so it is looked at here. */
-async function checkPair(host: Host, { certificate, key }: { readonly certificate: string; readonly key: string }): Promise<void> {
-  const read = async (path: string) => {
-    const text = await host.readFile(path);
-    if (text === undefined)
-      throw new ProvisionError("CONFIGURATION", `${host.name}: there is no ${path}`, { state: "nothing was replaced" });
-    return text;
-  };
-  const [certificateText, keyText] = [await read(certificate), await read(key)];
-  const wrong = (what: string, cause?: unknown) =>
-    new ProvisionError("CONFIGURATION", `${host.name}: ${what}`, {
-      ...(cause === undefined ? {} : { why: [messageOf(cause)], cause }),
-      state: "nothing was replaced",
-    });
-  let parsed: X509Certificate;
-  try {
-    parsed = new X509Certificate(certificateText);
-  } catch (error) {
-    throw wrong(`${certificate} is not a certificate`, error);
-  }
-  let fits: boolean;
-  try {
-    fits = parsed.checkPrivateKey(createPrivateKey(keyText));
-  } catch (error) {
-    throw wrong(`${key} is not a private key that can be read without a password`, error);
-  }
-  if (!fits) throw wrong(`${key} is not the key of ${certificate}`);
 }
 
 async function writeAll(host: Host, files: readonly ConfigFile[]): Promise<void> {
