@@ -64,15 +64,22 @@ export class PhpServer {
   }
 }
 
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
+/** Below the ports that Linux gives to outgoing connections; a part of its own for each of vitest's workers. */
+const PORTS = { first: 12_000, each: 4000, workers: 5 };
+const part = PORTS.first + PORTS.each * (Number(process.env["VITEST_POOL_ID"] ?? 0) % PORTS.workers);
+let nextPort = Math.floor(Math.random() * PORTS.each);
+
+/** A port of 127.0.0.1 that nothing listens on; the same one is not given twice. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = part + (nextPort++ % PORTS.each);
     const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => (typeof address === "object" && address !== null ? resolve(address.port) : reject(new Error("no port"))));
+    const free = await new Promise((resolve) => {
+      server.once("error", () => resolve(false));
+      server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
     });
-  });
+    if (free) return port;
+  }
 }
 
 /** `name=value` of the session cookie that an answer sets. */
