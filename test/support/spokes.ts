@@ -41,6 +41,8 @@ export interface TestSpoke {
 export interface SpokeHub {
   readonly hub: TestHub;
   readonly spokes: readonly TestSpoke[];
+  /** A directory that all spokes have, as of a file server. */
+  readonly storage: string;
   /** One machine more beside the spokes, with nothing on it. Not without namespaces. */
   add(name: string, shared: readonly string[]): Promise<Machine>;
   remove(): Promise<void>;
@@ -71,13 +73,15 @@ export async function spokeHub(
       machines = await startMachines();
       ends.push(() => machines?.remove());
     }
+    const storage = join(hub.base, "storage");
+    mkdirSync(storage, { mode: 0o755 });
     const spokes: TestSpoke[] = [];
     for (const [index, type] of types.entries()) {
       const name = `web${index + 1}`;
       const root = join(hub.base, name);
       const base = join(hub.base, `${name}-daemons`);
       for (const directory of [root, base]) mkdirSync(directory, { mode: 0o755 });
-      const machine = await machines?.add(name, [root, base]);
+      const machine = await machines?.add(name, [root, base, storage]);
       const address = machine?.address ?? `127.0.0.${index + 2}`;
       const sshd = await startSshd({ address, machine });
       ends.push(() => sshd.remove());
@@ -133,7 +137,7 @@ export async function spokeHub(
       if (machines === undefined) throw new Error(`there is no machine for ${name}: ${missingMachines()}`);
       return machines.add(name, shared);
     };
-    return { hub, spokes, add, remove };
+    return { hub, spokes, storage, add, remove };
   } catch (error) {
     await remove();
     throw error;
