@@ -12,7 +12,7 @@ import { type HeldLocks, takeLocks } from "./lock.js";
 import type { OperationsDirectory } from "./operations.js";
 import type { Scope } from "./scope.js";
 import type { Lock, Operation, Parent, Run, Step, World } from "./step.js";
-import type { Stop } from "./stop.js";
+import { heardByMany, type Stop } from "./stop.js";
 
 /** What an operation runs in: one process, one hub. */
 export interface Surroundings {
@@ -487,7 +487,7 @@ class Execution<Inputs, Use> {
       const over = todo.length > 1 ? new AbortController() : undefined;
       // A stop ends the running program before the commit; after it, programs end by themselves.
       const signal = first.uninterruptible || phase !== "undoable" ? undefined : stop.signal;
-      scope.signal = over && signal ? AbortSignal.any([signal, over.signal]) : signal;
+      scope.signal = over && signal ? heardByMany(AbortSignal.any([signal, over.signal])) : signal;
       scope.kill = stop.now;
       scope.keepOutput = (text) => {
         if (this.#journal) this.#around.operations.keepOutput(id, first.id, text);

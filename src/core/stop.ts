@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { EXIT } from "./errors.js";
 
 export interface StopReason {
@@ -18,6 +19,11 @@ export class Stop {
   readonly #hard = new AbortController();
   #reason: StopReason | undefined;
 
+  constructor() {
+    heardByMany(this.signal);
+    heardByMany(this.now);
+  }
+
   ask(reason: StopReason): void {
     if (this.#reason === undefined) {
       this.#reason = reason;
@@ -35,4 +41,10 @@ export class Stop {
   get now(): AbortSignal {
     return this.#hard.signal;
   }
+}
+
+/** All programs of steps that are applied at the same time listen to it: of more than ten Node would warn the operator. */
+export function heardByMany(signal: AbortSignal): AbortSignal {
+  setMaxListeners(0, signal);
+  return signal;
 }

@@ -641,12 +641,13 @@ function provision_rename_profile(array $request) {
 }
 
 /**
- * {system} names the files of enabled modules where these are now.
+ * {system} names the files of enabled modules where these are now. Answers with how many had moved.
  *
  * @param callable|null $moved Called with each module that moved, its old and its new file.
  */
 function provision_relocate($moved = NULL) {
   $listing = provision_core('system_listing');
+  $count = 0;
   $found = $listing('/^[a-zA-Z_\x7f-\xff][a-zA-Z0-9_\x7f-\xff]*\.module$/', 'modules', 'name', 0);
   foreach (db_query("SELECT name, filename FROM {system} WHERE type = 'module' AND status = 1")->fetchAllKeyed() as $name => $old) {
     $profile = provision_profile_file($name);
@@ -659,5 +660,7 @@ function provision_relocate($moved = NULL) {
     if ($moved) {
       $moved($name, $old, $new);
     }
+    $count++;
   }
+  return $count;
 }

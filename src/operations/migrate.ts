@@ -5,6 +5,7 @@ import type { Site } from "../context/schema.js";
 import { ProvisionError } from "../core/errors.js";
 import type { Json } from "../core/json.js";
 import type { Lock, Operation, Run, Step } from "../core/step.js";
+import { heardByMany } from "../core/stop.js";
 import { meanwhile, together } from "../core/together.js";
 import { detectCore } from "../engines/index.js";
 import { file, gone } from "../steps/files.js";
@@ -14,7 +15,7 @@ import { certificateSteps, certificatesToForget, refuseUnfitPair } from "./parts
 import { placesOf, refuseDown } from "./parts/cluster.js";
 import { codeMoved, codeStays, type Pair, pathPairs, paths, refuseCore, renamed, updates } from "./parts/code-moved.js";
 import { comparison, refuseIncompatible, warningsOf } from "./parts/compatible.js";
-import { copyDatabase, filesUpToDate, sizesOf } from "./parts/copy.js";
+import { copyDatabase, filesUpToDate, makeTables, sizesOf } from "./parts/copy.js";
 import { isSameMachine } from "./parts/database-way.js";
 import { forecastOf } from "./parts/forecast.js";
 import {
@@ -396,14 +397,14 @@ function moveSteps(inputs: Extract<Inputs, { kind: "move" }>, use: Services): re
   const otherCode = otherMachine || now.core.docroot !== next.core.docroot || now.directory !== next.directory;
   const [close, ...closeOthers] = closeGates(now, use, maxWriteBlock ?? undefined);
   const marks = marksOf(now, use);
-  const copy = copyDatabase(now, next, use, sizes.database);
+  const copy = copyDatabase(now, next, use, sizes.database, "still");
   const rows = countRows(next, use);
   const limited = withinLimit(close, maxWriteBlock, use);
   const within = <T extends Json>(step: Step<T>) => limited(takenBack(step));
   return [
     comparison(inputs, next),
-    ...(backup === null ? [] : backupSteps(now, backup, use)),
     ...makeGeneration(s, use),
+    ...(backup === null ? makeTables(now, next, use) : backupSteps(now, backup, use, makeTables(now, next, use))),
     ...copyFilesOnAll(s, use, sizes.files, linked),
     close,
     ...[
@@ -474,7 +475,7 @@ function withinLimit(
     timer = setTimeout(() => mine.abort(), Math.max(0, left(run)));
     ({ signal } = scope);
     // What ends by itself before a stop takes effect ends so before this one, too.
-    if (signal) scope.signal = AbortSignal.any([signal, over.signal]);
+    if (signal) scope.signal = heardByMany(AbortSignal.any([signal, over.signal]));
   };
   const end = () => {
     if (--running > 0) return;

@@ -18,7 +18,7 @@ import { portable } from "../../src/services/db/mysql/dump.js";
 import * as mysqlSql from "../../src/services/db/mysql/sql.js";
 import * as pgsqlSql from "../../src/services/db/pgsql/sql.js";
 import type { DatabaseOf, DbService } from "../../src/services/db/service.js";
-import { copyStep, dumpStep, loadStep } from "../../src/services/db/transfer.js";
+import { copyStep, dumpStep, loadStep, tablesStep } from "../../src/services/db/transfer.js";
 import { askAsSite, writeOn } from "../support/database-client.js";
 import { type DatabaseServer, missingServer, type ServerType, startServer } from "../support/database-servers.js";
 import { failure } from "../support/failure.js";
@@ -577,6 +577,112 @@ DELIMITER ;
     await drive(db.create(again));
     await drive([copyStep(host, db, from, db, again, { structureOnly: ["cache_x"] })]);
     expect(await rig.asSite(again, "SELECT COUNT(*) FROM users, names")).toEqual([["4"]]);
+  });
+
+  /** All that is in it, as text. */
+  const dumped = async (database: DatabaseOf) => {
+    const { argv, secretFile } = await db.out(database);
+    const { stdout } = await host.run(argv, secretFile ? { secretFile } : {});
+    return stdout.replaceAll(database.names["database"] ?? "", "DATABASE");
+  };
+  const nextTo = async (uri: string) => {
+    const [from, to] = [rig.database(uri), rig.database(uri, "20261124T091500-7f3b")];
+    for (const each of [from, to]) await drive(db.create(each));
+    return { from, to, done: async () => void (await drive([from, to].flatMap((each) => db.drop(each)))) };
+  };
+
+  test("the server itself fills tables that were made before, and the two databases are the same to the next number", async () => {
+    const { from, to, done } = await nextTo("filled.test");
+    rig.server?.sql(
+      `SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO';
+CREATE TABLE users (uid INT AUTO_INCREMENT PRIMARY KEY, name VARCHAR(60) NOT NULL DEFAULT 'NULL', born DATETIME, picture LONGBLOB, UNIQUE (name), KEY part (name(4)));
+INSERT INTO users VALUES (0, '', '0000-00-00', X'00FF27'), (1, '😀 \\ '' \n', NULL, NULL), (2, 'gone', '2026-00-00', '');
+DELETE FROM users WHERE uid = 2;
+CREATE TABLE \`a \`\`b\` (\`select\` DOUBLE, \`x y\` ENUM('a', 'b'), t TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP) COMMENT 'odd' ROW_FORMAT=COMPRESSED;
+INSERT INTO \`a \`\`b\` VALUES (0.1, 'b', '2026-11-24 01:02:03'), (1e300, '', '2026-11-24 01:02:04');
+CREATE TABLE old (word VARCHAR(10)) CHARACTER SET latin1; INSERT INTO old VALUES ('Ä');
+CREATE TABLE cache_x (id INT AUTO_INCREMENT PRIMARY KEY); INSERT INTO cache_x VALUES (1), (2);`,
+      from.names["database"],
+    );
+    expect(await db.fits?.(from)).toBe(true);
+    await drive([tablesStep(host, db, from, to)]);
+    expect(await rig.asSite(to, "SELECT COUNT(*) FROM users")).toEqual([["0"]]);
+    rig.server?.sql(
+      "INSERT INTO users (name) VALUES ('since'), ('gone too'); DELETE FROM users WHERE name = 'gone too';",
+      from.names["database"],
+    );
+    expect(await db.fill?.(from, to, ["cache_x"])).toBe(true);
+    expect(await rig.asSite(to, "SELECT COUNT(*) FROM cache_x")).toEqual([["0"]]);
+    rig.server?.sql("DELETE FROM cache_x", from.names["database"]);
+    expect((await dumped(to)).split("\n")).toEqual((await dumped(from)).split("\n"));
+    await done();
+  });
+
+  test.each([
+    ["a view", "CREATE VIEW v AS SELECT id FROM a"],
+    ["a trigger", "CREATE TRIGGER t AFTER INSERT ON a FOR EACH ROW SET @n = 1"],
+    ["a routine", "CREATE FUNCTION four() RETURNS INT DETERMINISTIC RETURN 4"],
+    ["an event", "CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO DELETE FROM a"],
+    ["a reference", "CREATE TABLE b (id INT, FOREIGN KEY (id) REFERENCES a (id))"],
+    ["a condition", "CREATE TABLE b (id INT CHECK (id > 0))"],
+    ["a computed column", "CREATE TABLE b (id INT, twice INT AS (id * 2) STORED)"],
+    ["partitions", "CREATE TABLE b (id INT) PARTITION BY HASH (id) PARTITIONS 2"],
+    ["another storage engine", "CREATE TABLE b (id INT) ENGINE=MyISAM"],
+  ])("a database with %s goes by a dump", async (_what, statement) => {
+    const { from, to, done } = await nextTo("odd.test");
+    rig.server?.sql(`CREATE TABLE a (id INT PRIMARY KEY); INSERT INTO a VALUES (1); ${statement};`, from.names["database"]);
+    expect(await db.fits?.(from)).toBe(false);
+    expect(await wouldChange([tablesStep(host, db, from, to)])).toEqual([]);
+    expect(await db.fill?.(from, to, [])).toBe(false);
+    await drive([copyStep(host, db, from, db, to, { still: true })]);
+    expect(await rig.asSite(to, "SELECT COUNT(*) FROM a")).toEqual([["1"]]);
+    await done();
+  });
+
+  test.each([
+    ["with another column", "ALTER TABLE a ADD word VARCHAR(9)", "from"],
+    ["with another default", "ALTER TABLE a ALTER n SET DEFAULT 7", "from"],
+    ["with another index", "CREATE INDEX more ON a (n)", "from"],
+    ["that are more", "CREATE TABLE b (id INT); INSERT INTO b VALUES (1)", "from"],
+    ["that a run which was killed has filled in part", "INSERT INTO a VALUES (1, 1)", "to"],
+  ] as const)("tables %s than those that were made are not filled, but made again", async (_what, statement, where) => {
+    const { from, to, done } = await nextTo("changed.test");
+    rig.server?.sql("CREATE TABLE a (id INT PRIMARY KEY, n INT); INSERT INTO a VALUES (1, 1), (2, 2);", from.names["database"]);
+    await drive([tablesStep(host, db, from, to)]);
+    rig.server?.sql(statement, (where === "from" ? from : to).names["database"]);
+    const before = await dumped(to);
+    expect(await db.fill?.(from, to, [])).toBe(false);
+    expect(await dumped(to)).toBe(before);
+    await drive([copyStep(host, db, from, db, to, { still: true })]);
+    expect(await dumped(to)).toBe(await dumped(from));
+    await done();
+  });
+
+  test("what a run that was killed still does in a database is ended before that is filled, and before it is dropped", async () => {
+    const { from, to, done } = await nextTo("still.test");
+    rig.server?.sql("CREATE TABLE a (id INT PRIMARY KEY); INSERT INTO a VALUES (1);", from.names["database"]);
+    await drive([tablesStep(host, db, from, to)]);
+    const { argv, secretFile } = await db.into(to);
+    const left = () =>
+      host
+        .run(argv, { ...(secretFile ? { secretFile } : {}), input: "INSERT INTO a SELECT 1 + SLEEP(300);\n", anyExit: true })
+        .then(({ code }) => code);
+    const running = async () => {
+      for (let turn = 0; turn < 200; turn++) {
+        if (Number(rig.server?.sql("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'INSERT INTO a%'")[0]?.[0]) > 0)
+          return;
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+      throw new Error("it does not run");
+    };
+    const first = left();
+    await running();
+    expect(await db.fill?.(from, to, [])).toBe(true);
+    expect([await first, await rig.asSite(to, "SELECT COUNT(*) FROM a")]).toEqual([1, [["1"]]]);
+    const second = left();
+    await running();
+    await done();
+    expect(await second).toBe(1);
   });
 
   test("the account of master_db is never dropped, whatever a site's context says", async () => {

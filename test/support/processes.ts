@@ -43,7 +43,12 @@ export function start(program: string, args: readonly string[], options: StartOp
   });
   const ended = new Promise<Ended>((resolve, reject) => {
     child.once("error", reject);
-    child.once("close", (code, signal) => resolve({ code, signal, stdout, stderr }));
+    child.once("close", (code, signal) => {
+      // Node's own complaints are for whoever wrote the program, and operators read them.
+      const complaint = /^\(node:\d+\) .*/m.exec(stderr)?.[0];
+      if (complaint === undefined) resolve({ code, signal, stdout, stderr });
+      else reject(new Error(`${[program, ...args].join(" ")}: ${complaint}`));
+    });
   });
   return { child, ended };
 }

@@ -348,15 +348,18 @@ function provision_rebuild(array $request) {
   }
   provision_empty_caches();
   $GLOBALS['conf'] += provision_stored_variables(array('install_profile'));
-  provision_relocate('provision_relocate_classes');
+  $moved = provision_relocate('provision_relocate_classes');
 
   drupal_bootstrap(DRUPAL_BOOTSTRAP_SESSION);
   ProvisionBridge::trap();
   require_once DRUPAL_ROOT . '/modules/system/system.module';
   // At once: for others there is never a site without a registry, and the server need not wait for its disk after each of some hundred changes.
   $transaction = provision_transaction();
-  db_query('DELETE FROM {registry}');
-  db_query('DELETE FROM {registry_file}');
+  if ($moved) {
+    db_query('DELETE FROM {registry}');
+    db_query('DELETE FROM {registry_file}');
+  }
+  // Else all files are where they were, and those are read that have another content: core looks itself.
   system_rebuild_module_data();
   system_rebuild_theme_data();
   module_list(TRUE, FALSE);

@@ -107,9 +107,10 @@ function mebibytes(bytes: number): number {
 
 /**
  * One backup of a site as it is now, while it goes on: database in one snapshot, then its files, then its own code; last, in one rename, the
- * whole of it. That step is kept by a roll-back of what comes after it; before it, nothing of the backup stays.
+ * whole of it. That step is kept by a roll-back of what comes after it; before it, nothing of the backup stays. `meanwhile`: what else is done at the
+ * same time.
  */
-export function backupSteps(inputs: SiteInputs, backup: BackupInputs, use: Services): readonly Step[] {
+export function backupSteps(inputs: SiteInputs, backup: BackupInputs, use: Services, meanwhile: readonly Step[] = []): readonly Step[] {
   const { site, paths, server } = inputs;
   const host = use.host(server);
   const { partial } = backup;
@@ -126,7 +127,8 @@ export function backupSteps(inputs: SiteInputs, backup: BackupInputs, use: Servi
     const members = ((await host.list(inputs.siteDirectory)) ?? []).filter((name) => !NOT_THE_SITES_OWN.includes(name));
     return pack(host, { directory: inputs.siteDirectory, members, exclude: inSiteDirectory(inputs) }, to, use.local);
   });
-  return [partialStep(inputs, backup, use), dump, files, code, completeStep(inputs, backup, use, { dump, files, code })];
+  const others = meanwhile.map((step) => ({ ...step, alongside: dump.id }));
+  return [partialStep(inputs, backup, use), dump, files, code, ...others, completeStep(inputs, backup, use, { dump, files, code })];
 }
 
 function partialStep({ site }: SiteInputs, { partial }: BackupInputs, use: Services): Step {

@@ -4,7 +4,7 @@ import type { Step } from "../../core/step.js";
 import { together } from "../../core/together.js";
 import { type Host, HostError } from "../../host/host.js";
 import { syncTree } from "../../host/sync-tree.js";
-import { copyStep } from "../../services/db/transfer.js";
+import { copyStep, tablesStep } from "../../services/db/transfer.js";
 import type { Services } from "../services.js";
 import { databaseAmongFiles } from "./in-place.js";
 import { databaseOf, type SiteInputs } from "./site.js";
@@ -154,8 +154,18 @@ function full(host: string, path: string, stderr: string): ProvisionError {
   return new ProvisionError("DISK_FULL", `${host}: no space left below ${path}`, { why: stderr.split("\n").slice(-3, -1) });
 }
 
-/** The database of one generation in the empty one of another, in one snapshot; caches come without what is in them. */
-export function copyDatabase(from: SiteInputs, to: SiteInputs, use: Services, bytes: number): Step {
+/** Its tables, while visitors go on: then less is left to do while nobody writes. Nothing where the database is to be on another server, or the kind of it has no use for that. */
+export function makeTables(from: SiteInputs, to: SiteInputs, use: Services): readonly Step[] {
+  const db = use.db(from.dbServer);
+  if (from.dbServer.name !== to.dbServer.name || db.fill === undefined) return [];
+  return [tablesStep(use.host(from.dbServer), db, databaseOf(from, use, from.dbServer), databaseOf(to, use, to.dbServer))];
+}
+
+/**
+ * The database of one generation in the empty one of another, in one snapshot; caches come without what is in them. `still`: nobody writes to it
+ * meanwhile, and `makeTables` may have come before.
+ */
+export function copyDatabase(from: SiteInputs, to: SiteInputs, use: Services, bytes: number, still?: "still"): Step {
   const { engine } = from.core;
   // Sessions come along: nobody is logged out by a move.
   const caches = use.engine(engine).tables.structureOnly.filter((table) => /^cache/.test(table));
@@ -169,7 +179,8 @@ export function copyDatabase(from: SiteInputs, to: SiteInputs, use: Services, by
       const structureOnly = matching(await source.tables(database), caches);
       const target = databaseOf(to, use, to.dbServer);
       const there = use.host(to.dbServer);
-      return copyStep(use.host(from.dbServer), source, database, use.db(to.dbServer), target, { structureOnly }, there).apply(run);
+      const how = { structureOnly, still: still !== undefined };
+      return copyStep(use.host(from.dbServer), source, database, use.db(to.dbServer), target, how, there).apply(run);
     },
   };
 }

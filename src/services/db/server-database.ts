@@ -32,6 +32,8 @@ export type Rows = readonly (readonly string[])[];
 export interface Asking {
   readonly doing: string;
   readonly database?: string;
+  /** Milliseconds; default: five minutes. */
+  readonly timeout?: number;
 }
 
 /**
@@ -111,8 +113,9 @@ export abstract class ServerDatabase implements DbService {
     return { ...(await this.login()), user, password, master: false };
   }
 
-  protected async asMaster(statements: readonly string[], doing: string, database?: string): Promise<Rows> {
-    return this.run(await this.login(), statements, { doing, ...(database === undefined ? {} : { database }) });
+  protected async asMaster(statements: readonly string[], doing: string, database?: string, timeout?: number): Promise<Rows> {
+    const where = { ...(database === undefined ? {} : { database }), ...(timeout === undefined ? {} : { timeout }) };
+    return this.run(await this.login(), statements, { doing, ...where });
   }
 
   protected namesIn(names: DatabaseNames): ServerNames {

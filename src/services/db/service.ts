@@ -35,6 +35,8 @@ export interface Counts {
 export interface DumpOptions {
   /** Tables that are dumped without their rows (caches, sessions); those that do not exist are passed over. */
   readonly structureOnly?: readonly string[];
+  /** Tables alone, all of them without their rows, of a database that `fits`. */
+  readonly rows?: false;
   /** Called once when it is certain which moment the dump tells of; where a kind of database does not say, never. */
   readonly onSnapshot?: () => void;
 }
@@ -104,6 +106,14 @@ export interface DbService {
   marks(database: DatabaseOf, since?: TableMarks): Promise<TableMarks>;
   /** Rows of a statement that only reads; null is an empty text. */
   select(database: DatabaseOf, sql: string): Promise<readonly (readonly string[])[]>;
+  /** Whether `fill` would do for this database; undefined where a server does not copy by itself. */
+  fits?(database: DatabaseOf): Promise<boolean>;
+  /**
+   * The rows of a database into the tables of another one of this server, which are the same and empty: by the server itself, in a fraction of the time that
+   * a dump takes to be loaded, but each table as it is at its turn: for when nobody writes. False, and nothing done: they are not the same, or not empty,
+   * or hold more than such a copy takes along. `without`: tables that stay empty.
+   */
+  fill?(from: DatabaseOf, to: DatabaseOf, without: readonly string[]): Promise<boolean>;
   /** Writes all of it, in one snapshot. */
   out(database: DatabaseOf, options?: DumpOptions): Promise<Flow>;
   /**

@@ -69,14 +69,31 @@ export function loadStep(host: Host, db: DbService, database: DatabaseOf, from: 
   };
 }
 
-/** One database into another empty one of the same type, maybe on another server, without a file between. Hosts: those of the databases' programs. */
+/** The tables of one database in another empty one of the same server, without rows, for `copyStep` to fill; nothing where it would not. */
+export function tablesStep(host: Host, db: DbService, from: DatabaseOf, to: DatabaseOf): Step {
+  return {
+    id: "database/tables",
+    title: `Tables for the database of ${to.uri}`,
+    undoneBy: "database/create",
+    check: async () => ({ changes: (await db.fits?.(from)) ? [`make the tables of the database of ${from.uri}, without rows`] : [] }),
+    async apply() {
+      await piped(host, await db.out(from, { rows: false }), host, await db.into(to));
+      return null;
+    },
+  };
+}
+
+/**
+ * One database into another empty one of the same type, maybe on another server, without a file between. Hosts: those of the databases' programs. `still`:
+ * nobody writes to it meanwhile, and where `tablesStep` has made the tables the server itself may copy what is in them.
+ */
 export function copyStep(
   here: Host,
   source: DbService,
   from: DatabaseOf,
   target: DbService,
   to: DatabaseOf,
-  options: DumpOptions = {},
+  { still = false, ...options }: DumpOptions & { readonly still?: boolean } = {},
   there: Host = here,
 ): Step {
   if (source.type !== target.type) throw new Error(`a ${source.type} database cannot be copied to ${target.type}`);
@@ -86,6 +103,7 @@ export function copyStep(
     undoneBy: "database/create",
     check: async () => ({ changes: [`copy the database of ${from.uri}`] }),
     async apply() {
+      if (still && source === target && (await source.fill?.(from, to, options.structureOnly ?? []))) return null;
       await piped(here, await source.out(from, options), there, await target.into(to));
       return null;
     },

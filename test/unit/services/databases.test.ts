@@ -273,6 +273,7 @@ describe("servers that no test can start here are told what they understand", ()
     await drive(db.create(DATABASE));
     await drive(db.account(DATABASE));
     await db.size(DATABASE);
+    expect(await db.fill?.(DATABASE, { ...DATABASE, names: databaseNames("e.test", "next") }, ["cache"])).toBe(db.fill && true);
     await db.removeAccount?.(DATABASE.names);
     await db.remove?.(DATABASE.names);
     const [out, into] = [await db.out(DATABASE, { structureOnly: ["cache", "a`b"] }), await db.into(DATABASE)];
@@ -285,6 +286,8 @@ describe("servers that no test can start here are told what they understand", ()
       [
         PHP,
         [/VERSION\(\)/, "8.0.40\troot@10.0.0.9\n"],
+        [/^SELECT 'from'/m, ["from\tcache\t0\tA", "from\tusers\t0\tA", "to\tcache\t0\tA", "to\tusers\t0\tA", "0", "1\tROW\n"].join("\n")],
+        [/^SELECT a\.TABLE_NAME/m, "users\t9\n"],
         [/^SELECT \(SELECT COUNT/m, "0\t0\n"],
         [/SELECT User, Host/, "e_test_00000000\tlocalhost\n"],
         [/PROCESSLIST/, "7\n"],

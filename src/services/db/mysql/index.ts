@@ -7,10 +7,12 @@ import { type Asking, type Rows, ServerDatabase, type ServerLogin, type ServerNa
 import type { Counts, DatabaseNames, DatabaseOf, DbService, DumpOptions, Flow, TableMarks } from "../service.js";
 import { MysqlClient } from "./client.js";
 import { portable } from "./dump.js";
+import { type Ask, fill, fits, sessionsIn } from "./inside.js";
 import { account, grantPattern, identifier, literal } from "./sql.js";
 
 /** The collation that every MariaDB and MySQL has: a dump of one loads on the other. */
 const CHARSET = "CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci";
+const DAY = 24 * 60 * 60_000;
 const LOCAL = ["localhost", "127.0.0.1", "::1"];
 /** Oldest versions: MariaDB 10.5, MySQL 8.0. */
 const OLDEST = { MariaDB: [10, 5], MySQL: [8, 0] } as const;
@@ -122,18 +124,22 @@ class Mysql extends ServerDatabase {
     const names = this.namesIn(all);
     const users = await this.accountsOf(names);
     await this.#dropUsers(users);
-    for (const session of await this.sessions([names.user, ...users])) {
-      // One that is gone by itself is no failure.
-      await this.asMaster([`KILL ${Number(session)};`], "ending a connection").catch((error: unknown) => {
-        if (!(error instanceof ProvisionError) || error.code !== "COMMAND_FAILED") throw error;
-      });
-    }
+    await this.#end(await sessionsIn(this.#ask, names.database, [names.user, ...users]));
     // An account that may not make one may not drop one either, not even one that is not there.
     if (!(await this.hasDatabase(names.database))) return;
     await this.asMaster(
       ["SET SESSION lock_wait_timeout = 60;", `DROP DATABASE IF EXISTS ${identifier(names.database)};`],
       `dropping the database ${names.database}`,
     );
+  }
+
+  async #end(sessions: readonly string[]): Promise<void> {
+    for (const session of sessions) {
+      // One that is gone by itself is no failure.
+      await this.asMaster([`KILL ${Number(session)};`], "ending a connection").catch((error: unknown) => {
+        if (!(error instanceof ProvisionError) || error.code !== "COMMAND_FAILED") throw error;
+      });
+    }
   }
 
   protected async accountsOf({ user }: ServerNames): Promise<readonly string[]> {
@@ -261,11 +267,24 @@ class Mysql extends ServerDatabase {
     return rows.map((row) => row.map((cell) => (cell === "NULL" ? "" : cell)));
   }
 
-  async out({ names }: DatabaseOf, { structureOnly = [], onSnapshot }: DumpOptions = {}): Promise<Flow> {
+  readonly #ask: Ask = (statements, doing) => this.asMaster(statements, doing);
+
+  fits({ names }: DatabaseOf): Promise<boolean> {
+    return fits(this.#ask, this.namesIn(names).database);
+  }
+
+  async fill({ names: source }: DatabaseOf, { names: target }: DatabaseOf, without: readonly string[]): Promise<boolean> {
+    const [{ database: from }, { database: to }] = [this.namesIn(source), this.namesIn(target)];
+    await this.#end(await sessionsIn(this.#ask, to));
+    const inside: Ask = (statements, doing) => this.asMaster(statements, doing, to, DAY);
+    return fill(this.#ask, inside, from, to, without);
+  }
+
+  async out({ names }: DatabaseOf, { structureOnly = [], rows, onSnapshot }: DumpOptions = {}): Promise<Flow> {
     const { database } = this.namesIn(names);
     // Not as the site: the text of routines is shown to their makers and to those who may see all.
     const login = await this.login();
-    const flow = await this.#client.dumping(login, database, structureOnly, onSnapshot);
+    const flow = await this.#client.dumping(login, database, rows ?? structureOnly, onSnapshot);
     return { ...flow, failure: this.flowFailure(login, `dumping ${database}`) };
   }
 
