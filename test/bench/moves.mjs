@@ -1,7 +1,7 @@
 // Copies, names and ways back of a site with 50 MB of files and as much in its database, against plain tools.
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 const MEGABYTE = 1 << 20;
@@ -33,6 +33,22 @@ export function benchMoves({ hub, cli, run, resident, port, newer }) {
       sql(`DROP DATABASE plain${n};`);
       return ms;
     });
+  /** Updates of a copy of the site's database on the newer core, by that core's own functions in a PHP of its own. */
+  const bareUpdate = (name) => {
+    const root = realpathSync(join(hub, "platforms/newer"));
+    const site = join(root, "sites/bare.localhost");
+    mkdirSync(join(site, "files"), { recursive: true });
+    const account = { driver: "mysql", host: "127.0.0.1", port, database: "bare", username: "root", password: "", prefix: "" };
+    const php = Object.entries(account).map(([key, value]) => `'${key}' => '${value}'`);
+    writeFileSync(join(site, "settings.php"), `<?php\n$databases['default']['default'] = [${php.join(", ")}];\n$drupal_hash_salt = 'x';\n`);
+    writeFileSync(join(hub, "update.php"), BARE_UPDATE);
+    sql("CREATE DATABASE bare;");
+    bash(`${dumpOf(name)} | mariadb ${client.join(" ")} bare`);
+    const { ms } = run("php", [join(hub, "update.php"), root]);
+    sql("DROP DATABASE bare;");
+    rmSync(site, { recursive: true });
+    return ms;
+  };
 
   cli("save", "@platform_c", "--root=platforms/c", "--makefile=core.make");
   cli("verify", "@platform_c");
@@ -44,8 +60,11 @@ export function benchMoves({ hub, cli, run, resident, port, newer }) {
   const standard = readdirSync(join(hub, "platforms/b/profiles")).includes("standard") ? "standard" : "minimal";
   site("fresh.localhost", standard);
   const parts = { backup: best(() => cli("backup", "@fresh.localhost").ms), pipe: pipeOf("fresh.localhost") };
-  const moved = cli("migrate", "@fresh.localhost", "@platform_newer", "--json");
-  const updates = JSON.parse(moved.stdout).steps.find(({ id }) => id === "engine/update").ms;
+  const updates = best(() => bareUpdate("fresh.localhost"));
+  const migrated = best((n) => {
+    if (n > 0) cli("rollback", "@fresh.localhost", "--yes");
+    return cli("migrate", "@fresh.localhost", "@platform_newer").ms;
+  });
 
   site("big.localhost", "minimal");
   const files = join(generation("big.localhost"), "files/big");
@@ -83,10 +102,30 @@ export function benchMoves({ hub, cli, run, resident, port, newer }) {
   memory.big = resident("backup", "@big.localhost");
   memory.migrate = resident("migrate", "@big.localhost", "@platform_c", "--no-backup");
   const rollback = best(() => cli("rollback", "@big.localhost", "--yes").ms);
-  return { backup, plain, clone, pipe, rename, rollback, fresh: { ...parts, updates, migrate: moved.ms }, memory, grown: GROWN };
+  return { backup, plain, clone, pipe, rename, rollback, fresh: { ...parts, updates, migrate: migrated }, memory, grown: GROWN };
 }
 
 /** Whether rsync is there, without which nothing moves. */
 export function canMove() {
   return spawnSync("rsync", ["--version"]).status === 0;
 }
+
+/** What update.php does, without its pages. */
+const BARE_UPDATE = `<?php
+define('DRUPAL_ROOT', $argv[1]); define('MAINTENANCE_MODE', 'update'); chdir(DRUPAL_ROOT);
+foreach (['HTTP_HOST' => 'bare.localhost', 'SERVER_NAME' => 'bare.localhost', 'SERVER_PORT' => 80, 'SCRIPT_NAME' => '/update.php', 'PHP_SELF' => '/update.php', 'REQUEST_URI' => '/update.php', 'REQUEST_METHOD' => 'GET', 'REMOTE_ADDR' => '127.0.0.1', 'SERVER_PROTOCOL' => 'HTTP/1.1', 'HTTP_USER_AGENT' => 'bench', 'QUERY_STRING' => '', 'SERVER_SOFTWARE' => NULL, 'SCRIPT_FILENAME' => DRUPAL_ROOT . '/update.php'] as $key => $value) $_SERVER[$key] = $value;
+error_reporting(0);
+require_once 'includes/bootstrap.inc';
+drupal_bootstrap(DRUPAL_BOOTSTRAP_FULL);
+require_once 'includes/install.inc'; require_once 'includes/update.inc';
+drupal_load_updates();
+$start = array_filter(array_map(function ($update) { return $update['start'] ?? NULL; }, update_get_update_list()));
+$context = ['results' => [], 'sandbox' => [], 'finished' => 1, 'message' => ''];
+foreach (update_resolve_dependencies($start) as $update) {
+  if (!$update['allowed']) continue;
+  $context['sandbox'] = [];
+  do { $context['finished'] = 1; update_do_one($update['module'], $update['number'], [], $context); } while ($context['finished'] < 1);
+}
+drupal_flush_all_caches();
+exit(isset($context['results']['#abort']) ? 1 : 0);
+`;

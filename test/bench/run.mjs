@@ -187,7 +187,7 @@ function verdictsOnMoves(port) {
     const { fresh, memory, grown } = moves;
     against("migrate of a fresh site, against its parts", fresh.migrate, fresh.backup + fresh.pipe + fresh.updates, 1.5);
     rows.push(
-      `    backup ${fresh.backup.toFixed(0)}, pipe ${fresh.pipe.toFixed(0)}, updates ${fresh.updates} ms; from ${core} to ${newer}`,
+      `    backup ${fresh.backup.toFixed(0)}, pipe ${fresh.pipe.toFixed(0)}, updates ${fresh.updates.toFixed(0)} ms; from ${core} to ${newer}`,
     );
     verdict("rename on one platform", moves.rename / 1000, 0.6, "s", "the best of three");
     verdict(`rollback with ${grown} MB of database`, moves.rollback / 1000, 1, "s", "the best of three");

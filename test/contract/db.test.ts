@@ -605,7 +605,7 @@ CREATE TABLE cache_x (id INT AUTO_INCREMENT PRIMARY KEY); INSERT INTO cache_x VA
       from.names["database"],
     );
     expect(await db.fits?.(from)).toBe(true);
-    await drive([tablesStep(host, db, from, to)]);
+    await drive([tablesStep(db, from, to)]);
     expect(await rig.asSite(to, "SELECT COUNT(*) FROM users")).toEqual([["0"]]);
     rig.server?.sql(
       "INSERT INTO users (name) VALUES ('since'), ('gone too'); DELETE FROM users WHERE name = 'gone too';",
@@ -632,7 +632,7 @@ CREATE TABLE cache_x (id INT AUTO_INCREMENT PRIMARY KEY); INSERT INTO cache_x VA
     const { from, to, done } = await nextTo("odd.test");
     rig.server?.sql(`CREATE TABLE a (id INT PRIMARY KEY); INSERT INTO a VALUES (1); ${statement};`, from.names["database"]);
     expect(await db.fits?.(from)).toBe(false);
-    expect(await wouldChange([tablesStep(host, db, from, to)])).toEqual([]);
+    expect(await wouldChange([tablesStep(db, from, to)])).toEqual([]);
     expect(await db.fill?.(from, to, [])).toBe(false);
     await drive([copyStep(host, db, from, db, to, { still: true })]);
     expect(await rig.asSite(to, "SELECT COUNT(*) FROM a")).toEqual([["1"]]);
@@ -648,7 +648,7 @@ CREATE TABLE cache_x (id INT AUTO_INCREMENT PRIMARY KEY); INSERT INTO cache_x VA
   ] as const)("tables %s than those that were made are not filled, but made again", async (_what, statement, where) => {
     const { from, to, done } = await nextTo("changed.test");
     rig.server?.sql("CREATE TABLE a (id INT PRIMARY KEY, n INT); INSERT INTO a VALUES (1, 1), (2, 2);", from.names["database"]);
-    await drive([tablesStep(host, db, from, to)]);
+    await drive([tablesStep(db, from, to)]);
     rig.server?.sql(statement, (where === "from" ? from : to).names["database"]);
     const before = await dumped(to);
     expect(await db.fill?.(from, to, [])).toBe(false);
@@ -661,7 +661,7 @@ CREATE TABLE cache_x (id INT AUTO_INCREMENT PRIMARY KEY); INSERT INTO cache_x VA
   test("what a run that was killed still does in a database is ended before that is filled, and before it is dropped", async () => {
     const { from, to, done } = await nextTo("still.test");
     rig.server?.sql("CREATE TABLE a (id INT PRIMARY KEY); INSERT INTO a VALUES (1);", from.names["database"]);
-    await drive([tablesStep(host, db, from, to)]);
+    await drive([tablesStep(db, from, to)]);
     const { argv, secretFile } = await db.into(to);
     const left = () =>
       host

@@ -158,7 +158,7 @@ function full(host: string, path: string, stderr: string): ProvisionError {
 export function makeTables(from: SiteInputs, to: SiteInputs, use: Services): readonly Step[] {
   const db = use.db(from.dbServer);
   if (from.dbServer.name !== to.dbServer.name || db.fill === undefined) return [];
-  return [tablesStep(use.host(from.dbServer), db, databaseOf(from, use, from.dbServer), databaseOf(to, use, to.dbServer))];
+  return [tablesStep(db, databaseOf(from, use, from.dbServer), databaseOf(to, use, to.dbServer))];
 }
 
 /**

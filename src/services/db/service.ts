@@ -35,8 +35,6 @@ export interface Counts {
 export interface DumpOptions {
   /** Tables that are dumped without their rows (caches, sessions); those that do not exist are passed over. */
   readonly structureOnly?: readonly string[];
-  /** Tables alone, all of them without their rows, of a database that `fits`. */
-  readonly rows?: false;
   /** Called once when it is certain which moment the dump tells of; where a kind of database does not say, never. */
   readonly onSnapshot?: () => void;
 }
@@ -108,6 +106,8 @@ export interface DbService {
   select(database: DatabaseOf, sql: string): Promise<readonly (readonly string[])[]>;
   /** Whether `fill` would do for this database; undefined where a server does not copy by itself. */
   fits?(database: DatabaseOf): Promise<boolean>;
+  /** The tables of a database that fits, without rows, in another one of this server; those that are there stay as they are. */
+  outline?(from: DatabaseOf, to: DatabaseOf): Promise<void>;
   /**
    * The rows of a database into the tables of another one of this server, which are the same and empty: by the server itself, in a fraction of the time that
    * a dump takes to be loaded, but each table as it is at its turn: for when nobody writes. False, and nothing done: they are not the same, or not empty,

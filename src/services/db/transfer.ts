@@ -70,14 +70,14 @@ export function loadStep(host: Host, db: DbService, database: DatabaseOf, from: 
 }
 
 /** The tables of one database in another empty one of the same server, without rows, for `copyStep` to fill; nothing where it would not. */
-export function tablesStep(host: Host, db: DbService, from: DatabaseOf, to: DatabaseOf): Step {
+export function tablesStep(db: DbService, from: DatabaseOf, to: DatabaseOf): Step {
   return {
     id: "database/tables",
     title: `Tables for the database of ${to.uri}`,
     undoneBy: "database/create",
     check: async () => ({ changes: (await db.fits?.(from)) ? [`make the tables of the database of ${from.uri}, without rows`] : [] }),
     async apply() {
-      await piped(host, await db.out(from, { rows: false }), host, await db.into(to));
+      await db.outline?.(from, to);
       return null;
     },
   };

@@ -98,15 +98,14 @@ export class MysqlClient {
     return { argv, secretFile: optionFile(login, flavour), env: ENVIRONMENT };
   }
 
-  /** The program that writes a database, but for the rows of some tables, and what that goes through. `without`: false: its tables alone. */
-  async dumping(login: ServerLogin, database: string, without: readonly string[] | false, onSnapshot?: () => void) {
+  /** The program that writes a database, but for the rows of some tables, and what that goes through. */
+  async dumping(login: ServerLogin, database: string, structureOnly: readonly string[], onSnapshot?: () => void) {
     const { flavour, dump } = await this.#found();
-    const structureOnly = without === false ? [] : without;
     const own =
       flavour === "mysql"
         ? ["--set-gtid-purged=OFF", "--column-statistics=0"]
         : structureOnly.map((table) => `--ignore-table-data=${database}.${table}`);
-    const argv: Argv = [dump, ...COMMON, ...(without === false ? TABLES : DUMP), ...(onSnapshot ? ["--verbose"] : []), ...own, database];
+    const argv: Argv = [dump, ...COMMON, ...DUMP, ...(onSnapshot ? ["--verbose"] : []), ...own, database];
     // MySQL's program cannot leave rows out by itself.
     const through = [portable(flavour === "mysql" ? structureOnly : [])];
     return { argv, through, secretFile: optionFile(login, flavour), env: ENVIRONMENT, ...(onSnapshot ? firstTable(onSnapshot) : {}) };
@@ -130,17 +129,18 @@ function firstTable(found: () => void): { readonly onStderr: (text: string) => v
 /** What root's own option files say is not for us. */
 const COMMON = [`--defaults-file=${SECRET_FILE}`];
 const ASKING = ["--batch", "--skip-column-names", "--raw", "--binary-mode"];
-const ALWAYS = [
+export const DUMP = [
   "--single-transaction",
   "--quick",
+  "--routines",
+  "--triggers",
+  "--events",
   "--hex-blob",
   "--default-character-set=utf8mb4",
   "--no-tablespaces",
   "--skip-dump-date",
   "--max-allowed-packet=1G",
 ];
-export const DUMP = [...ALWAYS, "--routines", "--triggers", "--events"];
-const TABLES = [...ALWAYS, "--no-data", "--skip-triggers"];
 export const ENVIRONMENT = {
   MYSQL_PWD: undefined,
   MYSQL_HOST: undefined,

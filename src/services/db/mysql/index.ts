@@ -7,7 +7,7 @@ import { type Asking, type Rows, ServerDatabase, type ServerLogin, type ServerNa
 import type { Counts, DatabaseNames, DatabaseOf, DbService, DumpOptions, Flow, TableMarks } from "../service.js";
 import { MysqlClient } from "./client.js";
 import { portable } from "./dump.js";
-import { type Ask, fill, fits, sessionsIn } from "./inside.js";
+import { type Ask, fill, fits, outline, sessionsIn } from "./inside.js";
 import { account, grantPattern, identifier, literal } from "./sql.js";
 
 /** The collation that every MariaDB and MySQL has: a dump of one loads on the other. */
@@ -269,22 +269,31 @@ class Mysql extends ServerDatabase {
 
   readonly #ask: Ask = (statements, doing) => this.asMaster(statements, doing);
 
+  /** For as long as it takes, and so that `sessionsIn` finds it. */
+  #inside(database: string): Ask {
+    return (statements, doing) => this.asMaster(statements, doing, database, DAY);
+  }
+
   fits({ names }: DatabaseOf): Promise<boolean> {
     return fits(this.#ask, this.namesIn(names).database);
+  }
+
+  async outline({ names: source }: DatabaseOf, { names: target }: DatabaseOf): Promise<void> {
+    const [{ database: from }, { database: to }] = [this.namesIn(source), this.namesIn(target)];
+    await outline(this.#ask, this.#inside(to), from);
   }
 
   async fill({ names: source }: DatabaseOf, { names: target }: DatabaseOf, without: readonly string[]): Promise<boolean> {
     const [{ database: from }, { database: to }] = [this.namesIn(source), this.namesIn(target)];
     await this.#end(await sessionsIn(this.#ask, to));
-    const inside: Ask = (statements, doing) => this.asMaster(statements, doing, to, DAY);
-    return fill(this.#ask, inside, from, to, without);
+    return fill(this.#ask, this.#inside(to), from, to, without);
   }
 
-  async out({ names }: DatabaseOf, { structureOnly = [], rows, onSnapshot }: DumpOptions = {}): Promise<Flow> {
+  async out({ names }: DatabaseOf, { structureOnly = [], onSnapshot }: DumpOptions = {}): Promise<Flow> {
     const { database } = this.namesIn(names);
     // Not as the site: the text of routines is shown to their makers and to those who may see all.
     const login = await this.login();
-    const flow = await this.#client.dumping(login, database, rows ?? structureOnly, onSnapshot);
+    const flow = await this.#client.dumping(login, database, structureOnly, onSnapshot);
     return { ...flow, failure: this.flowFailure(login, `dumping ${database}`) };
   }
 

@@ -48,6 +48,16 @@ export async function sessionsIn(ask: Ask, database: string, users: readonly str
   return rows.map(([id = ""]) => id);
 }
 
+/** The tables of `from`, without rows, in the database that `inside` asks in. */
+export async function outline(ask: Ask, inside: Ask, from: string): Promise<void> {
+  const rows = await ask(
+    [`SELECT TABLE_NAME FROM ${SCHEMA}.TABLES WHERE TABLE_SCHEMA = ${literal(from)};`],
+    `listing the tables of ${from}`,
+  );
+  const made = rows.map(([table = ""]) => `CREATE TABLE IF NOT EXISTS ${identifier(table)} LIKE ${identifier(from)}.${identifier(table)};`);
+  if (made.length > 0) await inside(made, `making the tables of ${from} once more`);
+}
+
 /**
  * The rows of one database into the tables of another, which are the same and empty, by the server itself; each table as it is at its turn. False, and nothing
  * done: they are not the same, or not empty, or it takes more than rows to make them the same. `inside`: asks in the database `to`.
@@ -71,27 +81,18 @@ export async function fill(ask: Ask, inside: Ask, from: string, to: string, with
   const full = tables.map((table) => `EXISTS(SELECT 1 FROM ${identifier(to)}.${identifier(table)})`);
   if (full.length > 0 && Number((await ask([`SELECT ${full.join(" + ")};`], doing)).at(-1)?.[0]) !== 0) return false;
   const copied = tables.filter((table) => !without.includes(table));
-  await inside(
+  const behind = await inside(
     [
       // What is read is not locked then. A server that writes statements into its log would not let it be so.
       ...(logged === "1" && format === "STATEMENT" ? [] : ["SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;"]),
       ...copied.map((table) => `INSERT INTO ${identifier(table)} SELECT * FROM ${identifier(from)}.${identifier(table)};`),
-    ],
-    doing,
-  );
-  await nextNumbers(ask, inside, from, to, doing);
-  return true;
-}
-
-/** A row that was the last and is gone leaves a gap that no other row may fill. */
-async function nextNumbers(ask: Ask, inside: Ask, from: string, to: string, doing: string): Promise<void> {
-  const rows = await ask(
-    [
       FRESH,
       `SELECT a.TABLE_NAME, a.AUTO_INCREMENT FROM ${SCHEMA}.TABLES a JOIN ${SCHEMA}.TABLES b ON b.TABLE_SCHEMA = ${literal(to)} AND b.TABLE_NAME = a.TABLE_NAME WHERE a.TABLE_SCHEMA = ${literal(from)} AND a.AUTO_INCREMENT <> COALESCE(b.AUTO_INCREMENT, 0);`,
     ],
     doing,
   );
-  const behind = rows.map(([table = "", next = ""]) => `ALTER TABLE ${identifier(table)} AUTO_INCREMENT = ${BigInt(next)};`);
-  if (behind.length > 0) await inside(behind, doing);
+  // A row that was the last and is gone leaves a gap that no other row may fill.
+  const numbered = behind.map(([table = "", next = ""]) => `ALTER TABLE ${identifier(table)} AUTO_INCREMENT = ${BigInt(next)};`);
+  if (numbered.length > 0) await inside(numbered, doing);
+  return true;
 }
