@@ -68,9 +68,9 @@ class Rig {
     mkdirSync(this.layout.secrets, { mode: 0o700 });
   }
 
-  async start(): Promise<void> {
+  async start(args: readonly string[] = []): Promise<void> {
     if (this.type === "sqlite") return;
-    this.server = await startServer(this.type as ServerType, { tls: true });
+    this.server = await startServer(this.type as ServerType, { tls: true, args });
     this.#url = await this.keep(this.server.url);
   }
 
@@ -656,6 +656,22 @@ CREATE TABLE cache_x (id INT AUTO_INCREMENT PRIMARY KEY); INSERT INTO cache_x VA
     await drive([copyStep(host, db, from, db, to, { still: true })]);
     expect(await dumped(to)).toBe(await dumped(from));
     await done();
+  });
+
+  test("a server that keeps a log of statements fills tables too", async () => {
+    const logging = new Rig("mysql");
+    try {
+      await logging.start(["--log-bin", "--binlog-format=STATEMENT"]);
+      const logged = logging.service();
+      const [from, to] = [logging.database("logged.test"), logging.database("logged.test", "20261124T091500-7f3b")];
+      for (const each of [from, to]) await drive(logged.create(each));
+      logging.server?.sql("CREATE TABLE a (id INT PRIMARY KEY); INSERT INTO a VALUES (1);", from.names["database"]);
+      await drive([tablesStep(logged, from, to)]);
+      expect(await logged.fill?.(from, to, [])).toBe(true);
+      expect(await logging.asSite(to, "SELECT COUNT(*) FROM a")).toEqual([["1"]]);
+    } finally {
+      await logging.remove();
+    }
   });
 
   test("what a run that was killed still does in a database is ended before that is filled, and before it is dropped", async () => {

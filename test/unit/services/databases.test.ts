@@ -286,7 +286,12 @@ describe("servers that no test can start here are told what they understand", ()
       [
         PHP,
         [/VERSION\(\)/, "8.0.40\troot@10.0.0.9\n"],
-        [/^SELECT 'from'/m, ["from\tcache\t0\tA", "from\tusers\t0\tA", "to\tcache\t0\tA", "to\tusers\t0\tA", "0", "1\tROW\n"].join("\n")],
+        [
+          /^SELECT 'from'/m,
+          ["0", "binlog_format\tROW", "log_bin\tON", "from\tcache\t0\tA", "from\tusers\t0\tA", "to\tcache\t0\tA", "to\tusers\t0\tA\n"].join(
+            "\n",
+          ),
+        ],
         [/^INSERT INTO `users`/m, "users\t9\n"],
         [/^SELECT EXISTS/m, "0\n"],
         [/^SELECT \(SELECT COUNT/m, "0\t0\n"],

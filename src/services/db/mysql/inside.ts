@@ -6,6 +6,19 @@ export type Ask = (statements: readonly string[], doing: string) => Promise<read
 const SCHEMA = "information_schema";
 /** MySQL 8 would answer with what it remembers of a day. */
 const FRESH = "/*!80000 SET SESSION information_schema_stats_expiry = 0 */;";
+/** MariaDB's only; the rows of one table may take longer than a page should. */
+const UNHURRIED = "/*M!100101 SET SESSION max_statement_time = 0 */;";
+const SETTINGS = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('log_bin', 'binlog_format', 'wsrep_on', 'group_replication_group_name');";
+
+/** Galera and MySQL's group replication bring each transaction to all members whole, and refuse large ones. */
+function isOneOfSeveral(settings: ReadonlyMap<string, string>): boolean {
+  return settings.get("wsrep_on") === "ON" || (settings.get("group_replication_group_name") ?? "") !== "";
+}
+
+/** What `SETTINGS` answered, among rows of other statements, which begin otherwise. */
+function settingsIn(rows: Awaited<ReturnType<Ask>>): ReadonlyMap<string, string> {
+  return new Map(rows.map(([name = "", value = ""]) => [name, value] as const));
+}
 
 /**
  * Counts what is more than plain tables with plain columns: views, sequences, other storage engines, partitions; columns that are computed or not in `*`;
@@ -37,8 +50,8 @@ function shapeOf(database: string): string {
 
 /** Whether `fill` would do for this database. */
 export async function fits(ask: Ask, database: string): Promise<boolean> {
-  const rows = await ask([othersIn(database)], `looking what ${database} holds`);
-  return Number(rows.at(-1)?.[0]) === 0;
+  const rows = await ask([othersIn(database), SETTINGS], `looking what ${database} holds`);
+  return Number(rows[0]?.[0]) === 0 && !isOneOfSeveral(settingsIn(rows));
 }
 
 /** Connections that have `database` as theirs (of a run that was killed, whose statement the server goes on with), and those of the accounts. */
@@ -65,26 +78,27 @@ export async function outline(ask: Ask, inside: Ask, from: string): Promise<void
 export async function fill(ask: Ask, inside: Ask, from: string, to: string, without: readonly string[]): Promise<boolean> {
   const doing = `copying ${from} to ${to}`;
   const marked = (mark: string, statement: string) => `SELECT '${mark}', found.* FROM (${statement}) AS found;`;
-  const rows = await ask(
-    [FRESH, marked("from", shapeOf(from)), marked("to", shapeOf(to)), othersIn(from), "SELECT @@log_bin, @@binlog_format;"],
-    doing,
-  );
-  const [logged = "", format = ""] = rows.at(-1) ?? [];
+  const rows = await ask([FRESH, othersIn(from), SETTINGS, marked("from", shapeOf(from)), marked("to", shapeOf(to))], doing);
+  const settings = settingsIn(rows);
   const shape = (mark: string) =>
     rows
       .filter(([first]) => first === mark)
       .map(([, ...rest]) => rest.join("\t"))
       .sort();
   const [wanted, there] = [shape("from"), shape("to")];
-  if (Number(rows.at(-2)?.[0]) !== 0 || wanted.length !== there.length || wanted.some((line, index) => line !== there[index])) return false;
+  if (Number(rows[0]?.[0]) !== 0 || isOneOfSeveral(settings)) return false;
+  if (wanted.length !== there.length || wanted.some((line, index) => line !== there[index])) return false;
   const tables = [...new Set(rows.filter(([mark]) => mark === "from").map(([, table = ""]) => table))].sort();
   const full = tables.map((table) => `EXISTS(SELECT 1 FROM ${identifier(to)}.${identifier(table)})`);
   if (full.length > 0 && Number((await ask([`SELECT ${full.join(" + ")};`], doing)).at(-1)?.[0]) !== 0) return false;
   const copied = tables.filter((table) => !without.includes(table));
   const behind = await inside(
     [
+      UNHURRIED,
       // What is read is not locked then. A server that writes statements into its log would not let it be so.
-      ...(logged === "1" && format === "STATEMENT" ? [] : ["SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;"]),
+      ...(settings.get("log_bin") === "ON" && settings.get("binlog_format") === "STATEMENT"
+        ? []
+        : ["SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;"]),
       ...copied.map((table) => `INSERT INTO ${identifier(table)} SELECT * FROM ${identifier(from)}.${identifier(table)};`),
       FRESH,
       `SELECT a.TABLE_NAME, a.AUTO_INCREMENT FROM ${SCHEMA}.TABLES a JOIN ${SCHEMA}.TABLES b ON b.TABLE_SCHEMA = ${literal(to)} AND b.TABLE_NAME = a.TABLE_NAME WHERE a.TABLE_SCHEMA = ${literal(from)} AND a.AUTO_INCREMENT <> COALESCE(b.AUTO_INCREMENT, 0);`,
