@@ -148,8 +148,12 @@ describe.skipIf(skipped !== undefined)(
       const slow = visitors.post(true);
       const begun = web.hub.path(`sites/${SITE}/${serving()}/private/begun-${slow}`);
       await until(visitors, () => existsSync(begun));
+      const copies = () => Number(server.sql("SHOW GLOBAL STATUS LIKE 'Com_insert_select'")[0]?.[1]);
+      const copied = copies();
       const moved = await hub.document(`migrate @${SITE} @platform_q --no-backup`);
       expect(moved.error).toBeUndefined();
+      // The server itself has: no dump is loaded while nobody can write.
+      expect(copies()).toBeGreaterThan(copied);
       const before = visitors.posts;
       await until(visitors, () => visitors.posts >= Math.max(200, before + 30));
       await visitors.stop();
