@@ -129,6 +129,56 @@ describe.skipIf(missing !== undefined)(`kill -9 with a database server${missing 
   );
 
   test(
+    "of a migrate whose rows the server copies: abort leaves all as it was, resume a site with all its rows",
+    async () => {
+      await hub.do("save", "@platform_next", "--context_type=platform", "--root=platforms/next", "--makefile=d7.make");
+      await hub.do("verify", "@platform_next");
+      const database = () => /^db_name: (\S+)$/m.exec(readFileSync(hub.path("aliases/a.test.yml"), "utf8"))?.[1] ?? "";
+      const all = () => server.sql("SELECT COUNT(*), SUM(id), SUM(CRC32(word)) FROM words", database());
+      const migrate = ["migrate", "@a.test", "@platform_next"];
+      const fresh = async () => {
+        await hub.run(["delete", "@a.test", "--no-backup", "--yes"]);
+        rmSync(hub.path("backups/a.test"), { recursive: true, force: true });
+        await saveSite(hub, "a.test");
+        await hub.do("install", "@a.test");
+        server.sql(
+          "CREATE TABLE words (id INT AUTO_INCREMENT PRIMARY KEY, word TEXT); INSERT INTO words (word) SELECT REPEAT(seq, 200) FROM seq_1_to_5000;",
+          database(),
+        );
+      };
+      await fresh();
+      const rows = all();
+      const at = await points(migrate);
+      expect(all()).toEqual(rows);
+      await fresh();
+      const installed = stands();
+      const ends = { resumed: 0, aborted: 0 };
+      for (const [index, point] of sample(at, 8).entries()) {
+        const operation = await killed(migrate, point);
+        const what = `migrate killed at ${point} of ${at.points}`;
+        if (operation && !operation.ended) {
+          const forward = operation.committed || index % 2 === 0;
+          const { code, said } = await hub.run([forward ? "resume" : "abort", operation.id]);
+          expect([code, said?.error?.message], what).toEqual([0, undefined]);
+          ends[forward ? "resumed" : "aborted"]++;
+        }
+        expect(all(), what).toEqual(rows);
+        expect((await hub.do("verify", "@a.test")).counts["changed"], what).toBe(0);
+        const moved = readFileSync(hub.path("aliases/a.test.yml"), "utf8").includes("@platform_next");
+        expect(server.sql("SHOW DATABASES LIKE 'a\\_test%'").length, what).toBe(moved ? 2 : 1);
+        // Whatever became of it, its backup may be complete.
+        rmSync(hub.path("backups/a.test"), { recursive: true, force: true });
+        if (moved) await fresh();
+        mustBe(installed, what);
+      }
+      expect(Math.min(ends.resumed, ends.aborted)).toBeGreaterThan(0);
+      await hub.do("delete", "@a.test", "--no-backup", "--yes");
+      await saveSite(hub, "a.test");
+    },
+    EXHAUSTIVE ? 3_600_000 : 240_000,
+  );
+
+  test(
     "of a new password: the site has one account that works, the old or the new",
     async () => {
       await hub.do("install", "@a.test");
