@@ -237,7 +237,12 @@ for (const [type, database] of [
 
       test("its own database server stops in the middle: back when the server is, and all as before after abort", async () => {
         const before = everything();
-        const failed = await stoppedMeanwhile(`migrate @${SITE} @platform_next --no-backup`, server);
+        // MariaDB itself copies the rows, when its client is in the new database for the second time: first it makes the tables.
+        const tables = join(hub.base, "tables");
+        const later = `case "$*" in *site_test*) ;; *) exec $real "$@";; esac; [ -e ${tables} ] || { touch ${tables}; exec $real "$@"; }`;
+        const failed = await (database === "mysql"
+          ? stoppedMeanwhile(`migrate @${SITE} @platform_next --no-backup`, server, "mariadb", later)
+          : stoppedMeanwhile(`migrate @${SITE} @platform_next --no-backup`, server));
         await server.start();
         expect([failed.exit, failed.outcome, failed.error?.code, failed.seen[0]]).toEqual([
           5,
